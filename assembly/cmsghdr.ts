@@ -1,0 +1,76 @@
+/**
+ * One header: `CMSG_ALIGN`, `CMSG_LEN`, `CMSG_SPACE`, and reading and writing its three fields.
+ *
+ * Sums are made in 64 bits: a length of 32 bits plus an offset of at most 64 cannot wrap.
+ */
+
+import {
+  bigEndian,
+  dataAlign,
+  dataOffset,
+  headerAlign,
+  lengthBytes,
+  lengthOffset,
+  levelOffset,
+  readInt,
+  typeOffset,
+  writeInt,
+} from "./abi";
+
+function roundUp(n: u64, to: u64): u64 {
+  return (n + to - 1) & ~(to - 1);
+}
+
+/** Sizes are C `int`s and not negative; -1 says that there is no such size. */
+function size(n: u64): i32 {
+  return n > <u64>i32.MAX_VALUE ? -1 : <i32>n;
+}
+
+/** `CMSG_ALIGN(n)`; -1 when `n` is negative or the result does not fit an `i32`. */
+export function align(n: i32): i32 {
+  return n < 0 ? -1 : size(roundUp(n, dataAlign));
+}
+
+/** `CMSG_LEN(n)`, likewise. */
+export function len(n: i32): i32 {
+  return n < 0 ? -1 : size(<u64>dataOffset + n);
+}
+
+/**
+ * `CMSG_SPACE(n)`, likewise: how far behind this header the next one begins. Everywhere but on illumos/sparcv9 the
+ * payload begins at a multiple of the alignment, so that this is also `dataOffset + CMSG_ALIGN(n)`.
+ */
+export function space(n: i32): i32 {
+  return n < 0 ? -1 : size(step(<u64>dataOffset + n));
+}
+
+/** From the header of a message with this `cmsg_len` to the next header. */
+export function step(length: u64): u64 {
+  return roundUp(length, headerAlign);
+}
+
+/** `cmsg_len` of the header at an address. */
+export function readLength(header: usize): u64 {
+  if (lengthBytes === 4) return <u64>(<u32>readInt(header + lengthOffset));
+  const value = load<u64>(header + lengthOffset);
+  return bigEndian ? bswap<u64>(value) : value;
+}
+
+export function readLevel(header: usize): i32 {
+  return readInt(header + levelOffset);
+}
+
+export function readType(header: usize): i32 {
+  return readInt(header + typeOffset);
+}
+
+/** Writes the three fields; what lies between them (a pad of musl's) the caller has zeroed. */
+export function writeHeader(header: usize, length: u32, level: i32, type: i32): void {
+  if (lengthBytes === 4) {
+    writeInt(header + lengthOffset, length);
+  } else {
+    store<u64>(header + lengthOffset, bigEndian ? bswap<u64>(length) : <u64>length);
+  }
+  writeInt(header + levelOffset, level);
+  writeInt(header + typeOffset, type);
+}

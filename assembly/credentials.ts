@@ -1,0 +1,78 @@
+/**
+ * The payloads that say who sent a message. A system has at most two kinds (FreeBSD: `cmsgcred` and `sockcred2`); where
+ * the fields lie in each is set from the ABI table and kept in page 0.
+ */
+
+import { readInt, SOL_SOCKET, writeInt } from "./abi";
+import { put } from "./encode";
+import { CONTROL, CREDENTIALS_LAYOUTS, Register, set } from "./memory";
+
+/** The fields of one layout, `i32` each, by byte offset. */
+const TYPE: usize = 0;
+const BYTES: usize = 4;
+const PID: usize = 8;
+const UID: usize = 12;
+const GID: usize = 16;
+const STRIDE: usize = 20;
+const KINDS: u32 = 2;
+
+/**
+ * Where credentials lie in the payload of messages of `type`: its least size, and the offsets of pid (-1: there is
+ * none), uid and gid in it. False, and nothing changes, when a field would lie outside. 0 bytes: there is no such kind.
+ */
+export function credentials(kind: u32, type: i32, bytes: u32, pid: i32, uid: u32, gid: u32): bool {
+  if (kind >= KINDS) return false;
+  if (bytes !== 0) {
+    if (bytes < 4 || bytes > 256) return false;
+    const last = bytes - 4;
+    if (uid > last || gid > last || (pid !== -1 && <u32>pid > last)) return false;
+  }
+  const at = CREDENTIALS_LAYOUTS + <usize>kind * STRIDE;
+  store<i32>(at, type, TYPE);
+  store<u32>(at, bytes, BYTES);
+  store<i32>(at, pid, PID);
+  store<u32>(at, uid, UID);
+  store<u32>(at, gid, GID);
+  return true;
+}
+
+/** Appends credentials of the first kind; its payload's offset, -1: no room, or the system lets nobody send them. */
+export function putCredentials(pid: i32, uid: i32, gid: i32): i32 {
+  const bytes = load<u32>(CREDENTIALS_LAYOUTS, BYTES);
+  if (bytes === 0) return -1;
+  const data = put(SOL_SOCKET, load<i32>(CREDENTIALS_LAYOUTS, TYPE), bytes);
+  if (data < 0) return -1;
+  const payload: usize = CONTROL + data;
+  const pidAt = load<i32>(CREDENTIALS_LAYOUTS, PID);
+  if (pidAt >= 0) writeInt(payload + pidAt, pid);
+  writeInt(payload + load<u32>(CREDENTIALS_LAYOUTS, UID), uid);
+  writeInt(payload + load<u32>(CREDENTIALS_LAYOUTS, GID), gid);
+  return data;
+}
+
+/**
+ * Whether messages of `type` carry credentials; then the registers CREDENTIALS, PID, UID, GID are set.
+ *
+ * They name nobody when they were cut short; when the pid is 0, which Linux writes for data sent before the option was
+ * on (with uid 65534), for a sender outside the pid namespace, and at the end of a stream (with uid 0, which looks like
+ * root; measured on Linux 6.18); and when the uid is -1, that of a socket without a peer.
+ */
+export function readCredentials(type: i32, data: u32, length: u32): bool {
+  for (let kind: u32 = 0; kind < KINDS; kind++) {
+    const at = CREDENTIALS_LAYOUTS + <usize>kind * STRIDE;
+    const bytes = load<u32>(at, BYTES);
+    if (bytes === 0 || load<i32>(at, TYPE) !== type) continue;
+    set(Register.CREDENTIALS, 2);
+    if (length < bytes) return true;
+    const payload: usize = CONTROL + data;
+    const pidAt = load<i32>(at, PID);
+    const pid: i32 = pidAt < 0 ? -1 : readInt(payload + pidAt);
+    const uid: i32 = readInt(payload + load<u32>(at, UID));
+    set(Register.PID, pid);
+    set(Register.UID, uid);
+    set(Register.GID, readInt(payload + load<u32>(at, GID)));
+    if (uid !== -1 && (pidAt < 0 || pid > 0)) set(Register.CREDENTIALS, 1);
+    return true;
+  }
+  return false;
+}

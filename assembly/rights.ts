@@ -1,0 +1,33 @@
+/** The payload of SCM_RIGHTS: `int`s, here and in the descriptor table. */
+
+import { bigEndian, readInt, SCM_RIGHTS, SOL_SOCKET, writeInt } from "./abi";
+import { put } from "./encode";
+import { CONTROL, FDS, FDS_CAPACITY } from "./memory";
+
+/** Appends one SCM_RIGHTS message with the first `count` numbers of the table; its payload's offset, -1: no room. */
+export function putRights(count: i32): i32 {
+  if (<u32>count > FDS_CAPACITY) return -1;
+  const data = put(SOL_SOCKET, SCM_RIGHTS, count << 2);
+  if (data < 0) return -1;
+  const to: usize = CONTROL + data;
+  const bytes: usize = (<usize>count) << 2;
+  if (!bigEndian) memory.copy(to, FDS, bytes);
+  else for (let i: usize = 0; i < bytes; i += 4) writeInt(to + i, load<i32>(FDS + i));
+  return data;
+}
+
+/**
+ * Reads the whole `int`s of a payload into the table from position `from` on; how many of them are negative. They fit:
+ * `from` and these together lie in one control area.
+ */
+export function readRights(from: u32, data: u32, count: u32): u32 {
+  const to: usize = FDS + ((<usize>from) << 2);
+  const source: usize = CONTROL + data;
+  let invalid: u32 = 0;
+  for (let i: usize = 0, bytes: usize = (<usize>count) << 2; i < bytes; i += 4) {
+    const fd = readInt(source + i);
+    store<i32>(to + i, fd);
+    invalid += <u32>fd >>> 31;
+  }
+  return invalid;
+}

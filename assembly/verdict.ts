@@ -1,0 +1,90 @@
+/**
+ * What a receive brought -> which descriptors are kept, which are closed, and whether it is an error.
+ *
+ * All descriptors that were delivered are in the table afterwards, in the order of arrival. The first KEEP of them are
+ * kept, the others are to be closed; unless the outcome is OK, KEEP is 0 and a pidfd is in the table too.
+ */
+
+import { losesCtrunc, MSG_CTRUNC, MSG_TRUNC, readInt, SCM_PIDFD, SCM_RIGHTS, SCM_SECURITY, SOL_SOCKET } from "./abi";
+import { readCredentials } from "./credentials";
+import { next, open } from "./decode";
+import { CONTROL, FDS, get, Register, set } from "./memory";
+import { readRights } from "./rights";
+
+export const OK: i32 = 0;
+/** The kernel had more control data than it delivered. It outranks the rest: a cut message also looks malformed. */
+export const ANCILLARY_TRUNCATED: i32 = 1;
+/** The bytes are not a sequence of whole messages, or not all slots of SCM_RIGHTS are descriptors. */
+export const MALFORMED: i32 = 2;
+/** A datagram or record was longer than the buffer, and that was not allowed. */
+export const DATA_TRUNCATED: i32 = 3;
+/** Not exactly as many descriptors as asked for. */
+export const FD_COUNT: i32 = 4;
+
+/**
+ * @param length `msg_controllen` as `recvmsg` left it
+ * @param flags `msg_flags`, likewise: bits are tested, as several kernels echo input flags there
+ * @param maxFds how many descriptors are kept at most
+ * @param exactly how many must have come, or negative
+ * @param allowTruncated whether cut data are no error
+ */
+export function verdict(length: i32, flags: i32, maxFds: i32, exactly: i32, allowTruncated: bool): i32 {
+  let truncated: bool = (flags & MSG_CTRUNC) !== 0;
+  let count: u32 = 0;
+  let leftover: u32 = 0;
+  let invalid: u32 = 0;
+  let pidfds: u32 = 0;
+  set(Register.HAS_PIDFD, 0);
+  set(Register.CREDENTIALS, 0);
+  set(Register.SECURITY_LENGTH, -1);
+
+  open(length, truncated || losesCtrunc);
+  while (next()) {
+    if (get(Register.CLAMPED) !== 0) truncated = true;
+    // Level and type are compared together: the same type numbers mean other things at other levels.
+    if (get(Register.LEVEL) !== SOL_SOCKET) continue;
+    const type = get(Register.TYPE);
+    const data: u32 = get(Register.DATA);
+    const bytes: u32 = get(Register.DATA_LENGTH);
+    if (type === SCM_RIGHTS) {
+      const fds = bytes >>> 2;
+      invalid += readRights(count, data, fds);
+      count += fds;
+      leftover += bytes & 3;
+    } else if (readCredentials(type, data, bytes)) {
+    } else if (type === SCM_PIDFD) {
+      if (bytes < 4) continue;
+      const pidfd = readInt(CONTROL + data);
+      if (pidfds++ === 0) {
+        set(Register.HAS_PIDFD, pidfd < 0 ? -1 : 1);
+        set(Register.PIDFD, pidfd);
+      } else if (pidfd >= 0) {
+        // No kernel sends two. It is in the table so that it is closed: the outcome keeps nothing.
+        store<i32>(FDS + ((<usize>count) << 2), pidfd);
+        count++;
+      }
+    } else if (type === SCM_SECURITY) {
+      set(Register.SECURITY, data);
+      set(Register.SECURITY_LENGTH, bytes);
+    }
+  }
+
+  let outcome = OK;
+  if (truncated) outcome = ANCILLARY_TRUNCATED;
+  else if ((get(Register.FAULT) | leftover | invalid) !== 0 || pidfds > 1) outcome = MALFORMED;
+  else if ((flags & MSG_TRUNC) !== 0 && !allowTruncated) outcome = DATA_TRUNCATED;
+  else if (exactly >= 0 && count !== exactly) outcome = FD_COUNT;
+
+  let keep: u32 = 0;
+  if (outcome === OK) keep = min<u32>(count, max(maxFds, 0));
+  else if (get(Register.HAS_PIDFD) > 0) {
+    store<i32>(FDS + ((<usize>count) << 2), get(Register.PIDFD));
+    count++;
+    set(Register.HAS_PIDFD, 0);
+  }
+  set(Register.COUNT, count);
+  set(Register.KEEP, keep);
+  set(Register.LEFTOVER, leftover);
+  set(Register.INVALID, invalid);
+  return outcome;
+}

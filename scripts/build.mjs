@@ -1,0 +1,68 @@
+#!/usr/bin/env node
+// Builds what is older than its inputs: the core (AssemblyScript -> Wasm -> a module that embeds it), the library and
+// its tests, benchmarks and examples (TypeScript), and the addon (C++). `--force` builds everything, `--quiet` says
+// nothing where nothing is to do.
+
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { buildNative } from "./build-native.mjs";
+import { embedCore } from "./embed-core.mjs";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const force = process.argv.includes("--force");
+const quiet = process.argv.includes("--quiet");
+process.chdir(root);
+
+/** The files below these paths. */
+function files(...paths) {
+  return paths.flatMap((path) => {
+    if (!existsSync(path)) return [];
+    if (!statSync(path).isDirectory()) return [path];
+    return readdirSync(path, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+  });
+}
+
+/** Runs a step when its stamp is missing or older than an input. */
+function step(name, stamp, inputs, run) {
+  const made = existsSync(stamp) ? statSync(stamp).mtimeMs : 0;
+  if (!force && made !== 0 && files("scripts", "package.json", ...inputs).every((f) => statSync(f).mtimeMs <= made))
+    return;
+  const start = Date.now();
+  rmSync(stamp, { force: true });
+  run();
+  mkdirSync(dirname(stamp), { recursive: true });
+  writeFileSync(stamp, "");
+  if (!quiet) console.log(`built ${name} in ${((Date.now() - start) / 1000).toFixed(1)} s`);
+}
+
+function run(file, ...args) {
+  execFileSync(process.execPath, [join("node_modules", ...file.split("/")), ...args], { stdio: "inherit" });
+}
+
+/** One definition of where a tool's entry point is: its own package.json. */
+function tool(name, bin = name) {
+  const at = JSON.parse(readFileSync(join("node_modules", name, "package.json"), "utf8")).bin;
+  return `${name}/${typeof at === "string" ? at : at[bin]}`;
+}
+
+step("the core", "build/.core", ["assembly", "asconfig.json"], () => {
+  run(tool("assemblyscript", "asc"), "--config", "asconfig.json", "--target", "release");
+  embedCore();
+});
+step("the library", "build/.library", ["src", "tsconfig.json", "tsconfig.base.json", "build/.core"], () => {
+  rmSync("dist", { recursive: true, force: true });
+  run(tool("typescript", "tsc"), "-p", "tsconfig.json");
+  writeFileSync("dist/core/core.wasm", readFileSync("build/core/core.wasm"));
+});
+step("the addon", "build/.addon", ["native"], () => buildNative({ force }));
+// Left out of the published package, and so not there when it is packed again from it.
+if (existsSync("test")) {
+  const inputs = ["test", "bench", "examples", "fuzz", "tsconfig.tools.json", "build/.library"];
+  step("tests, benchmarks and examples", "build/.tools", inputs, () =>
+    run(tool("typescript", "tsc"), "-p", "tsconfig.tools.json"),
+  );
+}

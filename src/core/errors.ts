@@ -1,0 +1,119 @@
+/**
+ * Errors that the kernel has no number for, and the checks of arguments.
+ *
+ * Two kinds, as in Node: a wrong type is a `TypeError`, a wrong value a `RangeError`, and both carry a `code` and say what
+ * was expected and what came. A condition found at work is an {@link AncillaryError}.
+ */
+
+/** What {@link AncillaryError.code} can be. */
+export type AncillaryErrorCode =
+  | "ERR_ANCILLARY_RECEIVED"
+  | "ERR_ANCILLARY_TRUNCATED"
+  | "ERR_BUFFER_TOO_SMALL"
+  | "ERR_DATA_TRUNCATED"
+  | "ERR_EMPTY_PAYLOAD"
+  | "ERR_FD_CLOSED"
+  | "ERR_FD_COUNT"
+  | "ERR_MALFORMED_CONTROL"
+  | "ERR_NOT_UNIX_SOCKET"
+  | "ERR_SOCKET_BUSY"
+  | "ERR_SOCKET_CLOSED"
+  | "ERR_TOO_LONG"
+  | "ERR_TOO_MANY_FDS"
+  | "ERR_UNEXPECTED_EOF";
+
+/** Why the kernel delivered less control data than it had. */
+export type TruncationReason = "control-space" | "descriptor-limit" | "denied";
+
+/** A condition that the kernel does not name. {@link code} says which; the message names the numbers. */
+export class AncillaryError extends Error {
+  /** Stable; the message is not. */
+  readonly code: AncillaryErrorCode;
+  /** The bytes that a failed receive had brought. Its descriptors are closed, its bytes are not lost. */
+  declare readonly data?: Uint8Array;
+  /** Of `ERR_ANCILLARY_TRUNCATED`. */
+  declare readonly reason?: TruncationReason;
+
+  constructor(code: AncillaryErrorCode, message: string, details?: { data?: Uint8Array; reason?: TruncationReason }) {
+    super(message);
+    this.code = code;
+    if (details !== undefined) Object.assign(this, details);
+  }
+
+  static {
+    // On the prototype, as for the errors of the language: it is not one more property of each instance.
+    Object.defineProperty(AncillaryError.prototype, "name", {
+      value: "AncillaryError",
+      configurable: true,
+      writable: true,
+    });
+  }
+}
+
+/** `TypeError: "fds" expected an array, got 3 (number)`. */
+export function wrongType(name: string, expected: string, actual: unknown): TypeError {
+  return Object.assign(new TypeError(`"${name}" expected ${expected}, got ${describe(actual)}`), {
+    code: "ERR_INVALID_ARG_TYPE",
+  });
+}
+
+/** `RangeError: "fds" expected at most 253, got 300`. */
+export function outOfRange(name: string, expected: string, actual: unknown, code = "ERR_OUT_OF_RANGE"): RangeError {
+  return Object.assign(new RangeError(`"${name}" expected ${expected}, got ${describe(actual)}`), { code });
+}
+
+function describe(value: unknown): string {
+  switch (typeof value) {
+    case "string":
+      return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
+    case "number":
+    case "bigint":
+    case "boolean":
+    case "undefined":
+      return `${value} (${typeof value})`;
+    case "object":
+      return value === null ? "null" : `an instance of ${value.constructor?.name ?? "no class"}`;
+    default:
+      return `a ${typeof value}`;
+  }
+}
+
+/** An integer from `least` to `most`, or a clear refusal. */
+export function integer(name: string, value: unknown, least: number, most: number): number {
+  if (typeof value !== "number") throw wrongType(name, "an integer", value);
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw outOfRange(
+      name,
+      most === Infinity ? `an integer of at least ${least}` : `an integer from ${least} to ${most}`,
+      value,
+    );
+  }
+  return value;
+}
+
+export function boolean(name: string, value: unknown): boolean {
+  if (typeof value !== "boolean") throw wrongType(name, "a boolean", value);
+  return value;
+}
+
+/**
+ * Refuses what is not an object of these options, misspelled ones above all. `known` names each option and checks its
+ * value; `undefined` counts as not given.
+ */
+export function options(
+  name: string,
+  value: unknown,
+  known: Readonly<Record<string, (name: string, value: unknown) => void>>,
+): void {
+  if (value === undefined) return;
+  if (typeof value !== "object" || value === null) throw wrongType(name, "an object", value);
+  for (const [key, given] of Object.entries(value)) {
+    const check = Object.hasOwn(known, key) ? known[key] : undefined;
+    if (check === undefined) {
+      throw Object.assign(new TypeError(`"${name}" expected any of ${Object.keys(known).join(", ")}; got "${key}"`), {
+        code: "ERR_INVALID_ARG_VALUE",
+      });
+    }
+    if (given !== undefined) check(`${name}.${key}`, given);
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * The Wasm wall: the only file that says WebAssembly.
+ *
+ * A {@link Core} is one instance of `core.wasm`, configured for one ABI. Numbers go in and come out; what does not fit
+ * into one number is in registers. The control area is memory that the caller and the kernel read and write in place.
+ */
+
+import type { Abi } from "./abis.ts";
+import { CORE_WASM, MEMORY, REGISTER } from "./core.wasm.ts";
+
+export { REGISTER };
+
+/** As much of the global as is used: not every host's types declare it. */
+declare namespace WebAssembly {
+  class Module {
+    constructor(bytes: Uint8Array);
+  }
+  class Instance {
+    constructor(module: Module);
+    readonly exports: unknown;
+  }
+  class Memory {
+    private constructor();
+    readonly buffer: ArrayBuffer;
+  }
+}
+
+/** The exports of `core.wasm`; what each does is said in `assembly/`. */
+interface CoreExports {
+  readonly memory: WebAssembly.Memory;
+  layout(
+    headerBytes: number,
+    lengthOffset: number,
+    lengthBytes: number,
+    levelOffset: number,
+    typeOffset: number,
+    dataOffset: number,
+    dataAlign: number,
+    headerAlign: number,
+    bigEndian: boolean,
+  ): number;
+  numbers(
+    solSocket: number,
+    scmRights: number,
+    scmPidfd: number,
+    scmSecurity: number,
+    msgTrunc: number,
+    msgCtrunc: number,
+    padLast: boolean,
+    losesCtrunc: boolean,
+  ): void;
+  credentials(kind: number, type: number, bytes: number, pid: number, uid: number, gid: number): number;
+  align(n: number): number;
+  len(n: number): number;
+  space(n: number): number;
+  begin(capacity: number): void;
+  put(level: number, type: number, length: number): number;
+  putRights(count: number): number;
+  putCredentials(pid: number, uid: number, gid: number): number;
+  length(): number;
+  open(length: number, clamp: boolean): void;
+  next(): number;
+  verdict(length: number, flags: number, maxFds: number, exactly: number, allowTruncated: boolean): number;
+}
+
+let compiled: WebAssembly.Module | null = null;
+
+/**
+ * Gives the module to hosts that do not compile bytes themselves, workerd for one: import `unix-ancillary/core.wasm` as
+ * a module and hand it over before the first {@link Core} is made. Elsewhere the embedded bytes are compiled on first use.
+ */
+export function provideCoreModule(module: WebAssembly.Module): void {
+  compiled = module;
+}
+
+function coreModule(): WebAssembly.Module {
+  // atob is in every host that has WebAssembly, Buffer is not.
+  compiled ??= new WebAssembly.Module(Uint8Array.from(atob(CORE_WASM), (character) => character.charCodeAt(0)));
+  return compiled;
+}
+
+const HOST_IS_LITTLE_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+/** How the verdict of `assembly/verdict.ts` is named outside, by its number. */
+export const OUTCOMES = ["ok", "ancillary-truncated", "malformed", "data-truncated", "fd-count"] as const;
+
+/** How the faults of `assembly/decode.ts` are named outside, by their number. */
+export const FAULTS = [null, "header-truncated", "length-too-small", "length-overruns"] as const;
+
+/** One instance of the core, for one ABI. Calls that belong together (begin ... length, open ... next) are not interleaved. */
+export class Core {
+  /** What each of these does is said at its definition in `assembly/`. */
+  readonly exports: CoreExports;
+  /** The Wasm memory, of fixed size: views of it never detach. */
+  readonly memory: ArrayBuffer;
+  /** The control area. */
+  readonly control: Uint8Array;
+  /** Where the control area begins in {@link memory}. */
+  readonly controlOffset: number = MEMORY.CONTROL;
+  /** Registers and descriptor table. The core stores little-endian; see {@link register} and {@link fd}. */
+  readonly #words: Int32Array;
+  readonly #view: DataView;
+
+  constructor(abi: Abi) {
+    const exports = new WebAssembly.Instance(coreModule()).exports as CoreExports;
+    this.exports = exports;
+    this.memory = exports.memory.buffer;
+    this.control = new Uint8Array(this.memory, MEMORY.CONTROL, MEMORY.CONTROL_BYTES);
+    this.#words = new Int32Array(this.memory, 0, MEMORY.CONTROL >> 2);
+    this.#view = new DataView(this.memory);
+    const accepted = exports.layout(
+      abi.headerBytes,
+      abi.lengthOffset,
+      abi.lengthBytes,
+      abi.levelOffset,
+      abi.typeOffset,
+      abi.dataOffset,
+      abi.alignBytes,
+      abi.headerAlignBytes,
+      abi.endian === "big",
+    );
+    if (accepted === 0) throw new RangeError(`"abi" expected a layout that can be walked, got ${JSON.stringify(abi)}`);
+    exports.numbers(
+      abi.SOL_SOCKET,
+      abi.SCM_RIGHTS,
+      abi.SCM_PIDFD ?? -1,
+      abi.SCM_SECURITY ?? -1,
+      abi.MSG_TRUNC,
+      abi.MSG_CTRUNC,
+      abi.sendControlLength === "space",
+      abi.truncation === "dragonfly",
+    );
+    for (const [kind, { type, bytes, pid, uid, gid }] of abi.credentials.entries()) {
+      if (exports.credentials(kind, type, bytes, pid ?? -1, uid, gid) === 0) {
+        throw new RangeError(
+          `"abi.credentials" expected at most two layouts with their fields inside, got entry ${kind}`,
+        );
+      }
+    }
+    for (let kind = abi.credentials.length; kind < 2; kind++) exports.credentials(kind, -1, 0, -1, 0, 0);
+  }
+
+  /** A register, by its number in {@link REGISTER}. */
+  register(position: number): number {
+    return HOST_IS_LITTLE_ENDIAN ? this.#words[position]! : this.#view.getInt32(position << 2, true);
+  }
+
+  /** Entry `i` of the descriptor table. */
+  fd(i: number): number {
+    const at = (MEMORY.FDS >> 2) + i;
+    return HOST_IS_LITTLE_ENDIAN ? this.#words[at]! : this.#view.getInt32(at << 2, true);
+  }
+
+  /** Sets entry `i` of the descriptor table. */
+  setFd(i: number, fd: number): void {
+    const at = (MEMORY.FDS >> 2) + i;
+    if (HOST_IS_LITTLE_ENDIAN) this.#words[at] = fd;
+    else this.#view.setInt32(at << 2, fd, true);
+  }
+}
+
+/** Capacity of {@link Core.control} in bytes. */
+export const CONTROL_BYTES: number = MEMORY.CONTROL_BYTES;
+/** How many descriptors the table holds. */
+export const FDS_CAPACITY: number = MEMORY.FDS_CAPACITY;

@@ -1,0 +1,16 @@
+/** The public list for Node. */
+
+export type { AncillaryErrorCode, TruncationReason } from "./core/errors.ts";
+export { AncillaryError } from "./core/errors.ts";
+export type { AsFd } from "./node/as-fd.ts";
+export type { Credentials } from "./node/credentials.ts";
+export type { FdDescription } from "./node/describe.ts";
+export type { WaitOptions } from "./node/endpoint.ts";
+export type { SystemError } from "./node/errors.ts";
+export type { RecvIntoOptions, RecvOptions } from "./node/message-socket.ts";
+export { OwnedFd } from "./node/owned-fd.ts";
+export type { Payload } from "./node/payload.ts";
+export type { Platform, PlatformOptions } from "./node/platform.ts";
+export type { ReceivedFds, ReceivedFdsInto } from "./node/receive.ts";
+export type { ConnectOptions, SendProgress } from "./node/stream.ts";
+export { UnixStream } from "./node/stream.ts";

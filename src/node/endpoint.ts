@@ -1,0 +1,397 @@
+/**
+ * What all sockets share: a descriptor with one owner, two queues of operations, and waiting.
+ *
+ * Every operation is attempted at once; only when the kernel says `EAGAIN` does it wait for readiness. Operations of one
+ * direction are served in the order of the calls, synchronous ones among them.
+ */
+
+import { AncillaryError, outOfRange, wrongType } from "../core/errors.ts";
+import { addressOf } from "./address.ts";
+import { ETIMEDOUT, errnoError } from "./errors.ts";
+import { reportLeak } from "./leak.ts";
+import type { Platform } from "./platform.ts";
+import { POLLIN, POLLOUT, type Watcher } from "./system.ts";
+
+/** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones. */
+export interface WaitOptions {
+  /** Withdraws the operation, or is too late: nothing received is lost. The promise is rejected with its reason. */
+  signal?: AbortSignal | undefined;
+  /** Milliseconds after which a synchronous operation fails with `ETIMEDOUT`; 0: now or never. For ever by default. */
+  timeout?: number | undefined;
+}
+
+/** Checks for {@link options} that operations of both kinds share. */
+export const SIGNAL = {
+  signal(name: string, value: unknown): void {
+    if (!(value instanceof AbortSignal)) throw wrongType(name, "an AbortSignal", value);
+  },
+};
+export const TIMEOUT = {
+  timeout(name: string, value: unknown): void {
+    if (typeof value !== "number") throw wrongType(name, "a number of milliseconds", value);
+    if (!(value >= 0)) throw outOfRange(name, "at least 0 milliseconds", value);
+  },
+};
+
+/** What {@link Operation.attempt} answers when the kernel has to be waited for. */
+export const WAIT: unique symbol = Symbol("wait");
+
+/** A call on a socket, from the moment it is made until it is settled. */
+export abstract class Operation<T> {
+  /** Set while it is queued by an asynchronous call. */
+  settle: { resolve(value: T): void; reject(error: unknown): void } | null = null;
+  outcome: { value: T } | { error: unknown } | null = null;
+
+  /** Tries once. Throws when it fails for good. */
+  abstract attempt(): T | typeof WAIT;
+
+  /** What a withdrawn operation is rejected with. */
+  withdrawn(reason: unknown): unknown {
+    return reason;
+  }
+
+  /** What it fails with when its socket is closed or its time is up. */
+  failed(error: Error): Error {
+    return error;
+  }
+}
+
+/** One direction of a socket. */
+type Queue = Operation<unknown>[];
+
+/**
+ * What outlives the endpoint object: its descriptor and its watcher. While operations wait it keeps the endpoint alive;
+ * else the endpoint can be collected, and is closed through this.
+ */
+interface Handle {
+  readonly platform: Platform;
+  fd: number;
+  watcher: Watcher | null;
+  waiting: Endpoint | null;
+  endpoint: WeakRef<Endpoint>;
+}
+
+const registry = new FinalizationRegistry<Handle>((handle) => {
+  if (handle.fd === -1) return;
+  release(handle);
+  reportLeak();
+});
+
+/** Stops watching, then closes: a descriptor must not be closed while it is watched. */
+function release(handle: Handle): number {
+  handle.watcher?.close();
+  const { fd } = handle;
+  handle.fd = -1;
+  handle.watcher = null;
+  return handle.platform.system.close(fd);
+}
+
+/**
+ * After so many operations that settled without waiting, the next one lets the event loop turn: a peer that sends faster
+ * than we receive would otherwise starve timers and every other socket.
+ */
+const BURST = 64;
+
+/** A socket of this library. */
+export abstract class Endpoint implements Disposable, AsyncDisposable {
+  readonly #handle: Handle;
+  readonly #reading: Queue = [];
+  readonly #writing: Queue = [];
+  /** What the watcher is armed for. */
+  #armed = 0;
+  #referenced = true;
+  #keepsAlive = false;
+  #burst = 0;
+  #yielding = false;
+
+  /** Takes over a descriptor that this thread owns. */
+  protected constructor(platform: Platform, fd: number) {
+    this.#handle = { platform, fd, watcher: null, waiting: null, endpoint: new WeakRef(this) };
+    registry.register(this, this.#handle, this.#handle);
+  }
+
+  /** @internal */
+  get platform(): Platform {
+    return this.#handle.platform;
+  }
+
+  /**
+   * The number of the socket, for as long as this object is its owner.
+   *
+   * @throws AncillaryError `ERR_FD_CLOSED` once closed
+   */
+  get fd(): number {
+    const { fd } = this.#handle;
+    if (fd === -1) throw new AncillaryError("ERR_FD_CLOSED", "the socket was closed");
+    return fd;
+  }
+
+  /** True after {@link close}. */
+  get closed(): boolean {
+    return this.#handle.fd === -1;
+  }
+
+  /** The name it is bound to; null: none. An abstract one begins with `"\0"`. */
+  get address(): string | null {
+    const { system } = this.platform;
+    const family = system.getsockname(this.openFd());
+    if (family < 0) throw errnoError(family, "getsockname");
+    return addressOf(system);
+  }
+
+  /** Lets operations that wait keep the process alive (the default). */
+  ref(): this {
+    this.#referenced = true;
+    this.#rearm();
+    return this;
+  }
+
+  /** Lets the process end although operations wait. */
+  unref(): this {
+    this.#referenced = false;
+    this.#rearm();
+    return this;
+  }
+
+  /**
+   * Closes the socket: the descriptor is closed when this returns, and operations that wait fail with `ERR_SOCKET_CLOSED`.
+   * Again: nothing happens.
+   */
+  close(): void {
+    if (this.#handle.fd === -1) return;
+    registry.unregister(this.#handle);
+    const result = release(this.#handle);
+    this.#abandon();
+    if (result < 0) throw errnoError(result, "close");
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  /** The number, for an operation. @throws AncillaryError `ERR_SOCKET_CLOSED` */
+  protected openFd(): number {
+    const { fd } = this.#handle;
+    if (fd === -1) throw socketClosed();
+    return fd;
+  }
+
+  /**
+   * Gives the descriptor to another owner, closing nothing.
+   *
+   * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait
+   */
+  protected handOver(): number {
+    const fd = this.openFd();
+    const waiting = this.#reading.length + this.#writing.length;
+    if (waiting > 0)
+      throw new AncillaryError("ERR_SOCKET_BUSY", `expected no operation that waits, there are ${waiting}`);
+    registry.unregister(this.#handle);
+    this.#handle.watcher?.close();
+    this.#handle.watcher = null;
+    this.#handle.fd = -1;
+    this.platform.system.disown(fd);
+    return fd;
+  }
+
+  /** Whether nothing waits in a direction: then an attempt may be made without queueing. */
+  protected idle(direction: "reading" | "writing"): boolean {
+    return (direction === "reading" ? this.#reading : this.#writing).length === 0;
+  }
+
+  /** Runs an operation in its turn. */
+  protected submit<T>(direction: "reading" | "writing", operation: Operation<T>, signal?: AbortSignal): Promise<T> {
+    if (this.#handle.fd === -1) return Promise.reject(socketClosed());
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const queue = direction === "reading" ? this.#reading : this.#writing;
+    if (queue.length === 0 && !this.#yielding) {
+      if (this.#burst < BURST) {
+        let value: T | typeof WAIT;
+        try {
+          value = operation.attempt();
+        } catch (error) {
+          return Promise.reject(error);
+        }
+        if (value !== WAIT) {
+          this.#burst++;
+          return Promise.resolve(value);
+        }
+      } else {
+        this.#yield();
+      }
+    }
+    return new Promise<T>((resolve, reject) => {
+      operation.settle = { resolve, reject };
+      queue.push(operation as Operation<unknown>);
+      if (signal !== undefined) this.#listen(queue, operation as Operation<unknown>, signal);
+      if (!this.#yielding) this.#rearm();
+    });
+  }
+
+  /** Runs an operation in its turn, waiting in `poll(2)`: those before it in the queue are served first. */
+  protected submitSync<T>(direction: "reading" | "writing", operation: Operation<T>, timeout: number | undefined): T {
+    const fd = this.openFd();
+    const queue = direction === "reading" ? this.#reading : this.#writing;
+    const { system } = this.platform;
+    const deadline = timeout === undefined ? Infinity : performance.now() + timeout;
+    queue.push(operation as Operation<unknown>);
+    for (;;) {
+      this.#serve(queue);
+      if (operation.outcome !== null) break;
+      const left = deadline - performance.now();
+      if (left <= 0) {
+        remove(queue, operation);
+        operation.outcome = {
+          error: operation.failed(errnoError(ETIMEDOUT, direction === "reading" ? "recvmsg" : "sendmsg")),
+        };
+        break;
+      }
+      const events = direction === "reading" ? POLLIN : POLLOUT;
+      const ready = system.poll(fd, events, left === Infinity ? -1 : Math.ceil(left));
+      if (ready < 0) {
+        remove(queue, operation);
+        operation.outcome = { error: operation.failed(errnoError(ready, "poll")) };
+        break;
+      }
+    }
+    this.#rearm();
+    if ("error" in operation.outcome) throw operation.outcome.error;
+    return operation.outcome.value;
+  }
+
+  /** Runs an operation only if it need not wait, neither for others nor for the kernel; null otherwise. */
+  protected tryNow<T>(direction: "reading" | "writing", operation: Operation<T>): T | null {
+    this.openFd();
+    const queue = direction === "reading" ? this.#reading : this.#writing;
+    if (queue.length > 0) {
+      this.#serve(queue);
+      this.#rearm();
+      if (queue.length > 0) return null;
+      this.openFd();
+    }
+    const value = operation.attempt();
+    return value === WAIT ? null : value;
+  }
+
+  /** Serves a queue until it is empty or the kernel has to be waited for. */
+  #serve(queue: Queue): void {
+    for (;;) {
+      const operation = queue[0];
+      if (operation === undefined) return;
+      let outcome: { value: unknown } | { error: unknown };
+      try {
+        const value = operation.attempt();
+        if (value === WAIT) return;
+        outcome = { value };
+      } catch (error) {
+        outcome = { error };
+      }
+      // A getter of the caller's may have closed this socket meanwhile: then the queue was emptied and all is settled.
+      if (queue[0] !== operation) return;
+      queue.shift();
+      settle(operation, outcome);
+    }
+  }
+
+  #onReady(events: number): void {
+    this.#burst = 0;
+    if ((events & POLLIN) !== 0) this.#serve(this.#reading);
+    if ((events & POLLOUT) !== 0) this.#serve(this.#writing);
+    this.#rearm(events);
+  }
+
+  /**
+   * Watches for what is waited for. Readable stays armed when the last receive is served, as another one follows as a
+   * rule and two calls of epoll are saved; it is disarmed when something comes that nobody waits for.
+   */
+  #rearm(fired = 0): void {
+    const handle = this.#handle;
+    if (handle.fd === -1) return;
+    const reads = this.#reading.length > 0;
+    const waits = reads || this.#writing.length > 0;
+    handle.waiting = waits ? this : null;
+    if (handle.watcher === null) {
+      if (!waits) return;
+      const watcher = handle.platform.system.watch(handle.fd, (events) => {
+        const endpoint = handle.waiting ?? handle.endpoint.deref();
+        if (endpoint !== undefined) endpoint.#onReady(events);
+      });
+      if (typeof watcher === "number") {
+        const error = errnoError(watcher, "poll");
+        for (const queue of [this.#reading, this.#writing])
+          for (const one of queue.splice(0)) settle(one, { error: one.failed(error) });
+        handle.waiting = null;
+        return;
+      }
+      handle.watcher = watcher;
+    }
+    const keepReading = reads || ((this.#armed & POLLIN) !== 0 && (fired & POLLIN) === 0);
+    const events = (keepReading ? POLLIN : 0) | (this.#writing.length > 0 ? POLLOUT : 0);
+    if (events !== this.#armed) {
+      this.#armed = events;
+      handle.watcher.arm(events);
+    }
+    const keepsAlive = waits && this.#referenced;
+    if (keepsAlive !== this.#keepsAlive) {
+      this.#keepsAlive = keepsAlive;
+      handle.watcher.keepAlive(keepsAlive);
+    }
+  }
+
+  /** Lets the event loop turn once before the queues are served. */
+  #yield(): void {
+    this.#yielding = true;
+    setImmediate(() => {
+      this.#yielding = false;
+      this.#onReady(POLLIN | POLLOUT);
+    });
+  }
+
+  #listen(queue: Queue, operation: Operation<unknown>, signal: AbortSignal): void {
+    const abort = () => {
+      remove(queue, operation);
+      settle(operation, { error: operation.withdrawn(signal.reason) });
+      this.#rearm();
+    };
+    const { resolve, reject } = operation.settle!;
+    signal.addEventListener("abort", abort, { once: true });
+    operation.settle = {
+      resolve(value) {
+        signal.removeEventListener("abort", abort);
+        resolve(value);
+      },
+      reject(error) {
+        signal.removeEventListener("abort", abort);
+        reject(error);
+      },
+    };
+  }
+
+  /** Fails what waits. */
+  #abandon(): void {
+    this.#handle.waiting = null;
+    for (const queue of [this.#reading, this.#writing]) {
+      for (const operation of queue.splice(0)) settle(operation, { error: operation.failed(socketClosed()) });
+    }
+  }
+}
+
+function settle<T>(operation: Operation<T>, outcome: { value: T } | { error: unknown }): void {
+  operation.outcome = outcome;
+  if (operation.settle === null) return;
+  if ("error" in outcome) operation.settle.reject(outcome.error);
+  else operation.settle.resolve(outcome.value);
+}
+
+function remove(queue: Queue, operation: Operation<unknown>): void {
+  const at = queue.indexOf(operation);
+  if (at !== -1) queue.splice(at, 1);
+}
+
+function socketClosed(): AncillaryError {
+  return new AncillaryError("ERR_SOCKET_CLOSED", "the socket was closed");
+}

@@ -1,0 +1,322 @@
+/** Sending and receiving, as streams, datagram and seqpacket sockets share it. */
+
+import { boolean, options as checkOptions, integer, outOfRange } from "../core/errors.ts";
+import type { AsFd } from "./as-fd.ts";
+import { Endpoint, Operation, SIGNAL, TIMEOUT, WAIT, type WaitOptions } from "./endpoint.ts";
+import { EAGAIN, ENOTSUP, EWOULDBLOCK, errnoError } from "./errors.ts";
+import { buffers, byteLength, type Iovec, iovec, type Payload } from "./payload.ts";
+import type { Platform } from "./platform.ts";
+import { type ReceivedFds, type ReceivedFdsInto, type Request, receiveOnce, type Source } from "./receive.ts";
+import { checkCarried, checkFds, NO_FDS, sendError, sendOnce } from "./send.ts";
+
+/** What a receive can be told. */
+export interface RecvOptions {
+  /** Bytes to receive at most. 4096 on a stream, 65536 on datagram and seqpacket sockets. */
+  bufferSize?: number | undefined;
+  /** Whether a datagram or record longer than the buffer is delivered, cut, instead of `ERR_DATA_TRUNCATED`. */
+  allowTruncated?: boolean | undefined;
+}
+
+/** Options of `recvFdsInto`: the buffers are the caller's. */
+export type RecvIntoOptions = Pick<RecvOptions, "allowTruncated">;
+
+/** The kinds of socket. */
+export type SocketType = "stream" | "dgram" | "seqpacket";
+
+const ALLOW_TRUNCATED = { allowTruncated: (name: string, value: unknown): void => void boolean(name, value) };
+const RECV = {
+  bufferSize: (name: string, value: unknown): void => void integer(name, value, 1, 0x7fffffff),
+  ...ALLOW_TRUNCATED,
+};
+const RECV_ASYNC = { ...RECV, ...SIGNAL };
+const RECV_SYNC = { ...RECV, ...TIMEOUT };
+const RECV_INTO_ASYNC = { ...ALLOW_TRUNCATED, ...SIGNAL };
+const RECV_INTO_SYNC = { ...ALLOW_TRUNCATED, ...TIMEOUT };
+
+/** `M` follows from the request: with `data`, or into the caller's buffers. */
+class Receive<M extends ReceivedFds | ReceivedFdsInto> extends Operation<M> {
+  readonly #source: Source;
+  readonly #request: Request;
+
+  constructor(source: Source, request: Request) {
+    super();
+    this.#source = source;
+    this.#request = request;
+  }
+
+  attempt(): M | typeof WAIT {
+    const message: unknown = receiveOnce(this.#source, this.#request);
+    return message === null ? WAIT : (message as M);
+  }
+}
+
+/** One `sendmsg`. */
+class Send extends Operation<number> {
+  readonly #platform: Platform;
+  readonly #fd: number;
+  readonly #payload: Iovec;
+  readonly #fds: readonly AsFd[];
+  readonly #to: Uint8Array | null;
+
+  constructor(platform: Platform, fd: number, payload: Iovec, fds: readonly AsFd[], to: Uint8Array | null) {
+    super();
+    this.#platform = platform;
+    this.#fd = fd;
+    this.#payload = payload;
+    this.#fds = fds;
+    this.#to = to;
+  }
+
+  attempt(): number | typeof WAIT {
+    const sent = sendOnce(this.#platform, this.#fd, this.#payload, 0, this.#payload.length, this.#fds, this.#to);
+    if (sent >= 0) return sent;
+    if (sent === EAGAIN || sent === EWOULDBLOCK) return WAIT;
+    throw sendError(sent, this.#fds);
+  }
+}
+
+class Shutdown extends Operation<void> {
+  readonly #platform: Platform;
+  readonly #fd: number;
+  readonly #how: number;
+
+  constructor(platform: Platform, fd: number, how: number) {
+    super();
+    this.#platform = platform;
+    this.#fd = fd;
+    this.#how = how;
+  }
+
+  attempt(): void {
+    const result = this.#platform.system.shutdown(this.#fd, this.#how);
+    if (result < 0) throw errnoError(result, "shutdown");
+  }
+}
+
+/** A socket that carries bytes and descriptors. */
+export abstract class MessageSocket extends Endpoint {
+  /** What a receive needs; the same object for all of them. */
+  readonly #source: { -readonly [name in keyof Source]: Source[name] };
+
+  protected constructor(platform: Platform, fd: number, type: SocketType) {
+    super(platform, fd);
+    this.#source = { platform, fd, type, received: 0, passesPidfd: false };
+  }
+
+  /**
+   * Sends bytes and descriptors with one `sendmsg`. The descriptors stay the caller's; they are read when the system call
+   * is made.
+   *
+   * @returns the number of bytes accepted. On a stream that may be fewer than given; the descriptors went with the first
+   * @throws AncillaryError `ERR_EMPTY_PAYLOAD`, `ERR_FD_CLOSED`, `ERR_SOCKET_CLOSED`; RangeError `ERR_TOO_MANY_FDS`;
+   *   SystemError `EPIPE`, `EBADF`, `ETOOMANYREFS` ...
+   */
+  sendFds(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<number> {
+    try {
+      checkOptions("options", options, SIGNAL);
+      return this.submit("writing", this.#send(data, fds), options?.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** {@link sendFds}, waiting in `poll(2)`. */
+  sendFdsSync(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "timeout">): number {
+    checkOptions("options", options, TIMEOUT);
+    if (this.idle("writing")) {
+      const sent = this.#send(data, fds).attempt();
+      if (sent !== WAIT) return sent;
+    }
+    return this.submitSync("writing", this.#send(data, fds), options?.timeout);
+  }
+
+  /** {@link sendFds} if it can be done at once; null, and nothing sent, when it would have to wait. */
+  trySendFds(data: Payload, fds?: readonly AsFd[]): number | null {
+    return this.tryNow("writing", this.#send(data, fds));
+  }
+
+  /**
+   * Receives bytes and at most `maxFds` descriptors with one `recvmsg`; descriptors beyond are closed at once.
+   *
+   * On a stream, descriptors come with the first byte they were sent with; bytes sent before may come in front of it.
+   *
+   * @throws AncillaryError `ERR_ANCILLARY_TRUNCATED`, `ERR_DATA_TRUNCATED`, `ERR_MALFORMED_CONTROL` with the bytes as
+   *   `data`, every descriptor closed, the socket still usable; `ERR_SOCKET_CLOSED`; SystemError `ECONNRESET` ...
+   */
+  recvFds(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
+    try {
+      const operation = this.#receive(limit("maxFds", maxFds), -1, options, RECV_ASYNC);
+      return this.submit("reading", operation, options?.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** {@link recvFds}, waiting in `poll(2)`. */
+  recvFdsSync(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds {
+    const operation = this.#receive(limit("maxFds", maxFds), -1, options, RECV_SYNC);
+    return this.#receiveSync(operation, options?.timeout);
+  }
+
+  /** {@link recvFds} if something is there; null when it would have to wait. */
+  tryRecvFds(maxFds: number, options?: RecvOptions): ReceivedFds | null {
+    return this.tryNow("reading", this.#receive(limit("maxFds", maxFds), -1, options, RECV));
+  }
+
+  /** {@link recvFds} into the caller's buffers. They must not be used for anything else until the promise settles. */
+  recvFdsInto(
+    into: Uint8Array | readonly Uint8Array[],
+    maxFds: number,
+    options?: RecvIntoOptions & Pick<WaitOptions, "signal">,
+  ): Promise<ReceivedFdsInto> {
+    try {
+      const operation = this.#receiveInto(into, maxFds, options, RECV_INTO_ASYNC);
+      return this.submit("reading", operation, options?.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** {@link recvFdsInto}, waiting in `poll(2)`. */
+  recvFdsIntoSync(
+    into: Uint8Array | readonly Uint8Array[],
+    maxFds: number,
+    options?: RecvIntoOptions & Pick<WaitOptions, "timeout">,
+  ): ReceivedFdsInto {
+    return this.#receiveSync(this.#receiveInto(into, maxFds, options, RECV_INTO_SYNC), options?.timeout);
+  }
+
+  /**
+   * {@link recvFds} that insists on `count` descriptors.
+   *
+   * @throws AncillaryError `ERR_FD_COUNT` on fewer or more, all of them closed, the bytes as `data`
+   */
+  recvFdsExact(count: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
+    try {
+      const operation = this.#receive(count, limit("count", count), options, RECV_ASYNC);
+      return this.submit("reading", operation, options?.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** {@link recvFdsExact}, waiting in `poll(2)`. */
+  recvFdsExactSync(count: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds {
+    const operation = this.#receive(count, limit("count", count), options, RECV_SYNC);
+    return this.#receiveSync(operation, options?.timeout);
+  }
+
+  /** Receives until the peer finishes. On a datagram socket that is never. */
+  async *messages(
+    maxFds: number,
+    options?: RecvOptions & Pick<WaitOptions, "signal">,
+  ): AsyncGenerator<ReceivedFds, void, undefined> {
+    for (;;) {
+      const message = await this.recvFds(maxFds, options);
+      if (message.eof) return;
+      yield message;
+    }
+  }
+
+  /**
+   * Ends a direction. `"write"` takes effect behind the sends that are queued.
+   *
+   * @throws SystemError `ENOTCONN`
+   */
+  shutdown(how: "read" | "write" | "both" = "both"): void {
+    const number = ["read", "write", "both"].indexOf(how);
+    if (number === -1) throw outOfRange("how", '"read", "write" or "both"', how, "ERR_INVALID_ARG_VALUE");
+    const operation = new Shutdown(this.platform, this.openFd(), number);
+    if (number === 0 || this.idle("writing")) operation.attempt();
+    // A failure so late has nobody to tell: the peer has gone, which the next operation says.
+    else this.submit("writing", operation).catch(() => {});
+  }
+
+  /** Whether messages say who sent them (SO_PASSCRED); the peer's data sent before name nobody. */
+  setPassCredentials(on: boolean): void {
+    this.#setFlag("SO_PASSCRED", on);
+  }
+
+  /** Whether messages bring the sender's pidfd (SO_PASSPIDFD, Linux 6.5). */
+  setPassPidfd(on: boolean): void {
+    this.#setFlag("SO_PASSPIDFD", on);
+    this.#source.passesPidfd = on;
+  }
+
+  /** Whether messages bring the sender's security label (SO_PASSSEC, Linux). */
+  setPassSecurity(on: boolean): void {
+    this.#setFlag("SO_PASSSEC", on);
+  }
+
+  #setFlag(name: string, on: boolean): void {
+    boolean("on", on);
+    const { system } = this.platform;
+    const option = system.constants[name] ?? -1;
+    if (option === -1) throw errnoError(ENOTSUP, "setsockopt", `this system has no ${name}`);
+    const result = system.setsockopt(this.openFd(), system.constants.SOL_SOCKET!, option, on ? 1 : 0);
+    if (result < 0) throw errnoError(result, "setsockopt", name);
+  }
+
+  /** @internal */
+  protected sendOperation(data: Payload, fds: readonly AsFd[] | undefined, to: Uint8Array | null): Operation<number> {
+    const { platform } = this;
+    const payload = iovec(data);
+    const checked = fds === undefined ? NO_FDS : checkFds(platform, fds);
+    if (this.#source.type === "stream") checkCarried(byteLength(payload), checked);
+    return new Send(platform, this.openFd(), payload, checked, to);
+  }
+
+  #send(data: Payload, fds: readonly AsFd[] | undefined): Operation<number> {
+    return this.sendOperation(data, fds, null);
+  }
+
+  #receive(
+    maxFds: number,
+    exactly: number,
+    options: RecvOptions | undefined,
+    known: typeof RECV,
+  ): Receive<ReceivedFds> {
+    const size = this.#source.type === "stream" ? 4096 : 65536;
+    if (options === undefined) return this.#request(maxFds, exactly, null, size, false);
+    checkOptions("options", options, known);
+    return this.#request(maxFds, exactly, null, options.bufferSize ?? size, options.allowTruncated ?? false);
+  }
+
+  #receiveInto(
+    into: unknown,
+    maxFds: number,
+    options: RecvIntoOptions | undefined,
+    known: typeof ALLOW_TRUNCATED,
+  ): Receive<ReceivedFdsInto> {
+    limit("maxFds", maxFds);
+    checkOptions("options", options, known);
+    const iov = buffers(into);
+    // On a stream the kernel would take the descriptors and say 0, the end (measured on Linux 6.18).
+    if (this.#source.type === "stream" && byteLength(iov) === 0) throw outOfRange("buffers", "at least 1 byte", 0);
+    return this.#request(maxFds, -1, iov, 0, options?.allowTruncated ?? false);
+  }
+
+  #request<M extends ReceivedFds | ReceivedFdsInto>(
+    maxFds: number,
+    exactly: number,
+    into: Iovec | null,
+    bufferSize: number,
+    allowTruncated: boolean,
+  ): Receive<M> {
+    this.openFd();
+    return new Receive(this.#source, { maxFds, exactly, into, bufferSize, allowTruncated, wantAddress: false });
+  }
+
+  #receiveSync<M extends ReceivedFds | ReceivedFdsInto>(operation: Receive<M>, timeout: number | undefined): M {
+    if (this.idle("reading")) {
+      const message = operation.attempt();
+      if (message !== WAIT) return message;
+    }
+    return this.submitSync("reading", operation, timeout);
+  }
+}
+
+/** A number of descriptors. The kernels have limits of their own; more is no error, it is never reached. */
+function limit(name: string, value: unknown): number {
+  return integer(name, value, 0, 0x7fffffff);
+}

@@ -1,0 +1,98 @@
+/**
+ * Composition: the core configured for an ABI, the system calls, and what follows from both. Everything above takes a
+ * {@link Platform}; the virtual kernel of `unix-ancillary/testing` is another one.
+ */
+
+import { type Abi, abis, hostAbiName } from "../core/abis.ts";
+import { options, wrongType } from "../core/errors.ts";
+import { CONTROL_BYTES, Core } from "../core/wasm.ts";
+import { isMusl, NativeSystem } from "./native.ts";
+import type { System } from "./system.ts";
+
+/** Largest security label that fits: SELinux and AppArmor keep theirs within a page. */
+const SECURITY_BYTES = 4096;
+
+/** An operating system as the library sees it. Two platforms share nothing. */
+export class Platform {
+  readonly abi: Abi;
+  readonly core: Core;
+  readonly system: System;
+  /** Flags of every send: no SIGPIPE, no waiting. */
+  readonly sendFlags: number;
+  /** Flags of every receive: no waiting, and CLOEXEC in the same step where the system can. */
+  readonly receiveFlags: number;
+  /** Whether received descriptors need `fcntl` to become CLOEXEC. */
+  readonly needsCloexec: boolean;
+  /**
+   * Control capacity in bytes with which no legal message is ever truncated: the most descriptors, with every other
+   * message that a socket option can add.
+   */
+  readonly receiveCapacity: number;
+  /** Received payloads land here first; see `receive.ts`. */
+  scratch: Buffer = Buffer.alloc(0);
+
+  constructor(system: System, abi: Abi) {
+    this.system = system;
+    this.abi = abi;
+    this.core = new Core(abi);
+    system.bindControl(this.core.memory, this.core.controlOffset, CONTROL_BYTES);
+    this.sendFlags = (abi.MSG_NOSIGNAL ?? 0) | abi.MSG_DONTWAIT;
+    this.receiveFlags = (abi.MSG_CMSG_CLOEXEC ?? 0) | abi.MSG_DONTWAIT;
+    this.needsCloexec = abi.MSG_CMSG_CLOEXEC === null;
+    const { space } = this.core.exports;
+    const beside = abi.receiveMessages.map(space).reduce((sum, bytes) => sum + bytes, 0);
+    const security = abi.SCM_SECURITY === null ? 0 : space(SECURITY_BYTES);
+    this.receiveCapacity = Math.min(CONTROL_BYTES, space(4 * abi.maxFdsPerMessage) + beside + security);
+  }
+}
+
+/** What everything that makes a socket also takes. */
+export interface PlatformOptions {
+  /** Where the socket lives: a virtual kernel, in tests. This process's system by default. */
+  platform?: Platform | undefined;
+}
+
+/** The platform that options name, after a check of all of them. */
+export function platformFrom(
+  given: PlatformOptions | undefined,
+  known: Readonly<Record<string, (name: string, value: unknown) => void>>,
+): Platform {
+  options("options", given, {
+    ...known,
+    platform(name, value) {
+      if (!(value instanceof Platform)) throw wrongType(name, "a Platform", value);
+    },
+  });
+  return given?.platform ?? hostPlatform();
+}
+
+let host: Platform | undefined;
+
+/** The platform of this process. Composed when it is first needed, one in each thread. */
+export function hostPlatform(): Platform {
+  if (host === undefined) {
+    const libc = process.platform === "linux" ? (isMusl() ? "musl" : "glibc") : null;
+    const name = hostAbiName(process.platform, process.arch, libc);
+    if (name === null) {
+      throw new Error(
+        `unix-ancillary has no ABI for ${process.platform} on ${process.arch}; it has ${Object.keys(abis).join(", ")}`,
+      );
+    }
+    const system = new NativeSystem();
+    checkAgainstHeaders(abis[name], system);
+    host = new Platform(system, abis[name]);
+  }
+  return host;
+}
+
+/** A table that disagrees with the C compiler's headers would misread every message: refuse to start. */
+function checkAgainstHeaders(abi: Abi, system: System): void {
+  for (const [name, value] of Object.entries(system.constants)) {
+    const expected = (abi as unknown as Record<string, unknown>)[name];
+    if (typeof expected === "number" && value !== -1 && value !== expected) {
+      throw new Error(
+        `unix-ancillary: the C headers say ${name} = ${value}, the table of ${abi.name} says ${expected}; please report it`,
+      );
+    }
+  }
+}

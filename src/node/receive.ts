@@ -1,0 +1,344 @@
+/**
+ * One attempt to receive: one `recvmsg`, the core's verdict, and every descriptor that was delivered is owned or closed
+ * before anything may throw.
+ */
+
+import { AncillaryError, type TruncationReason } from "../core/errors.ts";
+import { type Core, OUTCOMES, REGISTER } from "../core/wasm.ts";
+import { addressOf } from "./address.ts";
+import type { Credentials } from "./credentials.ts";
+import { EAGAIN, EMFILE, EMSGSIZE, ENFILE, EWOULDBLOCK, errnoError, type SystemError } from "./errors.ts";
+import { adopt, closeAll, type OwnedFd } from "./owned-fd.ts";
+import { byteLength, copyOf, type Iovec } from "./payload.ts";
+import type { Platform } from "./platform.ts";
+import { OUT } from "./system.ts";
+
+/** What came beside the bytes. */
+interface Ancillary extends Disposable {
+  /**
+   * The peer has finished: a stream with no byte; a record with no byte and no descriptor from a peer whose end is shut.
+   * Never on a datagram.
+   */
+  readonly eof: boolean;
+  /** All CLOEXEC, at most `maxFds`. */
+  readonly fds: OwnedFd[];
+  /** Descriptors beyond `maxFds`, already closed. */
+  readonly surplus: number;
+  /** Streams: how many bytes had been received before these. 0 on other sockets. */
+  readonly streamOffset: number;
+  /** The datagram or record was longer than the buffer. Only ever true with `allowTruncated`. */
+  readonly dataTruncated: boolean;
+  /** Who sent it, when the socket passes credentials and they name somebody. */
+  readonly credentials: Credentials | null;
+  /** The sender's pidfd, when the socket passes pidfds (Linux). */
+  readonly pidfd: OwnedFd | null;
+  /** The sender's security label, when the socket passes it (Linux). */
+  readonly security: string | null;
+  /** Closes the descriptors that are still open. */
+  [Symbol.dispose](): void;
+}
+
+/** A received message. Disposing of it closes the descriptors that are still open. */
+export interface ReceivedFds extends Ancillary {
+  /** The bytes. Not shared with any other message. */
+  readonly data: Buffer;
+}
+
+/** A message received into the caller's buffers. */
+export interface ReceivedFdsInto extends Ancillary {
+  /** How many bytes of the buffers were filled, from the front. */
+  readonly bytesRead: number;
+}
+
+/** What a receive is asked for. */
+export interface Request {
+  readonly maxFds: number;
+  /** How many descriptors must come; -1: any number. */
+  readonly exactly: number;
+  /** Where the bytes go; null: into a buffer of `bufferSize` bytes. */
+  readonly into: Iovec | null;
+  readonly bufferSize: number;
+  readonly allowTruncated: boolean;
+  readonly wantAddress: boolean;
+}
+
+/** The socket of a receive, and what is known of it. */
+export interface Source {
+  readonly platform: Platform;
+  readonly fd: number;
+  readonly type: "stream" | "dgram" | "seqpacket";
+  /** Bytes received so far; counted on streams. */
+  received: number;
+  /** Whether pidfds were asked for. Those nobody asked for are closed. */
+  readonly passesPidfd: boolean;
+}
+
+/** A message in the caller's buffers. */
+export class Message implements ReceivedFdsInto {
+  readonly bytesRead: number;
+  readonly eof: boolean;
+  readonly fds: OwnedFd[];
+  readonly surplus: number;
+  readonly streamOffset: number;
+  readonly dataTruncated: boolean;
+  readonly credentials: Credentials | null;
+  readonly pidfd: OwnedFd | null;
+  readonly security: string | null;
+  /** Of the sender, where it was asked for. */
+  readonly address: string | null;
+
+  constructor(
+    bytesRead: number,
+    eof: boolean,
+    fds: OwnedFd[],
+    surplus: number,
+    streamOffset: number,
+    dataTruncated: boolean,
+    credentials: Credentials | null,
+    pidfd: OwnedFd | null,
+    security: string | null,
+    address: string | null,
+  ) {
+    this.bytesRead = bytesRead;
+    this.eof = eof;
+    this.fds = fds;
+    this.surplus = surplus;
+    this.streamOffset = streamOffset;
+    this.dataTruncated = dataTruncated;
+    this.credentials = credentials;
+    this.pidfd = pidfd;
+    this.security = security;
+    this.address = address;
+  }
+
+  [Symbol.dispose](): void {
+    closeAll(this.pidfd === null ? this.fds : [...this.fds, this.pidfd]);
+  }
+}
+
+/** A message in a buffer of its own. */
+class MessageWithData extends Message implements ReceivedFds {
+  readonly data: Buffer;
+
+  constructor(
+    data: Buffer,
+    eof: boolean,
+    fds: OwnedFd[],
+    surplus: number,
+    streamOffset: number,
+    dataTruncated: boolean,
+    credentials: Credentials | null,
+    pidfd: OwnedFd | null,
+    security: string | null,
+    address: string | null,
+  ) {
+    super(data.length, eof, fds, surplus, streamOffset, dataTruncated, credentials, pidfd, security, address);
+    this.data = data;
+  }
+}
+
+/**
+ * Attempts a receive.
+ *
+ * @returns the message (with `data` unless `request.into` is given), or null when there is none yet
+ * @throws SystemError, or an AncillaryError that carries the bytes that came; no descriptor stays open then
+ */
+export function receiveOnce(source: Source, request: Request): Message | null {
+  const { platform } = source;
+  const { system, core } = platform;
+  const into = request.into ?? scratch(platform, request.bufferSize);
+  const { receiveCapacity, receiveFlags } = platform;
+  const bytes = system.recvmsg(source.fd, into, 0, into.length, receiveCapacity, receiveFlags, request.wantAddress);
+  if (bytes < 0) {
+    if (bytes === EAGAIN || bytes === EWOULDBLOCK) return null;
+    throw receiveError(platform, bytes);
+  }
+
+  const controlLength = system.out[OUT.CONTROL_LENGTH]!;
+  const flags = system.out[OUT.FLAGS]!;
+  const outcome = core.exports.verdict(controlLength, flags, request.maxFds, request.exactly, request.allowTruncated);
+  const delivered = core.register(REGISTER.COUNT);
+  const kept = core.register(REGISTER.KEEP);
+  const pidfdNumber = core.register(REGISTER.HAS_PIDFD) > 0 ? core.register(REGISTER.PIDFD) : -1;
+
+  // This thread owns everything that came, even if it is terminated at the next line.
+  for (let i = 0; i < delivered; i++) {
+    const fd = core.fd(i);
+    if (fd >= 0) system.own(fd);
+  }
+  if (pidfdNumber >= 0) system.own(pidfdNumber);
+  system.out[OUT.UNSETTLED] = 0;
+
+  if (outcome !== 0) {
+    const error = refusal(source, OUTCOMES[outcome]!, request, delivered, controlLength);
+    closeDelivered(platform, 0, delivered);
+    throw Object.assign(error, { data: copyOf(into, Math.min(bytes, byteLength(into))) });
+  }
+  if (platform.needsCloexec && delivered > 0) {
+    const result = makeCloexec(platform, delivered);
+    if (result < 0) {
+      closeDelivered(platform, 0, delivered);
+      throw Object.assign(errnoError(result, "fcntl"), { data: copyOf(into, Math.min(bytes, byteLength(into))) });
+    }
+  }
+
+  const fds: OwnedFd[] = [];
+  for (let i = 0; i < kept; i++) fds.push(adopt(platform, core.fd(i)));
+  if (delivered > kept) closeDelivered(platform, kept, delivered);
+  let pidfd: OwnedFd | null = null;
+  if (pidfdNumber >= 0) {
+    if (source.passesPidfd) pidfd = adopt(platform, pidfdNumber);
+    else system.close(pidfdNumber);
+  }
+
+  const { type } = source;
+  const nothing = bytes === 0 && delivered === 0;
+  const eof = nothing && (type === "stream" || (type === "seqpacket" && peerIsShut(source)));
+  const streamOffset = source.received;
+  if (type === "stream") source.received += bytes;
+  const dataTruncated = (flags & platform.abi.MSG_TRUNC) !== 0;
+  const surplus = delivered - kept;
+  const credentials = core.register(REGISTER.CREDENTIALS) === 1 ? credentialsOf(core) : null;
+  const security = core.register(REGISTER.SECURITY_LENGTH) < 0 ? null : securityOf(core);
+  const address = request.wantAddress ? addressOf(system) : null;
+  // MSG_TRUNC as an input flag would make `bytes` longer than the buffer (CPython had that); it is never passed.
+  if (request.into !== null) {
+    return new Message(bytes, eof, fds, surplus, streamOffset, dataTruncated, credentials, pidfd, security, address);
+  }
+  const data = takeScratch(platform, bytes);
+  return new MessageWithData(
+    data,
+    eof,
+    fds,
+    surplus,
+    streamOffset,
+    dataTruncated,
+    credentials,
+    pidfd,
+    security,
+    address,
+  );
+}
+
+/** Bytes up to this are copied out of the scratch buffer: a slice of Node's pool is cheaper than a new buffer. */
+const COPY_BYTES = 4096;
+
+/** A buffer of `size` bytes to receive into. */
+function scratch(platform: Platform, size: number): Buffer {
+  if (platform.scratch.length !== size) platform.scratch = Buffer.allocUnsafeSlow(size);
+  return platform.scratch;
+}
+
+/** The first `bytes` of the scratch buffer, no longer shared: copied when that is cheap, else handed out. */
+function takeScratch(platform: Platform, bytes: number): Buffer {
+  const { scratch } = platform;
+  if (bytes <= COPY_BYTES || bytes < scratch.length / 2) {
+    const data = Buffer.allocUnsafe(bytes);
+    scratch.copy(data, 0, 0, bytes);
+    return data;
+  }
+  platform.scratch = Buffer.alloc(0);
+  return scratch.subarray(0, bytes);
+}
+
+/** Closes entries of the descriptor table, in as few calls as the batch has room for. */
+function closeDelivered(platform: Platform, from: number, to: number): void {
+  const { batch } = platform.system;
+  for (let i = from; i < to; ) {
+    let count = 0;
+    while (i < to && count < batch.length) batch[count++] = platform.core.fd(i++);
+    platform.system.closeBatch(count);
+  }
+}
+
+/** Where the system has no MSG_CMSG_CLOEXEC (Darwin): the flag is set at once, before anything else runs in this thread. */
+function makeCloexec(platform: Platform, delivered: number): number {
+  const { batch } = platform.system;
+  for (let i = 0; i < delivered; ) {
+    let count = 0;
+    while (i < delivered && count < batch.length) batch[count++] = platform.core.fd(i++);
+    const result = platform.system.cloexecBatch(count);
+    if (result < 0) return result;
+  }
+  return 0;
+}
+
+/** A record of no bytes may be the end, or a record of no bytes: the peer's end tells. */
+function peerIsShut(source: Source): boolean {
+  const { system } = source.platform;
+  const { POLLHUP, POLLRDHUP } = system.constants as { POLLHUP: number; POLLRDHUP: number };
+  const shut = POLLRDHUP === -1 ? POLLHUP : POLLHUP | POLLRDHUP;
+  return (system.poll(source.fd, shut, 0) & shut) > 0;
+}
+
+function credentialsOf(core: Core): Credentials {
+  const pid = core.register(REGISTER.PID);
+  const uid = core.register(REGISTER.UID) >>> 0;
+  const gid = core.register(REGISTER.GID) >>> 0;
+  return { pid: pid < 0 ? null : pid, uid, gid };
+}
+
+/** The label's bytes: SELinux sends the closing NUL with them, AppArmor and Smack do not. */
+function securityOf(core: Core): string {
+  const from = core.register(REGISTER.SECURITY);
+  const label = Buffer.from(core.control.subarray(from, from + core.register(REGISTER.SECURITY_LENGTH))).toString();
+  return label.endsWith("\0") ? label.slice(0, -1) : label;
+}
+
+/** The error of a failed receive. */
+function receiveError(platform: Platform, errno: number): SystemError {
+  const { tableFullErrno } = platform.abi;
+  const tableFull = (tableFullErrno === "EMSGSIZE" && errno === EMSGSIZE) || errno === EMFILE;
+  return errnoError(errno, "recvmsg", tableFull ? "the descriptor table may be full" : undefined);
+}
+
+/** The error of a verdict. The descriptors are still open: whether the table is full can only be told now. */
+function refusal(
+  source: Source,
+  outcome: (typeof OUTCOMES)[number],
+  request: Request,
+  delivered: number,
+  controlLength: number,
+): AncillaryError {
+  const { platform } = source;
+  switch (outcome) {
+    case "ancillary-truncated": {
+      const reason = truncationReason(platform, source.fd, controlLength);
+      const message = `the kernel delivered part of the ancillary data (${REASONS[reason]}); ${delivered} descriptors that came were closed`;
+      return new AncillaryError("ERR_ANCILLARY_TRUNCATED", message, { reason });
+    }
+    case "data-truncated":
+      return new AncillaryError(
+        "ERR_DATA_TRUNCATED",
+        "the message is longer than the buffer; its descriptors were closed",
+      );
+    case "fd-count":
+      return new AncillaryError(
+        "ERR_FD_COUNT",
+        `expected exactly ${request.exactly} descriptors, got ${delivered}, all closed`,
+      );
+    default:
+      return new AncillaryError(
+        "ERR_MALFORMED_CONTROL",
+        `the control data are malformed; ${delivered} descriptors in them were closed`,
+      );
+  }
+}
+
+const REASONS: Readonly<Record<TruncationReason, string>> = {
+  "control-space": "the control buffer was too small",
+  "descriptor-limit": "the descriptor table is full: RLIMIT_NOFILE",
+  denied: "there was room, so a security module refused some",
+};
+
+/**
+ * Linux says MSG_CTRUNC for a small buffer, a full descriptor table and a refusing security module alike
+ * (net/core/scm.c, scm_detach_fds).
+ */
+function truncationReason(platform: Platform, fd: number, controlLength: number): TruncationReason {
+  const { len } = platform.core.exports;
+  if (platform.receiveCapacity - controlLength < len(4)) return "control-space";
+  const probe = platform.system.dup(fd);
+  if (probe >= 0) platform.system.close(probe);
+  return probe === EMFILE || probe === ENFILE ? "descriptor-limit" : "denied";
+}

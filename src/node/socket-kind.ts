@@ -1,0 +1,54 @@
+/** What a descriptor that somebody hands to us really is. */
+
+import { AncillaryError } from "../core/errors.ts";
+import { ENOTCONN, errnoError } from "./errors.ts";
+import type { Platform } from "./platform.ts";
+import type { System } from "./system.ts";
+
+/** An `int` option of SOL_SOCKET; `-errno` when there is none. */
+export function getsockoptInt(system: System, fd: number, name: number): number {
+  const length = system.getsockopt(fd, system.constants.SOL_SOCKET!, name, INT);
+  return length < 0 ? length : INT_VIEW[0]!;
+}
+
+const INT_VIEW = new Int32Array(1);
+const INT = new Uint8Array(INT_VIEW.buffer);
+
+/**
+ * Checks that `fd` is a Unix socket of a type. On anything else the kernel would take descriptors and drop them: TCP
+ * reports success (measured on Linux 6.18).
+ *
+ * @throws AncillaryError `ERR_NOT_UNIX_SOCKET`; SystemError `EBADF`
+ */
+export function checkUnixSocket(
+  platform: Platform,
+  fd: number,
+  type: "SOCK_STREAM" | "SOCK_DGRAM" | "SOCK_SEQPACKET",
+): void {
+  const { system } = platform;
+  const { AF_UNIX, SO_TYPE } = system.constants as { AF_UNIX: number; SO_TYPE: number };
+  const family = system.getsockname(fd);
+  if (family < 0) {
+    if (system.fcntl(fd, system.constants.F_GETFD!, 0) < 0) throw errnoError(family, "getsockname");
+    throw notUnix(type, "no socket");
+  }
+  if (family !== AF_UNIX) throw notUnix(type, `a socket of address family ${family}`);
+  const actual = getsockoptInt(system, fd, SO_TYPE);
+  if (actual !== system.constants[type]) throw notUnix(type, `a Unix socket of type ${actual}`);
+}
+
+/** {@link checkUnixSocket}, and that it is connected. */
+export function checkConnected(platform: Platform, fd: number, type: "SOCK_STREAM" | "SOCK_SEQPACKET"): void {
+  checkUnixSocket(platform, fd, type);
+  if (isListening(platform, fd)) throw notUnix(type, "a listening socket");
+  const peer = platform.system.getpeername(fd);
+  if (peer === ENOTCONN) throw notUnix(type, "a socket that is not connected");
+}
+
+export function isListening({ system }: Platform, fd: number): boolean {
+  return getsockoptInt(system, fd, system.constants.SO_ACCEPTCONN!) > 0;
+}
+
+function notUnix(type: string, actual: string): AncillaryError {
+  return new AncillaryError("ERR_NOT_UNIX_SOCKET", `expected a connected Unix socket of type ${type}, got ${actual}`);
+}
