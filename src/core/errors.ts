@@ -96,15 +96,11 @@ export function boolean(name: string, value: unknown): boolean {
   return value;
 }
 
-/**
- * Refuses what is not an object of these options, misspelled ones above all. `known` names each option and checks its
- * value; `undefined` counts as not given.
- */
-export function options(
-  name: string,
-  value: unknown,
-  known: Readonly<Record<string, (name: string, value: unknown) => void>>,
-): void {
+/** What options there are, and the check of each one's value. */
+export type Checks = Readonly<Record<string, (name: string, value: unknown) => void>>;
+
+/** Refuses what is not an object of these options, misspelled ones above all. `undefined` counts as not given. */
+export function options(name: string, value: unknown, known: Checks): void {
   if (value === undefined) return;
   if (typeof value !== "object" || value === null) throw wrongType(name, "an object", value);
   for (const [key, given] of Object.entries(value)) {

@@ -5,7 +5,7 @@
  * direction are served in the order of the calls, synchronous ones among them.
  */
 
-import { AncillaryError, outOfRange, wrongType } from "../core/errors.ts";
+import { AncillaryError, type Checks, outOfRange, wrongType } from "../core/errors.ts";
 import { addressOf } from "./address.ts";
 import { ETIMEDOUT, errnoError } from "./errors.ts";
 import { reportLeak } from "./leak.ts";
@@ -21,13 +21,13 @@ export interface WaitOptions {
 }
 
 /** Checks for {@link options} that operations of both kinds share. */
-export const SIGNAL = {
-  signal(name: string, value: unknown): void {
+export const SIGNAL: Checks = {
+  signal(name, value) {
     if (!(value instanceof AbortSignal)) throw wrongType(name, "an AbortSignal", value);
   },
 };
-export const TIMEOUT = {
-  timeout(name: string, value: unknown): void {
+export const TIMEOUT: Checks = {
+  timeout(name, value) {
     if (typeof value !== "number") throw wrongType(name, "a number of milliseconds", value);
     if (!(value >= 0)) throw outOfRange(name, "at least 0 milliseconds", value);
   },
@@ -41,6 +41,8 @@ export abstract class Operation<T> {
   /** Set while it is queued by an asynchronous call. */
   settle: { resolve(value: T): void; reject(error: unknown): void } | null = null;
   outcome: { value: T } | { error: unknown } | null = null;
+  /** Milliseconds after which to try again, where readiness says nothing: set by an attempt that answers WAIT. */
+  retryAfter = 0;
 
   /** Tries once. Throws when it fails for good. */
   abstract attempt(): T | typeof WAIT;
@@ -56,7 +58,9 @@ export abstract class Operation<T> {
   }
 }
 
-/** One direction of a socket. */
+type Direction = "reading" | "writing";
+
+/** What waits in one direction of a socket. */
 type Queue = Operation<unknown>[];
 
 /**
@@ -103,6 +107,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   #keepsAlive = false;
   #burst = 0;
   #yielding = false;
+  #retry: NodeJS.Timeout | null = null;
 
   /** Takes over a descriptor that this thread owns. */
   protected constructor(platform: Platform, fd: number) {
@@ -198,13 +203,22 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     return fd;
   }
 
-  /** Whether nothing waits in a direction: then an attempt may be made without queueing. */
-  protected idle(direction: "reading" | "writing"): boolean {
+  /** Whether nothing waits in a direction. */
+  protected idle(direction: Direction): boolean {
     return (direction === "reading" ? this.#reading : this.#writing).length === 0;
   }
 
+  /** Runs an operation to its end: at once if it can be, else in its turn. */
+  protected runSync<T>(direction: Direction, operation: Operation<T>, timeout: number | undefined): T {
+    if (this.idle(direction)) {
+      const value = operation.attempt();
+      if (value !== WAIT) return value;
+    }
+    return this.#waitSync(direction, operation, timeout);
+  }
+
   /** Runs an operation in its turn. */
-  protected submit<T>(direction: "reading" | "writing", operation: Operation<T>, signal?: AbortSignal): Promise<T> {
+  protected submit<T>(direction: Direction, operation: Operation<T>, signal?: AbortSignal): Promise<T> {
     if (this.#handle.fd === -1) return Promise.reject(socketClosed());
     if (signal?.aborted) return Promise.reject(signal.reason);
     const queue = direction === "reading" ? this.#reading : this.#writing;
@@ -232,8 +246,8 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     });
   }
 
-  /** Runs an operation in its turn, waiting in `poll(2)`: those before it in the queue are served first. */
-  protected submitSync<T>(direction: "reading" | "writing", operation: Operation<T>, timeout: number | undefined): T {
+  /** Waits in `poll(2)`; the operations before it in the queue are served first. */
+  #waitSync<T>(direction: Direction, operation: Operation<T>, timeout: number | undefined): T {
     const fd = this.openFd();
     const queue = direction === "reading" ? this.#reading : this.#writing;
     const { system } = this.platform;
@@ -250,8 +264,10 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
         };
         break;
       }
-      const events = direction === "reading" ? POLLIN : POLLOUT;
-      const ready = system.poll(fd, events, left === Infinity ? -1 : Math.ceil(left));
+      const { retryAfter } = queue[0]!;
+      const events = retryAfter > 0 ? 0 : direction === "reading" ? POLLIN : POLLOUT;
+      const wait = retryAfter > 0 ? Math.min(retryAfter, left) : left;
+      const ready = system.poll(fd, events, wait === Infinity ? -1 : Math.ceil(wait));
       if (ready < 0) {
         remove(queue, operation);
         operation.outcome = { error: operation.failed(errnoError(ready, "poll")) };
@@ -264,7 +280,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   }
 
   /** Runs an operation only if it need not wait, neither for others nor for the kernel; null otherwise. */
-  protected tryNow<T>(direction: "reading" | "writing", operation: Operation<T>): T | null {
+  protected tryNow<T>(direction: Direction, operation: Operation<T>): T | null {
     this.openFd();
     const queue = direction === "reading" ? this.#reading : this.#writing;
     if (queue.length > 0) {
@@ -329,8 +345,16 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       }
       handle.watcher = watcher;
     }
+    const retryAfter = this.#writing[0]?.retryAfter ?? 0;
+    if (retryAfter > 0 && this.#retry === null) {
+      this.#retry = setTimeout(() => {
+        this.#retry = null;
+        this.#onReady(POLLOUT);
+      }, retryAfter);
+    }
+    const writes = this.#writing.length > 0 && retryAfter === 0;
     const keepReading = reads || ((this.#armed & POLLIN) !== 0 && (fired & POLLIN) === 0);
-    const events = (keepReading ? POLLIN : 0) | (this.#writing.length > 0 ? POLLOUT : 0);
+    const events = (keepReading ? POLLIN : 0) | (writes ? POLLOUT : 0);
     if (events !== this.#armed) {
       this.#armed = events;
       handle.watcher.arm(events);
@@ -339,6 +363,10 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     if (keepsAlive !== this.#keepsAlive) {
       this.#keepsAlive = keepsAlive;
       handle.watcher.keepAlive(keepsAlive);
+    }
+    if (this.#retry !== null) {
+      if (keepsAlive) this.#retry.ref();
+      else this.#retry.unref();
     }
   }
 
@@ -374,6 +402,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   /** Fails what waits. */
   #abandon(): void {
     this.#handle.waiting = null;
+    if (this.#retry !== null) clearTimeout(this.#retry);
     for (const queue of [this.#reading, this.#writing]) {
       for (const operation of queue.splice(0)) settle(operation, { error: operation.failed(socketClosed()) });
     }

@@ -1,13 +1,14 @@
 /** Sending and receiving, as streams, datagram and seqpacket sockets share it. */
 
-import { boolean, options as checkOptions, integer, outOfRange } from "../core/errors.ts";
+import { boolean, type Checks, options as checkOptions, integer, outOfRange } from "../core/errors.ts";
 import type { AsFd } from "./as-fd.ts";
 import { Endpoint, Operation, SIGNAL, TIMEOUT, WAIT, type WaitOptions } from "./endpoint.ts";
-import { EAGAIN, ENOTSUP, EWOULDBLOCK, errnoError } from "./errors.ts";
+import { ENOTSUP, errnoError } from "./errors.ts";
 import { buffers, byteLength, type Iovec, iovec, type Payload } from "./payload.ts";
 import type { Platform } from "./platform.ts";
 import { type ReceivedFds, type ReceivedFdsInto, type Request, receiveOnce, type Source } from "./receive.ts";
-import { checkCarried, checkFds, NO_FDS, sendError, sendOnce } from "./send.ts";
+import { checkCarried, checkFds, NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "./send.ts";
+import type { SocketType } from "./socket-kind.ts";
 
 /** What a receive can be told. */
 export interface RecvOptions {
@@ -20,18 +21,16 @@ export interface RecvOptions {
 /** Options of `recvFdsInto`: the buffers are the caller's. */
 export type RecvIntoOptions = Pick<RecvOptions, "allowTruncated">;
 
-/** The kinds of socket. */
-export type SocketType = "stream" | "dgram" | "seqpacket";
-
-const ALLOW_TRUNCATED = { allowTruncated: (name: string, value: unknown): void => void boolean(name, value) };
-const RECV = {
-  bufferSize: (name: string, value: unknown): void => void integer(name, value, 1, 0x7fffffff),
+/** Checks for the options of each kind of receive. */
+const ALLOW_TRUNCATED: Checks = { allowTruncated: (name, value) => void boolean(name, value) };
+export const RECV: Checks = {
+  bufferSize: (name, value) => void integer(name, value, 1, 0x7fffffff),
   ...ALLOW_TRUNCATED,
 };
-const RECV_ASYNC = { ...RECV, ...SIGNAL };
-const RECV_SYNC = { ...RECV, ...TIMEOUT };
-const RECV_INTO_ASYNC = { ...ALLOW_TRUNCATED, ...SIGNAL };
-const RECV_INTO_SYNC = { ...ALLOW_TRUNCATED, ...TIMEOUT };
+export const RECV_ASYNC: Checks = { ...RECV, ...SIGNAL };
+export const RECV_SYNC: Checks = { ...RECV, ...TIMEOUT };
+const RECV_INTO_ASYNC: Checks = { ...ALLOW_TRUNCATED, ...SIGNAL };
+const RECV_INTO_SYNC: Checks = { ...ALLOW_TRUNCATED, ...TIMEOUT };
 
 /** `M` follows from the request: with `data`, or into the caller's buffers. */
 class Receive<M extends ReceivedFds | ReceivedFdsInto> extends Operation<M> {
@@ -52,26 +51,23 @@ class Receive<M extends ReceivedFds | ReceivedFdsInto> extends Operation<M> {
 
 /** One `sendmsg`. */
 class Send extends Operation<number> {
-  readonly #platform: Platform;
-  readonly #fd: number;
+  readonly #target: SendTarget;
   readonly #payload: Iovec;
   readonly #fds: readonly AsFd[];
-  readonly #to: Uint8Array | null;
 
-  constructor(platform: Platform, fd: number, payload: Iovec, fds: readonly AsFd[], to: Uint8Array | null) {
+  constructor(target: SendTarget, payload: Iovec, fds: readonly AsFd[]) {
     super();
-    this.#platform = platform;
-    this.#fd = fd;
+    this.#target = target;
     this.#payload = payload;
     this.#fds = fds;
-    this.#to = to;
   }
 
   attempt(): number | typeof WAIT {
-    const sent = sendOnce(this.#platform, this.#fd, this.#payload, 0, this.#payload.length, this.#fds, this.#to);
+    const sent = sendOnce(this.#target, this.#payload, 0, this.#payload.length, this.#fds);
     if (sent >= 0) return sent;
-    if (sent === EAGAIN || sent === EWOULDBLOCK) return WAIT;
-    throw sendError(sent, this.#fds);
+    const wait = waitOrThrow(this.#target, sent, this.#fds, this.retryAfter);
+    this.retryAfter = wait === "ready" ? 0 : wait;
+    return WAIT;
   }
 }
 
@@ -97,10 +93,13 @@ class Shutdown extends Operation<void> {
 export abstract class MessageSocket extends Endpoint {
   /** What a receive needs; the same object for all of them. */
   readonly #source: { -readonly [name in keyof Source]: Source[name] };
+  /** What a send to the peer needs; likewise. */
+  readonly #target: SendTarget;
 
   protected constructor(platform: Platform, fd: number, type: SocketType) {
     super(platform, fd);
     this.#source = { platform, fd, type, received: 0, passesPidfd: false };
+    this.#target = { platform, fd, type, to: null };
   }
 
   /**
@@ -114,7 +113,7 @@ export abstract class MessageSocket extends Endpoint {
   sendFds(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<number> {
     try {
       checkOptions("options", options, SIGNAL);
-      return this.submit("writing", this.#send(data, fds), options?.signal);
+      return this.submit("writing", this.sendOperation(data, fds), options?.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -123,16 +122,12 @@ export abstract class MessageSocket extends Endpoint {
   /** {@link sendFds}, waiting in `poll(2)`. */
   sendFdsSync(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "timeout">): number {
     checkOptions("options", options, TIMEOUT);
-    if (this.idle("writing")) {
-      const sent = this.#send(data, fds).attempt();
-      if (sent !== WAIT) return sent;
-    }
-    return this.submitSync("writing", this.#send(data, fds), options?.timeout);
+    return this.runSync("writing", this.sendOperation(data, fds), options?.timeout);
   }
 
   /** {@link sendFds} if it can be done at once; null, and nothing sent, when it would have to wait. */
   trySendFds(data: Payload, fds?: readonly AsFd[]): number | null {
-    return this.tryNow("writing", this.#send(data, fds));
+    return this.tryNow("writing", this.sendOperation(data, fds));
   }
 
   /**
@@ -145,7 +140,7 @@ export abstract class MessageSocket extends Endpoint {
    */
   recvFds(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
     try {
-      const operation = this.#receive(limit("maxFds", maxFds), -1, options, RECV_ASYNC);
+      const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_ASYNC);
       return this.submit("reading", operation, options?.signal);
     } catch (error) {
       return Promise.reject(error);
@@ -154,13 +149,13 @@ export abstract class MessageSocket extends Endpoint {
 
   /** {@link recvFds}, waiting in `poll(2)`. */
   recvFdsSync(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds {
-    const operation = this.#receive(limit("maxFds", maxFds), -1, options, RECV_SYNC);
-    return this.#receiveSync(operation, options?.timeout);
+    const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_SYNC);
+    return this.runSync("reading", operation, options?.timeout);
   }
 
   /** {@link recvFds} if something is there; null when it would have to wait. */
   tryRecvFds(maxFds: number, options?: RecvOptions): ReceivedFds | null {
-    return this.tryNow("reading", this.#receive(limit("maxFds", maxFds), -1, options, RECV));
+    return this.tryNow("reading", this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV));
   }
 
   /** {@link recvFds} into the caller's buffers. They must not be used for anything else until the promise settles. */
@@ -183,7 +178,7 @@ export abstract class MessageSocket extends Endpoint {
     maxFds: number,
     options?: RecvIntoOptions & Pick<WaitOptions, "timeout">,
   ): ReceivedFdsInto {
-    return this.#receiveSync(this.#receiveInto(into, maxFds, options, RECV_INTO_SYNC), options?.timeout);
+    return this.runSync("reading", this.#receiveInto(into, maxFds, options, RECV_INTO_SYNC), options?.timeout);
   }
 
   /**
@@ -193,7 +188,7 @@ export abstract class MessageSocket extends Endpoint {
    */
   recvFdsExact(count: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
     try {
-      const operation = this.#receive(count, limit("count", count), options, RECV_ASYNC);
+      const operation = this.receiveOperation(count, limit("count", count), options, RECV_ASYNC);
       return this.submit("reading", operation, options?.signal);
     } catch (error) {
       return Promise.reject(error);
@@ -202,8 +197,8 @@ export abstract class MessageSocket extends Endpoint {
 
   /** {@link recvFdsExact}, waiting in `poll(2)`. */
   recvFdsExactSync(count: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds {
-    const operation = this.#receive(count, limit("count", count), options, RECV_SYNC);
-    return this.#receiveSync(operation, options?.timeout);
+    const operation = this.receiveOperation(count, limit("count", count), options, RECV_SYNC);
+    return this.runSync("reading", operation, options?.timeout);
   }
 
   /** Receives until the peer finishes. On a datagram socket that is never. */
@@ -257,62 +252,54 @@ export abstract class MessageSocket extends Endpoint {
     if (result < 0) throw errnoError(result, "setsockopt", name);
   }
 
-  /** @internal */
-  protected sendOperation(data: Payload, fds: readonly AsFd[] | undefined, to: Uint8Array | null): Operation<number> {
-    const { platform } = this;
+  /** Checks the arguments of a send; `to` is the receiver's `sun_path` on a socket that is not connected. */
+  protected sendOperation(data: Payload, fds: readonly AsFd[] | undefined, to?: Uint8Array): Operation<number> {
+    this.openFd();
     const payload = iovec(data);
-    const checked = fds === undefined ? NO_FDS : checkFds(platform, fds);
+    const checked = fds === undefined ? NO_FDS : checkFds(this.platform, fds);
     if (this.#source.type === "stream") checkCarried(byteLength(payload), checked);
-    return new Send(platform, this.openFd(), payload, checked, to);
+    return new Send(to === undefined ? this.#target : { ...this.#target, to }, payload, checked);
   }
 
-  #send(data: Payload, fds: readonly AsFd[] | undefined): Operation<number> {
-    return this.sendOperation(data, fds, null);
-  }
-
-  #receive(
+  /** Checks the arguments of a receive; `exactly` is -1 for any number of descriptors. */
+  protected receiveOperation(
     maxFds: number,
     exactly: number,
     options: RecvOptions | undefined,
-    known: typeof RECV,
-  ): Receive<ReceivedFds> {
-    const size = this.#source.type === "stream" ? 4096 : 65536;
-    if (options === undefined) return this.#request(maxFds, exactly, null, size, false);
+    known: Checks,
+    wantAddress = false,
+  ): Operation<ReceivedFds> {
+    this.openFd();
     checkOptions("options", options, known);
-    return this.#request(maxFds, exactly, null, options.bufferSize ?? size, options.allowTruncated ?? false);
+    return new Receive<ReceivedFds>(this.#source, {
+      maxFds,
+      exactly,
+      into: null,
+      bufferSize: options?.bufferSize ?? (this.#source.type === "stream" ? 4096 : 65536),
+      allowTruncated: options?.allowTruncated ?? false,
+      wantAddress,
+    });
   }
 
   #receiveInto(
     into: unknown,
     maxFds: number,
     options: RecvIntoOptions | undefined,
-    known: typeof ALLOW_TRUNCATED,
-  ): Receive<ReceivedFdsInto> {
-    limit("maxFds", maxFds);
+    known: Checks,
+  ): Operation<ReceivedFdsInto> {
+    this.openFd();
     checkOptions("options", options, known);
     const iov = buffers(into);
     // On a stream the kernel would take the descriptors and say 0, the end (measured on Linux 6.18).
     if (this.#source.type === "stream" && byteLength(iov) === 0) throw outOfRange("buffers", "at least 1 byte", 0);
-    return this.#request(maxFds, -1, iov, 0, options?.allowTruncated ?? false);
-  }
-
-  #request<M extends ReceivedFds | ReceivedFdsInto>(
-    maxFds: number,
-    exactly: number,
-    into: Iovec | null,
-    bufferSize: number,
-    allowTruncated: boolean,
-  ): Receive<M> {
-    this.openFd();
-    return new Receive(this.#source, { maxFds, exactly, into, bufferSize, allowTruncated, wantAddress: false });
-  }
-
-  #receiveSync<M extends ReceivedFds | ReceivedFdsInto>(operation: Receive<M>, timeout: number | undefined): M {
-    if (this.idle("reading")) {
-      const message = operation.attempt();
-      if (message !== WAIT) return message;
-    }
-    return this.submitSync("reading", operation, timeout);
+    return new Receive<ReceivedFdsInto>(this.#source, {
+      maxFds: limit("maxFds", maxFds),
+      exactly: -1,
+      into: iov,
+      bufferSize: 0,
+      allowTruncated: options?.allowTruncated ?? false,
+      wantAddress: false,
+    });
   }
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { type Abi, abis, hostAbiName } from "../core/abis.ts";
-import { options, wrongType } from "../core/errors.ts";
+import { type Checks, options, wrongType } from "../core/errors.ts";
 import { CONTROL_BYTES, Core } from "../core/wasm.ts";
 import { isMusl, NativeSystem } from "./native.ts";
 import type { System } from "./system.ts";
@@ -53,10 +53,7 @@ export interface PlatformOptions {
 }
 
 /** The platform that options name, after a check of all of them. */
-export function platformFrom(
-  given: PlatformOptions | undefined,
-  known: Readonly<Record<string, (name: string, value: unknown) => void>>,
-): Platform {
+export function platformFrom(given: PlatformOptions | undefined, known: Checks): Platform {
   options("options", given, {
     ...known,
     platform(name, value) {

@@ -7,9 +7,10 @@
 
 import { AncillaryError, outOfRange, wrongType } from "../core/errors.ts";
 import { type AsFd, resolveFd } from "./as-fd.ts";
-import { EPERM, errnoError, type SystemError } from "./errors.ts";
+import { EAGAIN, EMSGSIZE, ENOBUFS, EPERM, EWOULDBLOCK, errnoError, type SystemError } from "./errors.ts";
 import type { Iovec } from "./payload.ts";
 import type { Platform } from "./platform.ts";
+import type { SocketType } from "./socket-kind.ts";
 
 export const NO_FDS: readonly AsFd[] = [];
 
@@ -65,20 +66,53 @@ function putFds(platform: Platform, fds: readonly AsFd[]): number {
  * @returns bytes accepted, or `-errno`
  */
 export function sendOnce(
-  platform: Platform,
-  fd: number,
+  target: SendTarget,
   payload: Iovec,
   offset: number,
   length: number,
   fds: readonly AsFd[],
-  to: Uint8Array | null,
 ): number {
+  const { platform, fd, to } = target;
   const control = fds.length === 0 ? 0 : putFds(platform, fds);
   return platform.system.sendmsg(fd, payload, offset, length, control, platform.sendFlags, to);
 }
 
+/** How long to wait at first, and at most, where readiness does not tell when there is room. */
+const RETRY_MS = 1;
+const RETRY_MAX_MS = 50;
+
+/**
+ * Whether a failed send has to wait: `"ready"` until the socket is writable, or so many milliseconds. Throws when it
+ * failed for good.
+ *
+ * @param waited the milliseconds it waited last, 0 at first
+ */
+export function waitOrThrow(target: SendTarget, errno: number, fds: readonly AsFd[], waited: number): "ready" | number {
+  const { abi } = target.platform;
+  const later = Math.min(RETRY_MAX_MS, waited === 0 ? RETRY_MS : 2 * waited);
+  if (errno === EAGAIN || errno === EWOULDBLOCK) {
+    // A datagram socket that is not connected is always writable (unix(7)): its full receiver cannot be watched.
+    return target.to === null ? "ready" : later;
+  }
+  // The BSDs and Darwin report a receiver's full queue so, and call the socket writable (uipc_usrreq.c).
+  if (errno === ENOBUFS && target.type === "dgram" && abi.datagramFullErrno === "ENOBUFS") return later;
+  // Darwin's limit for control data shrinks with what the peer has not read: it means EAGAIN (libuv #1739). Alone, at
+  // most 1 KiB of descriptors fits any socket buffer.
+  if (errno === EMSGSIZE && abi.truncation === "xnu" && target.type === "stream" && fds.length > 0) return later;
+  throw sendError(errno, fds);
+}
+
+/** A socket to send on. */
+export interface SendTarget {
+  readonly platform: Platform;
+  readonly fd: number;
+  readonly type: SocketType;
+  /** `sun_path` of the receiver, for a socket that is not connected. */
+  readonly to: Uint8Array | null;
+}
+
 /** The error of a failed send. */
-export function sendError(errno: number, fds: readonly AsFd[]): SystemError {
+function sendError(errno: number, fds: readonly AsFd[]): SystemError {
   // SO_PASSRIGHTS (Linux 6.16, net/unix/af_unix.c): the receiver's refusal is the sender's EPERM.
   const refused = errno === EPERM && fds.length > 0;
   return errnoError(errno, "sendmsg", refused ? "the peer may refuse descriptors: SO_PASSRIGHTS" : undefined);

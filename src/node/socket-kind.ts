@@ -1,9 +1,22 @@
 /** What a descriptor that somebody hands to us really is. */
 
 import { AncillaryError } from "../core/errors.ts";
-import { ENOTCONN, errnoError } from "./errors.ts";
+import { ENOTCONN, ENOTSUP, errnoError } from "./errors.ts";
 import type { Platform } from "./platform.ts";
 import type { System } from "./system.ts";
+
+/** The kinds of Unix socket. */
+export type SocketType = "stream" | "dgram" | "seqpacket";
+
+/** Their names in the headers. */
+const SOCK = { stream: "SOCK_STREAM", dgram: "SOCK_DGRAM", seqpacket: "SOCK_SEQPACKET" } as const;
+
+/** The number of a type on this system. @throws SystemError `ENOTSUP` where AF_UNIX has none such (seqpacket on Darwin) */
+export function socketType({ system, abi }: Platform, type: SocketType): number {
+  if (abi[SOCK[type]] === null)
+    throw errnoError(ENOTSUP, "socket", `${abi.os} has no Unix sockets of type ${SOCK[type]}`);
+  return system.constants[SOCK[type]]!;
+}
 
 /** An `int` option of SOL_SOCKET; `-errno` when there is none. */
 export function getsockoptInt(system: System, fd: number, name: number): number {
@@ -20,11 +33,7 @@ const INT = new Uint8Array(INT_VIEW.buffer);
  *
  * @throws AncillaryError `ERR_NOT_UNIX_SOCKET`; SystemError `EBADF`
  */
-export function checkUnixSocket(
-  platform: Platform,
-  fd: number,
-  type: "SOCK_STREAM" | "SOCK_DGRAM" | "SOCK_SEQPACKET",
-): void {
+export function checkUnixSocket(platform: Platform, fd: number, type: SocketType): void {
   const { system } = platform;
   const { AF_UNIX, SO_TYPE } = system.constants as { AF_UNIX: number; SO_TYPE: number };
   const family = system.getsockname(fd);
@@ -34,11 +43,11 @@ export function checkUnixSocket(
   }
   if (family !== AF_UNIX) throw notUnix(type, `a socket of address family ${family}`);
   const actual = getsockoptInt(system, fd, SO_TYPE);
-  if (actual !== system.constants[type]) throw notUnix(type, `a Unix socket of type ${actual}`);
+  if (actual !== system.constants[SOCK[type]]) throw notUnix(type, `a Unix socket of type ${actual}`);
 }
 
 /** {@link checkUnixSocket}, and that it is connected. */
-export function checkConnected(platform: Platform, fd: number, type: "SOCK_STREAM" | "SOCK_SEQPACKET"): void {
+export function checkConnected(platform: Platform, fd: number, type: SocketType): void {
   checkUnixSocket(platform, fd, type);
   if (isListening(platform, fd)) throw notUnix(type, "a listening socket");
   const peer = platform.system.getpeername(fd);
@@ -49,6 +58,6 @@ export function isListening({ system }: Platform, fd: number): boolean {
   return getsockoptInt(system, fd, system.constants.SO_ACCEPTCONN!) > 0;
 }
 
-function notUnix(type: string, actual: string): AncillaryError {
-  return new AncillaryError("ERR_NOT_UNIX_SOCKET", `expected a connected Unix socket of type ${type}, got ${actual}`);
+function notUnix(type: SocketType, actual: string): AncillaryError {
+  return new AncillaryError("ERR_NOT_UNIX_SOCKET", `expected a Unix socket of type ${SOCK[type]}, got ${actual}`);
 }

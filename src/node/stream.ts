@@ -6,14 +6,14 @@ import { AncillaryError, options as checkOptions, wrongType } from "../core/erro
 import { addressOf, sunPath } from "./address.ts";
 import { type AsFd, resolveFd } from "./as-fd.ts";
 import { Operation, SIGNAL, TIMEOUT, WAIT, type WaitOptions } from "./endpoint.ts";
-import { EAGAIN, EINPROGRESS, ENOTCONN, EWOULDBLOCK, errnoError } from "./errors.ts";
+import { EAGAIN, EINPROGRESS, ENOTCONN, errnoError } from "./errors.ts";
 import { MessageSocket } from "./message-socket.ts";
 import { OwnedFd, platformOf, takeOver } from "./owned-fd.ts";
 import { byteLength, type Iovec, iovec, type Payload } from "./payload.ts";
 import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "./platform.ts";
 import type { ReceivedFds } from "./receive.ts";
-import { checkCarried, checkFds, NO_FDS, sendError, sendOnce } from "./send.ts";
-import { checkConnected, getsockoptInt } from "./socket-kind.ts";
+import { checkCarried, checkFds, NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "./send.ts";
+import { checkConnected, getsockoptInt, socketType } from "./socket-kind.ts";
 import { OUT, POLLOUT } from "./system.ts";
 
 /** What an unfinished {@link UnixStream.sendFdsAll} leaves in its error. */
@@ -26,43 +26,38 @@ export interface SendProgress {
 
 /** Descriptors with the first `sendmsg`, then every byte. */
 class SendAll extends Operation<void> {
-  readonly #platform: Platform;
-  readonly #fd: number;
+  readonly #target: SendTarget;
   readonly #payload: Iovec;
   readonly #length: number;
   #fds: readonly AsFd[];
   readonly #count: number;
   #sent = 0;
 
-  constructor(platform: Platform, fd: number, payload: Iovec, fds: readonly AsFd[]) {
+  constructor(target: SendTarget, payload: Iovec, fds: readonly AsFd[]) {
     super();
-    this.#platform = platform;
-    this.#fd = fd;
+    this.#target = target;
     this.#payload = payload;
     this.#length = byteLength(payload);
     this.#fds = fds;
     this.#count = fds.length;
   }
 
-  attempt(): undefined | typeof WAIT {
-    while (this.#sent < this.#length) {
-      const sent = this.#attemptOnce();
-      if (sent === WAIT) return WAIT;
-      this.#sent += sent;
-      this.#fds = NO_FDS;
-    }
-  }
-
-  #attemptOnce(): number | typeof WAIT {
-    let sent: number;
+  attempt(): void | typeof WAIT {
     try {
-      sent = sendOnce(this.#platform, this.#fd, this.#payload, this.#sent, this.#length - this.#sent, this.#fds, null);
+      while (this.#sent < this.#length) {
+        const sent = sendOnce(this.#target, this.#payload, this.#sent, this.#length - this.#sent, this.#fds);
+        if (sent < 0) {
+          const wait = waitOrThrow(this.#target, sent, this.#fds, this.retryAfter);
+          this.retryAfter = wait === "ready" ? 0 : wait;
+          return WAIT;
+        }
+        this.#sent += sent;
+        this.#fds = NO_FDS;
+        this.retryAfter = 0;
+      }
     } catch (error) {
       throw this.#progress(error as Error);
     }
-    if (sent === EAGAIN || sent === EWOULDBLOCK) return WAIT;
-    if (sent < 0) throw this.#progress(sendError(sent, this.#fds));
-    return sent;
   }
 
   /** The caller's own reason when nothing went out; else an error of ours, as a reason may be shared by many operations. */
@@ -118,7 +113,7 @@ export class UnixStream extends MessageSocket implements AsyncIterable<ReceivedF
   static pair(options?: PlatformOptions): [UnixStream, UnixStream] {
     const platform = platformFrom(options, {});
     const { system } = platform;
-    const result = system.socketpair(system.constants.SOCK_STREAM!);
+    const result = system.socketpair(socketType(platform, "stream"));
     if (result < 0) throw errnoError(result, "socketpair");
     const [first, second] = [system.out[OUT.CONTROL_LENGTH]!, system.out[OUT.FLAGS]!];
     return [new UnixStream(platform, first), new UnixStream(platform, second)];
@@ -134,7 +129,7 @@ export class UnixStream extends MessageSocket implements AsyncIterable<ReceivedF
     const { system } = platform;
     const to = sunPath(system, path);
     options?.signal?.throwIfAborted();
-    const fd = system.socket(system.constants.SOCK_STREAM!);
+    const fd = system.socket(socketType(platform, "stream"));
     if (fd < 0) throw errnoError(fd, "socket");
     const stream = new UnixStream(platform, fd);
     try {
@@ -165,7 +160,7 @@ export class UnixStream extends MessageSocket implements AsyncIterable<ReceivedF
       O_NONBLOCK: number;
     };
     const to = sunPath(system, path);
-    const fd = system.socket(system.constants.SOCK_STREAM!);
+    const fd = system.socket(socketType(platform, "stream"));
     if (fd < 0) throw errnoError(fd, "socket");
     const stream = new UnixStream(platform, fd);
     // Nobody else has this socket yet: that it blocks for as long as it connects disturbs nobody.
@@ -189,14 +184,14 @@ export class UnixStream extends MessageSocket implements AsyncIterable<ReceivedF
    */
   static from(source: OwnedFd | Socket): UnixStream {
     if (source instanceof OwnedFd) {
-      checkConnected(platformOf(source), source.fd, "SOCK_STREAM");
+      checkConnected(platformOf(source), source.fd, "stream");
       const { platform, fd } = takeOver(source);
       return new UnixStream(platform, fd);
     }
     if (!(source instanceof Socket)) throw wrongType("source", "an OwnedFd or a net.Socket", source);
     const fd = resolveFd(source, "source");
     const platform = hostPlatform();
-    checkConnected(platform, fd, "SOCK_STREAM");
+    checkConnected(platform, fd, "stream");
     if (source.bytesRead > 0 || source.readableLength > 0) {
       throw new AncillaryError(
         "ERR_SOCKET_BUSY",
@@ -231,7 +226,7 @@ export class UnixStream extends MessageSocket implements AsyncIterable<ReceivedF
   /** {@link sendFdsAll}, waiting in `poll(2)`. */
   sendFdsAllSync(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "timeout">): void {
     checkOptions("options", options, TIMEOUT);
-    this.submitSync("writing", this.#sendAll(data, fds), options?.timeout);
+    this.runSync("writing", this.#sendAll(data, fds), options?.timeout);
   }
 
   /** The messages until the peer finishes, each with as many descriptors as the system can send in one. */
@@ -262,6 +257,6 @@ export class UnixStream extends MessageSocket implements AsyncIterable<ReceivedF
     const payload = iovec(data);
     const checked = checkFds(this.platform, fds);
     checkCarried(byteLength(payload), checked);
-    return new SendAll(this.platform, this.openFd(), payload, checked);
+    return new SendAll({ platform: this.platform, fd: this.openFd(), type: "stream", to: null }, payload, checked);
   }
 }
