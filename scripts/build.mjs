@@ -27,13 +27,13 @@ function files(...paths) {
 }
 
 /** Runs a step when its stamp is missing or older than an input. */
-function step(name, stamp, inputs, run) {
+async function step(name, stamp, inputs, run) {
   const made = existsSync(stamp) ? statSync(stamp).mtimeMs : 0;
   if (!force && made !== 0 && files("scripts", "package.json", ...inputs).every((f) => statSync(f).mtimeMs <= made))
     return;
   const start = Date.now();
   rmSync(stamp, { force: true });
-  run();
+  await run();
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, "");
   if (!quiet) console.log(`built ${name} in ${((Date.now() - start) / 1000).toFixed(1)} s`);
@@ -49,20 +49,20 @@ function tool(name, bin = name) {
   return `${name}/${typeof at === "string" ? at : at[bin]}`;
 }
 
-step("the core", "build/.core", ["assembly", "asconfig.json"], () => {
+await step("the core", "build/.core", ["assembly", "asconfig.json"], () => {
   run(tool("assemblyscript", "asc"), "--config", "asconfig.json", "--target", "release");
   embedCore();
 });
-step("the library", "build/.library", ["src", "tsconfig.json", "tsconfig.base.json", "build/.core"], () => {
+await step("the library", "build/.library", ["src", "tsconfig.json", "tsconfig.base.json", "build/.core"], () => {
   rmSync("dist", { recursive: true, force: true });
   run(tool("typescript", "tsc"), "-p", "tsconfig.json");
   writeFileSync("dist/core/core.wasm", readFileSync("build/core/core.wasm"));
 });
-step("the addon", "build/.addon", ["native"], () => buildNative({ force }));
+await step("the addon", "build/.addon", ["native"], () => buildNative({ force }));
 // Left out of the published package, and so not there when it is packed again from it.
 if (existsSync("test")) {
   const inputs = ["test", "bench", "examples", "fuzz", "tsconfig.tools.json", "build/.library"];
-  step("tests, benchmarks and examples", "build/.tools", inputs, () =>
+  await step("tests, benchmarks and examples", "build/.tools", inputs, () =>
     run(tool("typescript", "tsc"), "-p", "tsconfig.tools.json"),
   );
 }

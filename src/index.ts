@@ -3,7 +3,9 @@
 export type { AncillaryErrorCode, TruncationReason } from "./core/errors.ts";
 export { AncillaryError } from "./core/errors.ts";
 export type { AsFd } from "./node/as-fd.ts";
+export type { ConnectOptions, SendProgress } from "./node/connected.ts";
 export type { Credentials } from "./node/credentials.ts";
+export { type ReceivedFrom, UnixDatagram } from "./node/datagram.ts";
 export type { FdDescription } from "./node/describe.ts";
 export type { WaitOptions } from "./node/endpoint.ts";
 export type { SystemError } from "./node/errors.ts";
@@ -12,5 +14,5 @@ export { OwnedFd } from "./node/owned-fd.ts";
 export type { Payload } from "./node/payload.ts";
 export type { Platform, PlatformOptions } from "./node/platform.ts";
 export type { ReceivedFds, ReceivedFdsInto } from "./node/receive.ts";
-export type { ConnectOptions, SendProgress } from "./node/stream.ts";
+export { UnixSeqpacket } from "./node/seqpacket.ts";
 export { UnixStream } from "./node/stream.ts";

@@ -1,6 +1,7 @@
 /** Names of Unix sockets: `sun_path` of `sockaddr_un`, without the family. */
 
 import { outOfRange, wrongType } from "../core/errors.ts";
+import type { Platform } from "./platform.ts";
 import { OUT, type System } from "./system.ts";
 
 const encoder = new TextEncoder();
@@ -9,11 +10,11 @@ const encoder = new TextEncoder();
  * The bytes of `sun_path` for a path. A leading NUL is Linux's abstract namespace, there every byte counts; elsewhere a
  * NUL would cut the path in silence and is refused, and so is one that is too long.
  */
-export function sunPath(system: System, path: unknown): Uint8Array {
+export function sunPath({ system, abi }: Pick<Platform, "system" | "abi">, path: unknown): Uint8Array {
   if (typeof path !== "string") throw wrongType("path", "a string", path);
   if (path === "") throw outOfRange("path", "a path of at least 1 byte", path);
   const abstract = path.startsWith("\0");
-  if (abstract && process.platform !== "linux")
+  if (abstract && abi.os !== "linux")
     throw wrongType("path", "a path in the file system: only Linux has abstract names", path);
   if (!abstract && path.includes("\0")) throw outOfRange("path", "a path without NUL", path, "ERR_INVALID_ARG_VALUE");
   const bytes = encoder.encode(path);
@@ -21,6 +22,33 @@ export function sunPath(system: System, path: unknown): Uint8Array {
   const most = system.address.length - (abstract ? 0 : 1);
   if (bytes.length > most) throw outOfRange("path", `at most ${most} bytes`, `${bytes.length} bytes`);
   return bytes;
+}
+
+/**
+ * A name in the file system that a socket of ours made by binding. It is removed only while it still is that socket: it may
+ * have been replaced by another program's since.
+ */
+export class BoundName {
+  readonly #system: System;
+  readonly #path: string;
+  readonly #socket: string;
+
+  private constructor(system: System, path: string, socket: string) {
+    this.#system = system;
+    this.#path = path;
+    this.#socket = socket;
+  }
+
+  /** The name just bound; null where there is no file: an abstract one, or the kernel's choice. */
+  static of(system: System, path: string): BoundName | null {
+    if (path === "" || path.startsWith("\0")) return null;
+    const socket = system.socketAt(path);
+    return socket === null ? null : new BoundName(system, path, socket);
+  }
+
+  remove(): void {
+    if (this.#system.socketAt(this.#path) === this.#socket) this.#system.unlink(this.#path);
+  }
 }
 
 /** The name that the last call left; null: the socket has none. */

@@ -245,10 +245,10 @@ export abstract class MessageSocket extends Endpoint {
 
   #setFlag(name: string, on: boolean): void {
     boolean("on", on);
-    const { system } = this.platform;
-    const option = system.constants[name] ?? -1;
+    const { system, constants } = this.platform;
+    const option = constants[name] ?? -1;
     if (option === -1) throw errnoError(ENOTSUP, "setsockopt", `this system has no ${name}`);
-    const result = system.setsockopt(this.openFd(), system.constants.SOL_SOCKET!, option, on ? 1 : 0);
+    const result = system.setsockopt(this.openFd(), constants.SOL_SOCKET!, option, on ? 1 : 0);
     if (result < 0) throw errnoError(result, "setsockopt", name);
   }
 
@@ -304,6 +304,6 @@ export abstract class MessageSocket extends Endpoint {
 }
 
 /** A number of descriptors. The kernels have limits of their own; more is no error, it is never reached. */
-function limit(name: string, value: unknown): number {
+export function limit(name: string, value: unknown): number {
   return integer(name, value, 0, 0x7fffffff);
 }

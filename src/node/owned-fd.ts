@@ -114,7 +114,7 @@ export class OwnedFd implements Disposable {
   static fromRaw(fd: number): OwnedFd {
     integer("fd", fd, 0, 0x7fffffff);
     const platform = hostPlatform();
-    const flags = platform.system.fcntl(fd, platform.system.constants.F_GETFD!, 0);
+    const flags = platform.system.fcntl(fd, platform.constants.F_GETFD!, 0);
     if (flags < 0) throw errnoError(flags, "fcntl");
     platform.system.own(fd);
     return adopt(platform, fd);

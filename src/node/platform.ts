@@ -5,9 +5,9 @@
 
 import { type Abi, abis, hostAbiName } from "../core/abis.ts";
 import { type Checks, options, wrongType } from "../core/errors.ts";
-import { CONTROL_BYTES, Core } from "../core/wasm.ts";
+import { CONTROL_BYTES, Core, REGISTER } from "../core/wasm.ts";
 import { isMusl, NativeSystem } from "./native.ts";
-import type { System } from "./system.ts";
+import type { Constants, System } from "./system.ts";
 
 /** Largest security label that fits: SELinux and AppArmor keep theirs within a page. */
 const SECURITY_BYTES = 4096;
@@ -28,6 +28,8 @@ export class Platform {
    * message that a socket option can add.
    */
   readonly receiveCapacity: number;
+  /** What the C headers say, and the table: headers are older than kernels at times. -1: this system has no such thing. */
+  readonly constants: Constants;
   /** Received payloads land here first; see `receive.ts`. */
   scratch: Buffer = Buffer.alloc(0);
 
@@ -35,6 +37,7 @@ export class Platform {
     this.system = system;
     this.abi = abi;
     this.core = new Core(abi);
+    this.constants = { ...system.constants, ...numbersOf(abi) };
     system.bindControl(this.core.memory, this.core.controlOffset, CONTROL_BYTES);
     this.sendFlags = (abi.MSG_NOSIGNAL ?? 0) | abi.MSG_DONTWAIT;
     this.receiveFlags = (abi.MSG_CMSG_CLOEXEC ?? 0) | abi.MSG_DONTWAIT;
@@ -44,6 +47,11 @@ export class Platform {
     const security = abi.SCM_SECURITY === null ? 0 : space(SECURITY_BYTES);
     this.receiveCapacity = Math.min(CONTROL_BYTES, space(4 * abi.maxFdsPerMessage) + beside + security);
   }
+}
+
+/** The numbers of a row, by name. */
+function numbersOf(abi: Abi): Record<string, number> {
+  return Object.fromEntries(Object.entries(abi).filter(([, value]) => typeof value === "number"));
 }
 
 /** What everything that makes a socket also takes. */
@@ -77,19 +85,34 @@ export function hostPlatform(): Platform {
     }
     const system = new NativeSystem();
     checkAgainstHeaders(abis[name], system);
-    host = new Platform(system, abis[name]);
+    const platform = new Platform(system, abis[name]);
+    system.onOrphan((control, wasClosed) => closeOrphan(platform, control, wasClosed));
+    host = platform;
   }
   return host;
 }
 
 /** A table that disagrees with the C compiler's headers would misread every message: refuse to start. */
-function checkAgainstHeaders(abi: Abi, system: System): void {
-  for (const [name, value] of Object.entries(system.constants)) {
-    const expected = (abi as unknown as Record<string, unknown>)[name];
-    if (typeof expected === "number" && value !== -1 && value !== expected) {
-      throw new Error(
-        `unix-ancillary: the C headers say ${name} = ${value}, the table of ${abi.name} says ${expected}; please report it`,
-      );
-    }
+function checkAgainstHeaders(abi: Abi, { layout, constants }: NativeSystem): void {
+  const differs = (what: string, headers: number, table: unknown) => {
+    throw new Error(
+      `unix-ancillary: the C headers say ${what} is ${headers}, the table of ${abi.name} says ${table}; please report it`,
+    );
+  };
+  const table = { ...abi, littleEndian: abi.endian === "little" ? 1 : 0 } as unknown as Record<string, unknown>;
+  for (const [what, value] of Object.entries({ ...layout, ...constants })) {
+    if (typeof table[what] === "number" && table[what] !== value) differs(what, value, table[what]);
   }
+  const align = layout.space1 - layout.space0;
+  if (align !== abi.headerAlignBytes) differs("the alignment", align, abi.headerAlignBytes);
+}
+
+/** Closes what a terminated worker had received and not taken: its own clean-up could not read control messages. */
+function closeOrphan({ system, core }: Platform, control: Uint8Array, wasClosed: (fd: number) => boolean): void {
+  core.control.set(control);
+  core.exports.verdict(control.length, 0, 0, -1, true);
+  const count = core.register(REGISTER.COUNT);
+  const fds = Array.from({ length: count }, (_, i) => core.fd(i));
+  if (core.register(REGISTER.HAS_PIDFD) > 0) fds.push(core.register(REGISTER.PIDFD));
+  for (const fd of fds) if (fd >= 0 && !wasClosed(fd)) system.close(fd);
 }

@@ -265,9 +265,9 @@ function makeCloexec(platform: Platform, delivered: number): number {
 
 /** A record of no bytes may be the end, or a record of no bytes: the peer's end tells. */
 function peerIsShut(source: Source): boolean {
-  const { system } = source.platform;
-  const { POLLHUP, POLLRDHUP } = system.constants as { POLLHUP: number; POLLRDHUP: number };
-  const shut = POLLRDHUP === -1 ? POLLHUP : POLLHUP | POLLRDHUP;
+  const { system, constants } = source.platform;
+  const { POLLHUP, POLLRDHUP } = constants as { POLLHUP: number; POLLRDHUP?: number };
+  const shut = POLLHUP | (POLLRDHUP ?? 0);
   return (system.poll(source.fd, shut, 0) & shut) > 0;
 }
 

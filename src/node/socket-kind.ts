@@ -3,7 +3,6 @@
 import { AncillaryError } from "../core/errors.ts";
 import { ENOTCONN, ENOTSUP, errnoError } from "./errors.ts";
 import type { Platform } from "./platform.ts";
-import type { System } from "./system.ts";
 
 /** The kinds of Unix socket. */
 export type SocketType = "stream" | "dgram" | "seqpacket";
@@ -12,15 +11,15 @@ export type SocketType = "stream" | "dgram" | "seqpacket";
 const SOCK = { stream: "SOCK_STREAM", dgram: "SOCK_DGRAM", seqpacket: "SOCK_SEQPACKET" } as const;
 
 /** The number of a type on this system. @throws SystemError `ENOTSUP` where AF_UNIX has none such (seqpacket on Darwin) */
-export function socketType({ system, abi }: Platform, type: SocketType): number {
+export function socketType({ abi, constants }: Platform, type: SocketType): number {
   if (abi[SOCK[type]] === null)
     throw errnoError(ENOTSUP, "socket", `${abi.os} has no Unix sockets of type ${SOCK[type]}`);
-  return system.constants[SOCK[type]]!;
+  return constants[SOCK[type]]!;
 }
 
 /** An `int` option of SOL_SOCKET; `-errno` when there is none. */
-export function getsockoptInt(system: System, fd: number, name: number): number {
-  const length = system.getsockopt(fd, system.constants.SOL_SOCKET!, name, INT);
+export function getsockoptInt({ system, constants }: Platform, fd: number, name: string): number {
+  const length = system.getsockopt(fd, constants.SOL_SOCKET!, constants[name]!, INT);
   return length < 0 ? length : INT_VIEW[0]!;
 }
 
@@ -34,16 +33,15 @@ const INT = new Uint8Array(INT_VIEW.buffer);
  * @throws AncillaryError `ERR_NOT_UNIX_SOCKET`; SystemError `EBADF`
  */
 export function checkUnixSocket(platform: Platform, fd: number, type: SocketType): void {
-  const { system } = platform;
-  const { AF_UNIX, SO_TYPE } = system.constants as { AF_UNIX: number; SO_TYPE: number };
+  const { system, constants } = platform;
   const family = system.getsockname(fd);
   if (family < 0) {
-    if (system.fcntl(fd, system.constants.F_GETFD!, 0) < 0) throw errnoError(family, "getsockname");
+    if (system.fcntl(fd, constants.F_GETFD!, 0) < 0) throw errnoError(family, "getsockname");
     throw notUnix(type, "no socket");
   }
-  if (family !== AF_UNIX) throw notUnix(type, `a socket of address family ${family}`);
-  const actual = getsockoptInt(system, fd, SO_TYPE);
-  if (actual !== system.constants[SOCK[type]]) throw notUnix(type, `a Unix socket of type ${actual}`);
+  if (family !== constants.AF_UNIX) throw notUnix(type, `a socket of address family ${family}`);
+  const actual = getsockoptInt(platform, fd, "SO_TYPE");
+  if (actual !== constants[SOCK[type]]) throw notUnix(type, `a Unix socket of type ${actual}`);
 }
 
 /** {@link checkUnixSocket}, and that it is connected. */
@@ -54,8 +52,8 @@ export function checkConnected(platform: Platform, fd: number, type: SocketType)
   if (peer === ENOTCONN) throw notUnix(type, "a socket that is not connected");
 }
 
-export function isListening({ system }: Platform, fd: number): boolean {
-  return getsockoptInt(system, fd, system.constants.SO_ACCEPTCONN!) > 0;
+export function isListening(platform: Platform, fd: number): boolean {
+  return getsockoptInt(platform, fd, "SO_ACCEPTCONN") > 0;
 }
 
 function notUnix(type: SocketType, actual: string): AncillaryError {

@@ -115,6 +115,13 @@ export interface System {
   socket(type: number): number;
   connect(fd: number, to: Uint8Array): number;
   bind(fd: number, path: Uint8Array): number;
+  /** Which file a path in the file system names now (device and inode); null: none, or it is no socket. */
+  socketAt(path: string): string | null;
+  /** `unlink(2)`, `rename(2)`, `link(2)` and `chmod(2)`, of the names of sockets. */
+  unlink(path: string): number;
+  rename(from: string, to: string): number;
+  link(from: string, to: string): number;
+  chmod(path: string, mode: number): number;
   listen(fd: number, backlog: number): number;
   /** `accept4(2)`: CLOEXEC, non-blocking and owned. */
   accept(fd: number): number;

@@ -1,0 +1,202 @@
+// The export list, and what an environment owns until it ends.
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "environment.h"
+
+namespace unix_ancillary {
+
+namespace {
+
+// Control data that a thread had received and not yet taken ownership of when it was terminated. Finding the descriptors
+// in them is the core's business, so another thread's core does it. `closed` are the ownership bits of the dead thread:
+// those descriptors are closed already.
+struct Orphan {
+  std::vector<char> control;
+  std::vector<uint32_t> closed;
+};
+// One lock for both: the orphans, and how to wake each living environment.
+std::mutex process_mutex;
+std::vector<Orphan> orphans;
+std::vector<Environment*> living;
+
+}  // namespace
+
+// Bits are accessed by one thread only: its JavaScript and its calls.
+void Environment::Own(int fd) {
+  if (fd >= 0 && static_cast<size_t>(fd) < owned_bits) owned[fd >> 5] |= 1u << (fd & 31);
+}
+
+void Environment::Disown(int fd) {
+  if (fd >= 0 && static_cast<size_t>(fd) < owned_bits) owned[fd >> 5] &= ~(1u << (fd & 31));
+}
+
+Environment* Of(napi_env env, napi_callback_info info) {
+  void* data = nullptr;
+  size_t count = 0;
+  napi_get_cb_info(env, info, &count, nullptr, nullptr, &data);
+  return static_cast<Environment*>(data);
+}
+
+Environment* Of(napi_env env, napi_callback_info info, napi_value* first) {
+  void* data = nullptr;
+  size_t count = 1;
+  napi_get_cb_info(env, info, &count, first, nullptr, &data);
+  return static_cast<Environment*>(data);
+}
+
+void Export(napi_env env, napi_value exports, const char* name, napi_callback function, Environment* data) {
+  napi_value value;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, function, data, &value);
+  napi_set_named_property(env, exports, name, value);
+}
+
+namespace {
+
+// The memory of an ArrayBuffer, kept alive as long as the environment lives.
+void* Keep(napi_env env, Environment* e, napi_value buffer, size_t* length) {
+  void* memory = nullptr;
+  napi_get_arraybuffer_info(env, buffer, &memory, length);
+  napi_ref reference;
+  napi_create_reference(env, buffer, 1, &reference);
+  e->kept.push_back(reference);
+  return memory;
+}
+
+// bind({ words, batch, address }): ArrayBuffers.
+napi_value Bind(napi_env env, napi_callback_info info) {
+  napi_value buffers;
+  Environment* e = Of(env, info, &buffers);
+  napi_value value;
+  size_t length;
+  napi_get_named_property(env, buffers, "words", &value);
+  e->words = static_cast<int32_t*>(Keep(env, e, value, &length));
+  napi_get_named_property(env, buffers, "batch", &value);
+  e->batch = static_cast<int32_t*>(Keep(env, e, value, &length));
+  e->batch_capacity = length / sizeof(int32_t);
+  napi_get_named_property(env, buffers, "address", &value);
+  e->address = static_cast<char*>(Keep(env, e, value, &e->address_capacity));
+  return nullptr;
+}
+
+// bindOwned(ArrayBuffer): the ownership bits; a larger one replaces a smaller, with its content already copied.
+napi_value BindOwned(napi_env env, napi_callback_info info) {
+  napi_value buffer;
+  Environment* e = Of(env, info, &buffer);
+  size_t length;
+  e->owned = static_cast<uint32_t*>(Keep(env, e, buffer, &length));
+  e->owned_bits = length * 8;
+  return nullptr;
+}
+
+// bindControl(ArrayBuffer), offset in kOffset, capacity in kLength.
+napi_value BindControl(napi_env env, napi_callback_info info) {
+  napi_value buffer;
+  Environment* e = Of(env, info, &buffer);
+  size_t length;
+  char* memory = static_cast<char*>(Keep(env, e, buffer, &length));
+  e->control = memory + e->words[kOffset];
+  e->control_capacity = static_cast<size_t>(e->words[kLength]);
+  return nullptr;
+}
+
+// takeOrphan(Uint8Array): copies one orphan's control data, as much as fits, leaves its ownership bits for
+// `wasClosed`; how many bytes, or -1: there is none.
+napi_value TakeOrphan(napi_env env, napi_callback_info info) {
+  napi_value into;
+  Environment* e = Of(env, info, &into);
+  std::lock_guard<std::mutex> lock(process_mutex);
+  if (orphans.empty()) return Answer(e, -1);
+  Orphan orphan = std::move(orphans.back());
+  orphans.pop_back();
+  void* memory = nullptr;
+  size_t capacity = 0;
+  napi_get_typedarray_info(env, into, nullptr, &capacity, &memory, nullptr, nullptr);
+  const size_t length = std::min(capacity, orphan.control.size());
+  memcpy(memory, orphan.control.data(), length);
+  napi_value closed;
+  void* bits = nullptr;
+  const size_t bytes = orphan.closed.size() * sizeof(uint32_t);
+  if (napi_create_arraybuffer(env, bytes, &bits, &closed) != napi_ok) return Answer(e, -ENOMEM);
+  memcpy(bits, orphan.closed.data(), bytes);
+  e->words[kResult] = static_cast<int>(length);
+  return closed;
+}
+
+// onOrphan(function): called, some time, when there are orphans to take.
+napi_value OnOrphan(napi_env env, napi_callback_info info) {
+  napi_value callback;
+  Environment* e = Of(env, info, &callback);
+  napi_create_reference(env, callback, 1, &e->on_orphan);
+  std::lock_guard<std::mutex> lock(process_mutex);
+  return Answer(e, static_cast<int>(orphans.size()));
+}
+
+// In the thread of the environment that was woken.
+void CallOnOrphan(napi_env env, napi_value, void* context, void*) {
+  Environment* e = static_cast<Environment*>(context);
+  napi_value callback, receiver;
+  if (env == nullptr || e->on_orphan == nullptr) return;
+  napi_get_reference_value(env, e->on_orphan, &callback);
+  napi_get_undefined(env, &receiver);
+  napi_call_function(env, receiver, callback, 0, nullptr, nullptr);
+}
+
+// The environment ends, by exit or because its worker was terminated at any point: what it owns is closed.
+void CleanUp(void* data) {
+  Environment* e = static_cast<Environment*>(data);
+  CloseReadiness(e);
+  std::lock_guard<std::mutex> lock(process_mutex);
+  living.erase(std::remove(living.begin(), living.end(), e), living.end());
+  if (e->words != nullptr && e->words[kUnsettled] > 0 && e->control != nullptr) {
+    const size_t length = std::min(e->control_capacity, static_cast<size_t>(e->words[kUnsettled]));
+    orphans.push_back({{e->control, e->control + length}, {e->owned, e->owned + e->owned_bits / 32}});
+    // Any one will do; an environment that is loaded later looks for itself.
+    if (!living.empty()) napi_call_threadsafe_function(living.front()->wake, nullptr, napi_tsfn_nonblocking);
+  }
+  for (size_t word = 0; word < e->owned_bits / 32; word++) {
+    for (uint32_t bits = e->owned[word]; bits != 0; bits &= bits - 1) {
+      close(static_cast<int>(word * 32 + static_cast<size_t>(__builtin_ctz(bits))));
+    }
+    e->owned[word] = 0;
+  }
+  e->owned_bits = 0;
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  Environment* e = new Environment();
+  // Made before the hook is added, as hooks run in the opposite order: in CleanUp every living environment can be woken.
+  napi_value name;
+  napi_create_string_utf8(env, "unix-ancillary", NAPI_AUTO_LENGTH, &name);
+  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, e, CallOnOrphan, &e->wake);
+  napi_unref_threadsafe_function(env, e->wake);
+  // The hook runs while the environment's buffers are still there; the object goes with the instance data after it.
+  napi_add_env_cleanup_hook(env, CleanUp, e);
+  napi_set_instance_data(
+      env, e, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
+  {
+    std::lock_guard<std::mutex> lock(process_mutex);
+    living.push_back(e);
+  }
+  Export(env, exports, "bind", Bind, e);
+  Export(env, exports, "bindOwned", BindOwned, e);
+  Export(env, exports, "bindControl", BindControl, e);
+  Export(env, exports, "onOrphan", OnOrphan, e);
+  Export(env, exports, "takeOrphan", TakeOrphan, e);
+  ExportMessage(env, exports, e);
+  ExportSocket(env, exports, e);
+  ExportReadiness(env, exports, e);
+  ExportAbi(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+}  // namespace unix_ancillary
+
+using unix_ancillary::Init;
+NODE_API_MODULE(unix_ancillary, Init)

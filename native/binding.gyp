@@ -1,0 +1,16 @@
+{
+  "targets": [
+    {
+      "target_name": "unix_ancillary",
+      "sources": ["addon.cc", "message.cc", "socket.cc", "readiness.cc", "abi.cc"],
+      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "_GNU_SOURCE"],
+      "cflags_cc": ["-std=c++17", "-Os", "-Wall", "-Wextra", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti"],
+      "xcode_settings": {
+        "CLANG_CXX_LANGUAGE_STANDARD": "c++17",
+        "GCC_SYMBOLS_PRIVATE_EXTERN": "YES",
+        "GCC_ENABLE_CPP_EXCEPTIONS": "NO"
+      }
+    }
+  ]
+}

@@ -1,0 +1,206 @@
+// The ancillary-data path: sendmsg, recvmsg, and what is done with descriptors. Control buffers are bytes that the core
+// wrote or will read; nothing here looks into them.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "environment.h"
+
+namespace unix_ancillary {
+
+namespace {
+
+#ifdef IOV_MAX
+constexpr size_t kIovMax = IOV_MAX;
+#else
+constexpr size_t kIovMax = 1024;
+#endif
+
+struct Bytes {
+  char* data = nullptr;
+  size_t length = 0;
+};
+
+// The memory of a Uint8Array.
+Bytes MemoryOf(napi_env env, napi_value array) {
+  Bytes bytes;
+  void* data = nullptr;
+  napi_get_typedarray_info(env, array, nullptr, &bytes.length, &data, nullptr, nullptr);
+  bytes.data = static_cast<char*>(data);
+  return bytes;
+}
+
+// One Uint8Array: from kOffset, kLength bytes, cut to what is there.
+size_t OneIovec(napi_env env, Environment* e, napi_value payload, iovec* iov) {
+  const Bytes bytes = MemoryOf(env, payload);
+  const size_t offset = std::min(bytes.length, static_cast<size_t>(e->words[kOffset]));
+  iov->iov_base = bytes.data + offset;
+  iov->iov_len = std::min(bytes.length - offset, static_cast<size_t>(e->words[kLength]));
+  return 1;
+}
+
+// An array of Uint8Array less the first kOffset bytes. False: more pieces than one call takes.
+bool ManyIovecs(napi_env env, Environment* e, napi_value payload, std::vector<iovec>* iov) {
+  uint32_t pieces = 0;
+  napi_get_array_length(env, payload, &pieces);
+  size_t skip = static_cast<size_t>(e->words[kOffset]);
+  for (uint32_t i = 0; i < pieces; i++) {
+    napi_value piece;
+    napi_get_element(env, payload, i, &piece);
+    const Bytes bytes = MemoryOf(env, piece);
+    const size_t skipped = std::min(skip, bytes.length);
+    skip -= skipped;
+    if (skipped == bytes.length) continue;
+    iov->push_back({bytes.data + skipped, bytes.length - skipped});
+  }
+  return iov->size() <= kIovMax;
+}
+
+// The control buffer, and the peer's name if there is one.
+void Fill(Environment* e, msghdr* message, iovec* iov, size_t count, sockaddr_un* name) {
+  message->msg_iov = iov;
+  message->msg_iovlen = static_cast<decltype(message->msg_iovlen)>(count);
+  // Darwin refuses a control buffer of no bytes (XNU uipc_syscalls.c): there is none, then.
+  const int length = e->words[kControl];
+  if (length > 0) {
+    message->msg_control = e->control;
+    message->msg_controllen = static_cast<decltype(message->msg_controllen)>(
+        std::min(static_cast<size_t>(length), e->control_capacity));
+  }
+  if (name != nullptr) {
+    message->msg_name = name;
+    message->msg_namelen = sizeof(*name);
+  }
+}
+
+int Send(Environment* e, iovec* iov, size_t count) {
+  msghdr message = {};
+  sockaddr_un name;
+  // The address length is one more than the bytes, so that 0 says that there is no name.
+  const int named = e->words[kA];
+  Fill(e, &message, iov, count, named > 0 ? &name : nullptr);
+  if (named > 0) message.msg_namelen = SetAddress(&name, e->address, static_cast<size_t>(named - 1));
+  const int fd = e->words[kFd];
+  const int flags = e->words[kInFlags];
+  return Result(Retry([&] { return sendmsg(fd, &message, flags); }));
+}
+
+int Receive(Environment* e, iovec* iov, size_t count) {
+  msghdr message = {};
+  sockaddr_un name;
+  Fill(e, &message, iov, count, e->words[kA] > 0 ? &name : nullptr);
+  const int fd = e->words[kFd];
+  const int flags = e->words[kInFlags];
+  const int result = Result(Retry([&] { return recvmsg(fd, &message, flags); }));
+  if (result < 0) {
+    e->words[kControlLength] = 0;
+    e->words[kFlags] = 0;
+    return result;
+  }
+  e->words[kControlLength] = static_cast<int>(message.msg_controllen);
+  e->words[kFlags] = message.msg_flags;
+  e->words[kUnsettled] = static_cast<int>(message.msg_controllen);
+  if (message.msg_name != nullptr) GetAddress(e, &name, message.msg_namelen);
+  return result;
+}
+
+napi_value SendmsgOne(napi_env env, napi_callback_info info) {
+  napi_value payload;
+  Environment* e = Of(env, info, &payload);
+  iovec iov;
+  const size_t count = OneIovec(env, e, payload, &iov);
+  return Answer(e, Send(e, &iov, count));
+}
+
+napi_value SendmsgMany(napi_env env, napi_callback_info info) {
+  napi_value payload;
+  Environment* e = Of(env, info, &payload);
+  std::vector<iovec> iov;
+  if (!ManyIovecs(env, e, payload, &iov)) return Answer(e, -EMSGSIZE);
+  return Answer(e, Send(e, iov.data(), iov.size()));
+}
+
+napi_value RecvmsgOne(napi_env env, napi_callback_info info) {
+  napi_value payload;
+  Environment* e = Of(env, info, &payload);
+  iovec iov;
+  const size_t count = OneIovec(env, e, payload, &iov);
+  return Answer(e, Receive(e, &iov, count));
+}
+
+napi_value RecvmsgMany(napi_env env, napi_callback_info info) {
+  napi_value payload;
+  Environment* e = Of(env, info, &payload);
+  std::vector<iovec> iov;
+  if (!ManyIovecs(env, e, payload, &iov)) return Answer(e, -EMSGSIZE);
+  return Answer(e, Receive(e, iov.data(), iov.size()));
+}
+
+napi_value Close(napi_env env, napi_callback_info info) {
+  Environment* e = Of(env, info);
+  // Before the call: afterwards the number may already be another thread's.
+  e->Disown(e->words[kFd]);
+  return Answer(e, Result(close(e->words[kFd])));
+}
+
+napi_value CloseBatch(napi_env env, napi_callback_info info) {
+  Environment* e = Of(env, info);
+  const size_t count = std::min(static_cast<size_t>(e->words[kLength]), e->batch_capacity);
+  int first = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (e->batch[i] < 0) continue;
+    e->Disown(e->batch[i]);
+    const int result = Result(close(e->batch[i]));
+    if (first == 0) first = result;
+  }
+  return Answer(e, first);
+}
+
+napi_value CloexecBatch(napi_env env, napi_callback_info info) {
+  Environment* e = Of(env, info);
+  const size_t count = std::min(static_cast<size_t>(e->words[kLength]), e->batch_capacity);
+  for (size_t i = 0; i < count; i++) {
+    if (e->batch[i] < 0) continue;
+    // The other flag that there may be, close-on-fork, is kept.
+    const int flags = Result(fcntl(e->batch[i], F_GETFD));
+    const int result = flags < 0 ? flags : Result(fcntl(e->batch[i], F_SETFD, flags | FD_CLOEXEC));
+    if (result < 0) return Answer(e, result);
+  }
+  return Answer(e, 0);
+}
+
+napi_value Fcntl(napi_env env, napi_callback_info info) {
+  Environment* e = Of(env, info);
+  const int32_t* words = e->words;
+  return Answer(e, Result(Retry([&] { return fcntl(words[kFd], words[kA], words[kB]); })));
+}
+
+napi_value Dup(napi_env env, napi_callback_info info) {
+  Environment* e = Of(env, info);
+  return Answer(e, Owned(e, Result(fcntl(e->words[kFd], F_DUPFD_CLOEXEC, 0))));
+}
+
+}  // namespace
+
+void ExportMessage(napi_env env, napi_value exports, Environment* data) {
+  Export(env, exports, "sendmsg", SendmsgOne, data);
+  Export(env, exports, "sendmsgv", SendmsgMany, data);
+  Export(env, exports, "recvmsg", RecvmsgOne, data);
+  Export(env, exports, "recvmsgv", RecvmsgMany, data);
+  Export(env, exports, "close", Close, data);
+  Export(env, exports, "closeBatch", CloseBatch, data);
+  Export(env, exports, "cloexecBatch", CloexecBatch, data);
+  Export(env, exports, "fcntl", Fcntl, data);
+  Export(env, exports, "dup", Dup, data);
+}
+
+}  // namespace unix_ancillary

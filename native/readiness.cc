@@ -1,0 +1,375 @@
+// Readiness, behind two doors. On Node: uv_poll, one handle a descriptor. Elsewhere (Bun has no uv_poll and aborts the
+// process, on Deno it fires once): one thread with poll(2). JavaScript says which before the first watch.
+//
+// Watchers have numbers that are never used twice, so that an event that is late finds nobody instead of somebody else.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <unordered_map>
+
+#include "environment.h"
+
+namespace unix_ancillary {
+
+// One of the doors.
+class Readiness {
+ public:
+  Readiness(napi_env env, Environment* e, napi_value callback) : env_(env), e_(e) {
+    napi_create_reference(env, callback, 1, &callback_);
+    napi_value name;
+    napi_create_string_utf8(env, "unix-ancillary", NAPI_AUTO_LENGTH, &name);
+    napi_async_init(env, nullptr, name, &context_);
+  }
+  virtual ~Readiness() = default;
+
+  // The watcher's number, or -errno.
+  virtual int Watch(int fd) = 0;
+  virtual void Arm(int id, int events) = 0;
+  virtual void KeepAlive(int id, bool on) = 0;
+  virtual void Forget(int id) = 0;
+  // Ends everything; the object deletes itself when the loop has let go of it.
+  virtual void Close() = 0;
+
+ protected:
+  // Tells JavaScript: (number, bits). Next ticks and microtasks run behind it.
+  void Tell(int id, int events) {
+    napi_handle_scope scope;
+    napi_open_handle_scope(env_, &scope);
+    napi_value callback, receiver, result;
+    napi_value arguments[2];
+    napi_get_reference_value(env_, callback_, &callback);
+    napi_get_global(env_, &receiver);
+    napi_create_int32(env_, id, &arguments[0]);
+    napi_create_int32(env_, events, &arguments[1]);
+    if (napi_make_callback(env_, context_, receiver, callback, 2, arguments, &result) == napi_pending_exception) {
+      napi_value error;
+      napi_get_and_clear_last_exception(env_, &error);
+      napi_fatal_exception(env_, error);
+    }
+    napi_close_handle_scope(env_, scope);
+  }
+
+  napi_env env_;
+  Environment* e_;
+  napi_ref callback_ = nullptr;
+  napi_async_context context_ = nullptr;
+  int next_id_ = 0;
+};
+
+namespace {
+
+class UvReadiness final : public Readiness {
+  struct Watcher {
+    uv_poll_t poll;
+    UvReadiness* owner;
+    int id;
+    int events;
+  };
+
+ public:
+  UvReadiness(napi_env env, Environment* e, napi_value callback) : Readiness(env, e, callback) {
+    napi_get_uv_event_loop(env, &loop_);
+    // The environment waits for this hook: until the loop has let go of the last handle.
+    napi_add_async_cleanup_hook(
+        env,
+        [](napi_async_cleanup_hook_handle, void* data) {
+          UvReadiness* self = static_cast<UvReadiness*>(data);
+          self->e_->readiness = nullptr;
+          self->Close();
+        },
+        this, &hook_);
+  }
+
+  int Watch(int fd) override {
+    Watcher* watcher = new Watcher{{}, this, next_id_, 0};
+    // uv_poll_init makes the open file description non-blocking, which others may share: put it back.
+    const int flags = fcntl(fd, F_GETFL);
+    const int result = uv_poll_init(loop_, &watcher->poll, fd);
+    if (result < 0) {
+      delete watcher;
+      return result;
+    }
+    if (flags != -1 && (flags & O_NONBLOCK) == 0) fcntl(fd, F_SETFL, flags);
+    watcher->poll.data = watcher;
+    uv_unref(reinterpret_cast<uv_handle_t*>(&watcher->poll));
+    watchers_.emplace(watcher->id, watcher);
+    return next_id_++;
+  }
+
+  void Arm(int id, int events) override {
+    Watcher* watcher = Find(id);
+    if (watcher == nullptr || watcher->events == events) return;
+    watcher->events = events;
+    if (events == 0) {
+      uv_poll_stop(&watcher->poll);
+    } else {
+      uv_poll_start(&watcher->poll, ((events & POLLIN) ? UV_READABLE : 0) | ((events & POLLOUT) ? UV_WRITABLE : 0), Ready);
+    }
+  }
+
+  void KeepAlive(int id, bool on) override {
+    Watcher* watcher = Find(id);
+    if (watcher == nullptr) return;
+    if (on) uv_ref(reinterpret_cast<uv_handle_t*>(&watcher->poll));
+    else uv_unref(reinterpret_cast<uv_handle_t*>(&watcher->poll));
+  }
+
+  void Forget(int id) override {
+    Watcher* watcher = Find(id);
+    if (watcher == nullptr) return;
+    watchers_.erase(id);
+    End(watcher);
+  }
+
+  void Close() override {
+    closing_ = true;
+    for (auto& [id, watcher] : watchers_) End(watcher);
+    watchers_.clear();
+    MaybeDone();
+  }
+
+ private:
+  Watcher* Find(int id) const {
+    const auto found = watchers_.find(id);
+    return found == watchers_.end() ? nullptr : found->second;
+  }
+
+  static void Ready(uv_poll_t* poll, int status, int events) {
+    Watcher* watcher = static_cast<Watcher*>(poll->data);
+    int bits = ((events & UV_READABLE) ? POLLIN : 0) | ((events & UV_WRITABLE) ? POLLOUT : 0);
+    // After an error libuv has stopped the handle: an attempt will say what it is.
+    if (status < 0) {
+      bits = POLLIN | POLLOUT;
+      watcher->events = 0;
+    }
+    watcher->owner->Tell(watcher->id, bits);
+  }
+
+  void End(Watcher* watcher) {
+    ending_++;
+    uv_poll_stop(&watcher->poll);
+    uv_close(reinterpret_cast<uv_handle_t*>(&watcher->poll), [](uv_handle_t* handle) {
+      Watcher* ended = static_cast<Watcher*>(handle->data);
+      UvReadiness* owner = ended->owner;
+      delete ended;
+      owner->ending_--;
+      owner->MaybeDone();
+    });
+  }
+
+  void MaybeDone() {
+    if (!closing_ || ending_ > 0) return;
+    napi_remove_async_cleanup_hook(hook_);
+    delete this;
+  }
+
+  uv_loop_t* loop_ = nullptr;
+  napi_async_cleanup_hook_handle hook_ = nullptr;
+  std::unordered_map<int, Watcher*> watchers_;
+  int ending_ = 0;
+  bool closing_ = false;
+};
+
+class ThreadReadiness final : public Readiness {
+  struct Watched {
+    int fd;
+    int events;
+    // Waits for JavaScript to have seen the last event; then it is polled again.
+    bool told;
+    bool keeps_alive;
+  };
+
+ public:
+  ThreadReadiness(napi_env env, Environment* e, napi_value callback) : Readiness(env, e, callback) {
+    if (pipe(wake_) == -1) wake_[0] = wake_[1] = -1;
+    for (const int fd : wake_) {
+      fcntl(fd, F_SETFD, FD_CLOEXEC);
+      fcntl(fd, F_SETFL, O_NONBLOCK);
+    }
+    napi_value name;
+    napi_create_string_utf8(env, "unix-ancillary readiness", NAPI_AUTO_LENGTH, &name);
+    napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, OnReady, &function_);
+    napi_unref_threadsafe_function(env, function_);
+    thread_ = std::thread([this] { Run(); });
+  }
+
+  int Watch(int fd) override {
+    if (wake_[0] == -1) return -EMFILE;
+    std::lock_guard<std::mutex> lock(mutex_);
+    watched_.emplace(next_id_, Watched{fd, 0, false, false});
+    return next_id_++;
+  }
+
+  void Arm(int id, int events) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = watched_.find(id);
+    if (found == watched_.end() || found->second.events == events) return;
+    found->second.events = events;
+    Wake();
+  }
+
+  void KeepAlive(int id, bool on) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = watched_.find(id);
+    if (found != watched_.end()) SetKeepsAlive(&found->second, on);
+  }
+
+  void Forget(int id) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = watched_.find(id);
+    if (found == watched_.end()) return;
+    SetKeepsAlive(&found->second, false);
+    watched_.erase(found);
+    Wake();
+  }
+
+  void Close() override {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      closing_ = true;
+      Wake();
+    }
+    thread_.join();
+    for (const int fd : wake_) close(fd);
+    // The environment ends, and the function with it: no callback comes any more.
+    delete this;
+  }
+
+ private:
+  void SetKeepsAlive(Watched* one, bool on) {
+    if (one->keeps_alive == on) return;
+    one->keeps_alive = on;
+    alive_ += on ? 1 : -1;
+    if (on && alive_ == 1) napi_ref_threadsafe_function(env_, function_);
+    if (!on && alive_ == 0) napi_unref_threadsafe_function(env_, function_);
+  }
+
+  void Wake() {
+    // A full pipe wakes too.
+    const ssize_t ignored = write(wake_[1], "", 1);
+    (void)ignored;
+  }
+
+  void Run() {
+    std::vector<pollfd> polled;
+    std::vector<int> ids;
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (!closing_) {
+      polled.assign(1, {wake_[0], POLLIN, 0});
+      ids.assign(1, -1);
+      for (const auto& [id, one] : watched_) {
+        if (one.events == 0 || one.told) continue;
+        polled.push_back({one.fd, static_cast<short>(one.events), 0});
+        ids.push_back(id);
+      }
+      lock.unlock();
+      poll(polled.data(), polled.size(), -1);
+      char drain[64];
+      while (polled[0].revents != 0 && read(wake_[0], drain, sizeof drain) > 0) continue;
+      lock.lock();
+      bool any = false;
+      for (size_t i = 1; i < polled.size(); i++) {
+        if (polled[i].revents == 0) continue;
+        const auto found = watched_.find(ids[i]);
+        if (found == watched_.end()) continue;
+        const bool failed = (polled[i].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
+        found->second.told = true;
+        ready_.push_back({ids[i], failed ? POLLIN | POLLOUT : polled[i].revents});
+        any = true;
+      }
+      if (any && !closing_) napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
+    }
+  }
+
+  static void OnReady(napi_env env, napi_value, void* context, void*) {
+    if (env == nullptr) return;
+    ThreadReadiness* self = static_cast<ThreadReadiness*>(context);
+    std::vector<std::pair<int, int>> ready;
+    {
+      std::lock_guard<std::mutex> lock(self->mutex_);
+      ready.swap(self->ready_);
+    }
+    for (const auto& [id, events] : ready) {
+      // The callbacks before may have forgotten it.
+      bool there;
+      {
+        std::lock_guard<std::mutex> lock(self->mutex_);
+        there = self->watched_.count(id) != 0;
+      }
+      if (there) self->Tell(id, events);
+    }
+    std::lock_guard<std::mutex> lock(self->mutex_);
+    for (const auto& [id, events] : ready) {
+      const auto found = self->watched_.find(id);
+      if (found != self->watched_.end()) found->second.told = false;
+    }
+    self->Wake();
+  }
+
+  napi_threadsafe_function function_ = nullptr;
+  std::thread thread_;
+  std::mutex mutex_;
+  std::unordered_map<int, Watched> watched_;
+  std::vector<std::pair<int, int>> ready_;
+  int wake_[2];
+  int alive_ = 0;
+  bool closing_ = false;
+};
+
+// onReady(function), kA: 1 for the thread.
+napi_value OnReady(napi_env env, napi_callback_info info) {
+  napi_value callback;
+  Environment* e = Of(env, info, &callback);
+  if (e->words[kA] != 0) e->readiness = new ThreadReadiness(env, e, callback);
+  else e->readiness = new UvReadiness(env, e, callback);
+  return nullptr;
+}
+
+napi_value Watch(napi_env env, napi_callback_info info) {
+  Environment* e = Of(env, info);
+  return Answer(e, e->readiness->Watch(e->words[kFd]));
+}
+
+// The others take the watcher's number in kFd. After the environment's end began there is nothing left to do.
+napi_value Arm(napi_env env, napi_callback_info info) {
+  Environment* e = Of(env, info);
+  if (e->readiness != nullptr) e->readiness->Arm(e->words[kFd], e->words[kA]);
+  return nullptr;
+}
+
+napi_value KeepAlive(napi_env env, napi_callback_info info) {
+  Environment* e = Of(env, info);
+  if (e->readiness != nullptr) e->readiness->KeepAlive(e->words[kFd], e->words[kA] != 0);
+  return nullptr;
+}
+
+napi_value Forget(napi_env env, napi_callback_info info) {
+  Environment* e = Of(env, info);
+  if (e->readiness != nullptr) e->readiness->Forget(e->words[kFd]);
+  return nullptr;
+}
+
+}  // namespace
+
+void CloseReadiness(Environment* e) {
+  Readiness* readiness = e->readiness;
+  e->readiness = nullptr;
+  if (readiness != nullptr) readiness->Close();
+}
+
+void ExportReadiness(napi_env env, napi_value exports, Environment* data) {
+  Export(env, exports, "onReady", OnReady, data);
+  Export(env, exports, "watch", Watch, data);
+  Export(env, exports, "arm", Arm, data);
+  Export(env, exports, "keepAlive", KeepAlive, data);
+  Export(env, exports, "forget", Forget, data);
+}
+
+}  // namespace unix_ancillary

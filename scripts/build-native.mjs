@@ -1,0 +1,57 @@
+// Builds the addon with nothing but Node and a C++ compiler: no node-gyp, Python or make. The sources and flags are those
+// of native/binding.gyp, which node-gyp can build too.
+
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+
+/** Where Node's own headers are: beside the binary in every official distribution. */
+function headers() {
+  const tried = [
+    process.env.npm_config_nodedir && join(process.env.npm_config_nodedir, "include", "node"),
+    resolve(dirname(process.execPath), "..", "include", "node"),
+    join(homedir(), ".cache", "node-gyp", process.versions.node, "include", "node"),
+  ].filter(Boolean);
+  const found = tried.find((path) => existsSync(join(path, "node_api.h")) && existsSync(join(path, "uv.h")));
+  if (found !== undefined) return found;
+  throw new Error(
+    `Node's headers (node_api.h, uv.h) are in none of\n${tried.map((path) => `  ${path}\n`).join("")}` +
+      "Install them (Debian: libnode-dev) or set npm_config_nodedir to the folder that has include/node.",
+  );
+}
+
+function compiler() {
+  const tried = [process.env.CXX, "c++", "g++", "clang++"].filter(Boolean);
+  const found = tried.find((name) => spawnSync(name, ["--version"]).status === 0);
+  if (found !== undefined) return found;
+  throw new Error(`a C++ compiler is needed to build the addon; tried ${tried.join(", ")}. Install one, or set CXX.`);
+}
+
+/** Builds `out`, by default where the library looks for this machine's addon. The library has to be built before. */
+export async function buildNative({ extraFlags = [], out, strip = true } = {}) {
+  if (out === undefined) {
+    const { target } = await import("../dist/node/native.js");
+    out = join("prebuilds", target(), "unix-ancillary.node");
+  }
+  const [gyp] = JSON.parse(readFileSync("native/binding.gyp", "utf8")).targets;
+  const darwin = process.platform === "darwin";
+  const flags = [
+    ...gyp.cflags_cc,
+    ...gyp.defines.map((name) => `-D${name}`),
+    "-DNODE_GYP_MODULE_NAME=unix_ancillary",
+    "-fPIC",
+    `-I${headers()}`,
+    "-Inode_modules/node-addon-api",
+    ...(darwin ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared", "-pthread"]),
+    ...(strip && !darwin ? ["-s", "-Wl,--gc-sections", "-ffunction-sections"] : []),
+    ...extraFlags,
+  ];
+  mkdirSync(dirname(out), { recursive: true });
+  // Never half a file under the final name: another process may be loading it.
+  const temporary = `${out}.${process.pid}`;
+  execFileSync(compiler(), [...flags, ...gyp.sources.map((name) => join("native", name)), "-o", temporary], {
+    stdio: "inherit",
+  });
+  renameSync(temporary, out);
+}

@@ -1,0 +1,245 @@
+/** What connected sockets, streams and seqpacket, have beyond others. */
+
+import { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { AncillaryError, options as checkOptions, wrongType } from "../core/errors.ts";
+import { addressOf, sunPath } from "./address.ts";
+import { type AsFd, resolveFd } from "./as-fd.ts";
+import { type Credentials, peerCredentials, peerPidfd } from "./credentials.ts";
+import { Operation, SIGNAL, TIMEOUT, WAIT, type WaitOptions } from "./endpoint.ts";
+import { EAGAIN, EINPROGRESS, ENOTCONN, errnoError } from "./errors.ts";
+import { MessageSocket } from "./message-socket.ts";
+import { OwnedFd, platformOf, takeOver } from "./owned-fd.ts";
+import { byteLength, type Iovec, iovec, type Payload } from "./payload.ts";
+import { hostPlatform, type Platform } from "./platform.ts";
+import type { ReceivedFds } from "./receive.ts";
+import { checkCarried, checkFds, NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "./send.ts";
+import { checkConnected, getsockoptInt, type SocketType, socketType } from "./socket-kind.ts";
+import { OUT, POLLOUT } from "./system.ts";
+
+/** What an unfinished `sendFdsAll` leaves in its error. */
+export interface SendProgress {
+  /** Bytes that the kernel had accepted. */
+  readonly bytesSent: number;
+  /** Whether the descriptors went with them. They are never sent twice. */
+  readonly fdsSent: boolean;
+}
+
+/** Descriptors with the first `sendmsg`, then every byte. */
+class SendAll extends Operation<void> {
+  readonly #target: SendTarget;
+  readonly #payload: Iovec;
+  readonly #length: number;
+  #fds: readonly AsFd[];
+  readonly #count: number;
+  #sent = 0;
+
+  constructor(target: SendTarget, payload: Iovec, fds: readonly AsFd[]) {
+    super();
+    this.#target = target;
+    this.#payload = payload;
+    this.#length = byteLength(payload);
+    this.#fds = fds;
+    this.#count = fds.length;
+  }
+
+  attempt(): undefined | typeof WAIT {
+    try {
+      // At least once: a record may be empty.
+      do {
+        const sent = sendOnce(this.#target, this.#payload, this.#sent, this.#length - this.#sent, this.#fds);
+        if (sent < 0) {
+          const wait = waitOrThrow(this.#target, sent, this.#fds, this.retryAfter);
+          this.retryAfter = wait === "ready" ? 0 : wait;
+          return WAIT;
+        }
+        this.#sent += sent;
+        this.#fds = NO_FDS;
+        this.retryAfter = 0;
+      } while (this.#sent < this.#length);
+    } catch (error) {
+      throw this.#progress(error as Error);
+    }
+  }
+
+  /** The caller's own reason when nothing went out; else an error of ours, as a reason may be shared by many operations. */
+  override withdrawn(reason: unknown): unknown {
+    if (this.#sent === 0) return reason;
+    const error = new Error("the operation was aborted half-way", { cause: reason });
+    return this.#progress(Object.assign(error, { name: "AbortError", code: "ABORT_ERR" }));
+  }
+
+  override failed(error: Error): Error {
+    return this.#progress(error);
+  }
+
+  #progress<E extends Error>(error: E): E & SendProgress {
+    return Object.assign(error, { bytesSent: this.#sent, fdsSent: this.#sent > 0 && this.#count > 0 });
+  }
+}
+
+/** Options of `connect`. */
+export type ConnectOptions = Pick<WaitOptions, "signal">;
+
+/** A socket with a peer. */
+export abstract class ConnectedSocket extends MessageSocket implements AsyncIterable<ReceivedFds> {
+  readonly #target: SendTarget;
+
+  protected constructor(platform: Platform, fd: number, type: SocketType) {
+    super(platform, fd, type);
+    this.#target = { platform, fd, type, to: null };
+  }
+
+  /**
+   * Sends the descriptors with the first `sendmsg` and then every byte.
+   *
+   * @throws as {@link sendFds}; the error carries how far it got ({@link SendProgress})
+   */
+  sendFdsAll(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<void> {
+    try {
+      checkOptions("options", options, SIGNAL);
+      return this.submit("writing", this.#sendAll(data, fds), options?.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** {@link sendFdsAll}, waiting in `poll(2)`. */
+  sendFdsAllSync(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "timeout">): void {
+    checkOptions("options", options, TIMEOUT);
+    this.runSync("writing", this.#sendAll(data, fds), options?.timeout);
+  }
+
+  /** The messages until the peer finishes, each with as many descriptors as the system can send in one. */
+  [Symbol.asyncIterator](): AsyncGenerator<ReceivedFds, void, undefined> {
+    return this.messages(this.platform.abi.maxFdsPerMessage);
+  }
+
+  /** The name the peer is bound to; null: none. */
+  get peerAddress(): string | null {
+    const { system } = this.platform;
+    const family = system.getpeername(this.openFd());
+    if (family === ENOTCONN) return null;
+    if (family < 0) throw errnoError(family, "getpeername");
+    return addressOf(system);
+  }
+
+  /**
+   * Who connected, or was connected to, as the kernel recorded it then; of a pair: who made it.
+   *
+   * @throws SystemError `ENOTSUP` where the system does not tell
+   */
+  peerCredentials(): Credentials {
+    return peerCredentials(this.platform, this.openFd());
+  }
+
+  /**
+   * A pidfd of the peer (SO_PEERPIDFD, Linux 6.5).
+   *
+   * @throws SystemError `ENOTSUP`, `ENOPROTOOPT` on older kernels
+   */
+  peerPidfd(): OwnedFd {
+    return peerPidfd(this.platform, this.openFd());
+  }
+
+  #sendAll(data: Payload, fds: readonly AsFd[] | undefined): SendAll {
+    this.openFd();
+    const payload = iovec(data);
+    const checked = checkFds(this.platform, fds);
+    if (this.#target.type === "stream") checkCarried(byteLength(payload), checked);
+    return new SendAll(this.#target, payload, checked);
+  }
+}
+
+/** Two sockets connected with each other. */
+export function openPair(platform: Platform, type: SocketType): [number, number] {
+  const { system } = platform;
+  const result = system.socketpair(socketType(platform, type));
+  if (result < 0) throw errnoError(result, "socketpair");
+  return [system.out[OUT.CONTROL_LENGTH]!, system.out[OUT.FLAGS]!];
+}
+
+export function openSocket(platform: Platform, type: SocketType): number {
+  const fd = platform.system.socket(socketType(platform, type));
+  if (fd < 0) throw errnoError(fd, "socket");
+  return fd;
+}
+
+/** A socket connected to `path`, whenever the listener has room for it. */
+export async function openConnected(
+  platform: Platform,
+  type: SocketType,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const { system } = platform;
+  const to = sunPath(platform, path);
+  signal?.throwIfAborted();
+  const fd = openSocket(platform, type);
+  try {
+    let result = system.connect(fd, to);
+    for (let wait = 1; result < 0; wait = Math.min(2 * wait, 50)) {
+      // Linux: the listener's backlog is full, and nothing tells when it no longer is (unix(7), connect(2)).
+      if (result !== EAGAIN && result !== EINPROGRESS) throw errnoError(result, "connect");
+      // The reason of the signal, not the timer's error about it.
+      await sleep(wait, undefined, signal === undefined ? {} : { signal }).catch(() => signal?.throwIfAborted());
+      result = result === EAGAIN ? system.connect(fd, to) : connected(platform, fd);
+    }
+    return fd;
+  } catch (error) {
+    system.close(fd);
+    throw error;
+  }
+}
+
+/** How a connection that is being made stands: 0, EINPROGRESS, or its error. */
+function connected(platform: Platform, fd: number): number {
+  if (platform.system.poll(fd, POLLOUT, 0) === 0) return EINPROGRESS;
+  return -Math.abs(getsockoptInt(platform, fd, "SO_ERROR"));
+}
+
+/** {@link openConnected}, waiting in `connect(2)`. */
+export function openConnectedSync(platform: Platform, type: SocketType, path: string): number {
+  const { system, constants } = platform;
+  const { F_GETFL, F_SETFL, O_NONBLOCK } = constants as Record<"F_GETFL" | "F_SETFL" | "O_NONBLOCK", number>;
+  const to = sunPath(platform, path);
+  const fd = openSocket(platform, type);
+  // Nobody else has this socket yet: that it blocks for as long as it connects disturbs nobody.
+  const flags = system.fcntl(fd, F_GETFL, 0);
+  system.fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+  const result = system.connect(fd, to);
+  if (result < 0) {
+    system.close(fd);
+    throw errnoError(result, "connect");
+  }
+  system.fcntl(fd, F_SETFL, flags);
+  return fd;
+}
+
+/** Takes a connected socket over from its owner. A refusal leaves the source as it was. */
+export function takeConnected(source: unknown, type: SocketType): { platform: Platform; fd: number } {
+  if (source instanceof OwnedFd) {
+    checkConnected(platformOf(source), source.fd, type);
+    const taken = takeOver(source);
+    return taken;
+  }
+  if (!(source instanceof Socket)) throw wrongType("source", "an OwnedFd or a net.Socket", source);
+  const fd = resolveFd(source, "source");
+  checkConnected(hostPlatform(), fd, type);
+  if (source.bytesRead > 0 || source.readableLength > 0) {
+    throw new AncillaryError(
+      "ERR_SOCKET_BUSY",
+      `expected a socket that has read nothing, it has read ${source.bytesRead} bytes: descriptors that came with them are lost. Use pauseOnConnect`,
+    );
+  }
+  if (source.writableLength > 0) {
+    throw new AncillaryError(
+      "ERR_SOCKET_BUSY",
+      `expected a socket with nothing to write, it has ${source.writableLength} bytes`,
+    );
+  }
+  const owned = OwnedFd.from(fd);
+  // Closes its own descriptor only: the connection lives on in the duplicate.
+  source.destroy();
+  return takeOver(owned);
+}
