@@ -7,7 +7,7 @@ import { ENOTSUP, errnoError } from "./errors.ts";
 import { buffers, byteLength, type Iovec, iovec, type Payload } from "./payload.ts";
 import type { Platform } from "./platform.ts";
 import { type ReceivedFds, type ReceivedFdsInto, type Request, receiveOnce, type Source } from "./receive.ts";
-import { checkCarried, checkFds, NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "./send.ts";
+import { checkCarried, checkFdList, checkFds, NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "./send.ts";
 import type { SocketType } from "./socket-kind.ts";
 
 /** What a receive can be told. */
@@ -20,6 +20,10 @@ export interface RecvOptions {
 
 /** Options of `recvFdsInto`: the buffers are the caller's. */
 export type RecvIntoOptions = Pick<RecvOptions, "allowTruncated">;
+
+/** Default sizes of receive buffers, in bytes. */
+const STREAM_BYTES = 4096;
+const DATAGRAM_BYTES = 65536;
 
 /** Checks for the options of each kind of receive. */
 const ALLOW_TRUNCATED: Checks = { allowTruncated: (name, value) => void boolean(name, value) };
@@ -95,6 +99,7 @@ export abstract class MessageSocket extends Endpoint {
   readonly #source: { -readonly [name in keyof Source]: Source[name] };
   /** What a send to the peer needs; likewise. */
   readonly #target: SendTarget;
+  #request: Request | null = null;
 
   protected constructor(platform: Platform, fd: number, type: SocketType) {
     super(platform, fd);
@@ -122,6 +127,11 @@ export abstract class MessageSocket extends Endpoint {
   /** {@link sendFds}, waiting in `poll(2)`. */
   sendFdsSync(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "timeout">): number {
     checkOptions("options", options, TIMEOUT);
+    if (this.idle("writing") && fds !== undefined && data instanceof Uint8Array) {
+      // The common case costs no operation object and no copy of the list: nothing waits in between.
+      const sent = this.#sendNow(data, fds);
+      if (sent !== null) return sent;
+    }
     return this.runSync("writing", this.sendOperation(data, fds), options?.timeout);
   }
 
@@ -149,6 +159,11 @@ export abstract class MessageSocket extends Endpoint {
 
   /** {@link recvFds}, waiting in `poll(2)`. */
   recvFdsSync(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds {
+    if (options === undefined && this.idle("reading")) {
+      // As in sendFdsSync: nothing is allocated but the message.
+      const message: unknown = receiveOnce(this.#source, this.#requestFor(limit("maxFds", maxFds)));
+      if (message !== null) return message as ReceivedFds;
+    }
     const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_SYNC);
     return this.runSync("reading", operation, options?.timeout);
   }
@@ -252,6 +267,17 @@ export abstract class MessageSocket extends Endpoint {
     if (result < 0) throw errnoError(result, "setsockopt", name);
   }
 
+  /** One attempt; null when it has to wait. */
+  #sendNow(data: Uint8Array, fds: readonly AsFd[]): number | null {
+    this.openFd();
+    checkFdList(this.platform, fds);
+    if (this.#source.type === "stream") checkCarried(data.length, fds);
+    const sent = sendOnce(this.#target, data, 0, data.length, fds);
+    if (sent >= 0) return sent;
+    waitOrThrow(this.#target, sent, fds, 0);
+    return null;
+  }
+
   /** Checks the arguments of a send; `to` is the receiver's `sun_path` on a socket that is not connected. */
   protected sendOperation(data: Payload, fds: readonly AsFd[] | undefined, to?: Uint8Array): Operation<number> {
     this.openFd();
@@ -275,10 +301,20 @@ export abstract class MessageSocket extends Endpoint {
       maxFds,
       exactly,
       into: null,
-      bufferSize: options?.bufferSize ?? (this.#source.type === "stream" ? 4096 : 65536),
+      bufferSize: options?.bufferSize ?? (this.#source.type === "stream" ? STREAM_BYTES : DATAGRAM_BYTES),
       allowTruncated: options?.allowTruncated ?? false,
       wantAddress,
     });
+  }
+
+  /** A request without options: made once, as the limit rarely changes. */
+  #requestFor(maxFds: number): Request {
+    this.openFd();
+    if (this.#request === null || this.#request.maxFds !== maxFds) {
+      const bufferSize = this.#source.type === "stream" ? STREAM_BYTES : DATAGRAM_BYTES;
+      this.#request = { maxFds, exactly: -1, into: null, bufferSize, allowTruncated: false, wantAddress: false };
+    }
+    return this.#request;
   }
 
   #receiveInto(

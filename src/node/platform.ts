@@ -7,6 +7,7 @@ import { type Abi, abis, hostAbiName } from "../core/abis.ts";
 import { type Checks, options, wrongType } from "../core/errors.ts";
 import { CONTROL_BYTES, Core, REGISTER } from "../core/wasm.ts";
 import { isMusl, NativeSystem } from "./native.ts";
+import { ReceiveBuffer } from "./receive-buffer.ts";
 import type { Constants, System } from "./system.ts";
 
 /** Largest security label that fits: SELinux and AppArmor keep theirs within a page. */
@@ -30,8 +31,7 @@ export class Platform {
   readonly receiveCapacity: number;
   /** What the C headers say, and the table: headers are older than kernels at times. -1: this system has no such thing. */
   readonly constants: Constants;
-  /** Received payloads land here first; see `receive.ts`. */
-  scratch: Buffer = Buffer.alloc(0);
+  readonly receiveBuffer: ReceiveBuffer = new ReceiveBuffer();
 
   constructor(system: System, abi: Abi) {
     this.system = system;

@@ -73,8 +73,9 @@ export interface Source {
   readonly passesPidfd: boolean;
 }
 
-/** A message in the caller's buffers. */
-export class Message implements ReceivedFdsInto {
+/** The one class of both kinds: with `data`, or (then it is null) into the caller's buffers. */
+export class Message implements Ancillary {
+  readonly data: Buffer | null;
   readonly bytesRead: number;
   readonly eof: boolean;
   readonly fds: OwnedFd[];
@@ -88,6 +89,7 @@ export class Message implements ReceivedFdsInto {
   readonly address: string | null;
 
   constructor(
+    data: Buffer | null,
     bytesRead: number,
     eof: boolean,
     fds: OwnedFd[],
@@ -99,6 +101,7 @@ export class Message implements ReceivedFdsInto {
     security: string | null,
     address: string | null,
   ) {
+    this.data = data;
     this.bytesRead = bytesRead;
     this.eof = eof;
     this.fds = fds;
@@ -116,27 +119,6 @@ export class Message implements ReceivedFdsInto {
   }
 }
 
-/** A message in a buffer of its own. */
-class MessageWithData extends Message implements ReceivedFds {
-  readonly data: Buffer;
-
-  constructor(
-    data: Buffer,
-    eof: boolean,
-    fds: OwnedFd[],
-    surplus: number,
-    streamOffset: number,
-    dataTruncated: boolean,
-    credentials: Credentials | null,
-    pidfd: OwnedFd | null,
-    security: string | null,
-    address: string | null,
-  ) {
-    super(data.length, eof, fds, surplus, streamOffset, dataTruncated, credentials, pidfd, security, address);
-    this.data = data;
-  }
-}
-
 /**
  * Attempts a receive.
  *
@@ -146,9 +128,17 @@ class MessageWithData extends Message implements ReceivedFds {
 export function receiveOnce(source: Source, request: Request): Message | null {
   const { platform } = source;
   const { system, core } = platform;
-  const into = request.into ?? scratch(platform, request.bufferSize);
-  const { receiveCapacity, receiveFlags } = platform;
-  const bytes = system.recvmsg(source.fd, into, 0, into.length, receiveCapacity, receiveFlags, request.wantAddress);
+  const { receiveBuffer, receiveCapacity, receiveFlags } = platform;
+  const { wantAddress } = request;
+  let bytes: number;
+  if (request.into === null) {
+    receiveBuffer.prepare(request.bufferSize);
+    const { buffer, offset } = receiveBuffer;
+    bytes = system.recvmsg(source.fd, buffer, offset, request.bufferSize, receiveCapacity, receiveFlags, wantAddress);
+  } else {
+    const { into } = request;
+    bytes = system.recvmsg(source.fd, into, 0, into.length, receiveCapacity, receiveFlags, wantAddress);
+  }
   if (bytes < 0) {
     if (bytes === EAGAIN || bytes === EWOULDBLOCK) return null;
     throw receiveError(platform, bytes);
@@ -168,17 +158,19 @@ export function receiveOnce(source: Source, request: Request): Message | null {
   }
   if (pidfdNumber >= 0) system.own(pidfdNumber);
   system.out[OUT.UNSETTLED] = 0;
+  const streamOffset = source.received;
+  if (source.type === "stream") source.received += bytes;
 
   if (outcome !== 0) {
     const error = refusal(source, OUTCOMES[outcome]!, request, delivered, controlLength);
     closeDelivered(platform, 0, delivered);
-    throw Object.assign(error, { data: copyOf(into, Math.min(bytes, byteLength(into))) });
+    throw Object.assign(error, { data: bytesOf(platform, request, bytes) });
   }
   if (platform.needsCloexec && delivered > 0) {
     const result = makeCloexec(platform, delivered);
     if (result < 0) {
       closeDelivered(platform, 0, delivered);
-      throw Object.assign(errnoError(result, "fcntl"), { data: copyOf(into, Math.min(bytes, byteLength(into))) });
+      throw Object.assign(errnoError(result, "fcntl"), { data: bytesOf(platform, request, bytes) });
     }
   }
 
@@ -194,20 +186,16 @@ export function receiveOnce(source: Source, request: Request): Message | null {
   const { type } = source;
   const nothing = bytes === 0 && delivered === 0;
   const eof = nothing && (type === "stream" || (type === "seqpacket" && peerIsShut(source)));
-  const streamOffset = source.received;
-  if (type === "stream") source.received += bytes;
   const dataTruncated = (flags & platform.abi.MSG_TRUNC) !== 0;
   const surplus = delivered - kept;
   const credentials = core.register(REGISTER.CREDENTIALS) === 1 ? credentialsOf(core) : null;
   const security = core.register(REGISTER.SECURITY_LENGTH) < 0 ? null : securityOf(core);
-  const address = request.wantAddress ? addressOf(system) : null;
+  const address = wantAddress ? addressOf(system) : null;
   // MSG_TRUNC as an input flag would make `bytes` longer than the buffer (CPython had that); it is never passed.
-  if (request.into !== null) {
-    return new Message(bytes, eof, fds, surplus, streamOffset, dataTruncated, credentials, pidfd, security, address);
-  }
-  const data = takeScratch(platform, bytes);
-  return new MessageWithData(
+  const data = request.into === null ? receiveBuffer.take(bytes) : null;
+  return new Message(
     data,
+    bytes,
     eof,
     fds,
     surplus,
@@ -220,25 +208,9 @@ export function receiveOnce(source: Source, request: Request): Message | null {
   );
 }
 
-/** Bytes up to this are copied out of the scratch buffer: a slice of Node's pool is cheaper than a new buffer. */
-const COPY_BYTES = 4096;
-
-/** A buffer of `size` bytes to receive into. */
-function scratch(platform: Platform, size: number): Buffer {
-  if (platform.scratch.length !== size) platform.scratch = Buffer.allocUnsafeSlow(size);
-  return platform.scratch;
-}
-
-/** The first `bytes` of the scratch buffer, no longer shared: copied when that is cheap, else handed out. */
-function takeScratch(platform: Platform, bytes: number): Buffer {
-  const { scratch } = platform;
-  if (bytes <= COPY_BYTES || bytes < scratch.length / 2) {
-    const data = Buffer.allocUnsafe(bytes);
-    scratch.copy(data, 0, 0, bytes);
-    return data;
-  }
-  platform.scratch = Buffer.alloc(0);
-  return scratch.subarray(0, bytes);
+/** What a failed receive had brought, for its error. */
+function bytesOf(platform: Platform, { into }: Request, bytes: number): Buffer {
+  return into === null ? platform.receiveBuffer.take(bytes) : copyOf(into, Math.min(bytes, byteLength(into)));
 }
 
 /** Closes entries of the descriptor table, in as few calls as the batch has room for. */

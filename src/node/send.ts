@@ -21,15 +21,21 @@ export const NO_FDS: readonly AsFd[] = [];
  */
 export function checkFds(platform: Platform, fds: unknown): readonly AsFd[] {
   if (fds === undefined) return NO_FDS;
-  if (!Array.isArray(fds)) throw wrongType("fds", "an array of descriptors", fds);
-  const most = platform.abi.maxFdsPerMessage;
-  if (fds.length > most)
-    throw outOfRange("fds", `at most ${most} descriptors in one message`, fds.length, "ERR_TOO_MANY_FDS");
+  checkFdList(platform, fds);
   if (fds.length === 0) return NO_FDS;
-  const copy = fds.slice() as AsFd[];
+  const copy = fds.slice();
   // A refusal now is better than one when the queue gets there. The numbers are read again then: see AsFd.
   for (let i = 0; i < copy.length; i++) resolveFd(copy[i]!, "fds");
   return copy;
+}
+
+/** @throws TypeError for what is no list; RangeError `ERR_TOO_MANY_FDS` */
+export function checkFdList(platform: Platform, fds: unknown): asserts fds is readonly AsFd[] {
+  if (!Array.isArray(fds)) throw wrongType("fds", "an array of descriptors", fds);
+  const most = platform.abi.maxFdsPerMessage;
+  if (fds.length > most) {
+    throw outOfRange("fds", `at most ${most} descriptors in one message`, fds.length, "ERR_TOO_MANY_FDS");
+  }
 }
 
 /** @throws AncillaryError `ERR_EMPTY_PAYLOAD`: on a stream the kernel drops descriptors that no byte carries (unix(7)). */

@@ -1,0 +1,45 @@
+/** Where received bytes land when the caller gives no buffer of their own. */
+
+/** Buffers of up to this size are cut from a slab of several: a slice costs less than a buffer, or than a copy. */
+const SLICED_BYTES = 4096;
+const SLAB_BYTES = 4 * SLICED_BYTES;
+
+/** Hands out memory that no two messages share. One receive at a time: {@link prepare}, then {@link take} or nothing. */
+export class ReceiveBuffer {
+  #slab: Buffer = Buffer.alloc(0);
+  #used = 0;
+  #large: Buffer = Buffer.alloc(0);
+  /** Where to receive to, and from which offset on. */
+  buffer: Buffer = this.#slab;
+  offset = 0;
+
+  /** Makes room for `size` bytes. Room that is not taken is used again. */
+  prepare(size: number): void {
+    if (size <= SLICED_BYTES) {
+      if (this.#slab.length - this.#used < size) {
+        this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+        this.#used = 0;
+      }
+      this.buffer = this.#slab;
+      this.offset = this.#used;
+    } else {
+      if (this.#large.length !== size) this.#large = Buffer.allocUnsafeSlow(size);
+      this.buffer = this.#large;
+      this.offset = 0;
+    }
+  }
+
+  /** The first `bytes` that were received, the caller's from now on. */
+  take(bytes: number): Buffer {
+    const { buffer, offset } = this;
+    const data = buffer.subarray(offset, offset + bytes);
+    if (buffer === this.#slab) {
+      this.#used = (offset + bytes + 7) & ~7;
+      return data;
+    }
+    // A small message must not keep a large buffer.
+    if (bytes < buffer.length / 2) return Buffer.from(data);
+    this.#large = Buffer.alloc(0);
+    return data;
+  }
+}
