@@ -97,17 +97,20 @@ export class Core {
   readonly control: Uint8Array;
   /** Where the control area begins in {@link memory}. */
   readonly controlOffset: number = MEMORY.CONTROL;
-  /** Registers and descriptor table. The core stores little-endian; see {@link register} and {@link fd}. */
-  readonly #words: Int32Array;
-  readonly #view: DataView;
+  /**
+   * What a call answered beside its result, by {@link REGISTER}, and the descriptor table. Views of the memory, in which
+   * the core stores little-endian; on a big-endian host they are copies that the methods below keep in step.
+   */
+  readonly registers: Int32Array;
+  readonly fds: Int32Array;
 
   constructor(abi: Abi) {
     const exports = new WebAssembly.Instance(coreModule()).exports as CoreExports;
     this.exports = exports;
     this.memory = exports.memory.buffer;
     this.control = new Uint8Array(this.memory, MEMORY.CONTROL, MEMORY.CONTROL_BYTES);
-    this.#words = new Int32Array(this.memory, 0, MEMORY.CONTROL >> 2);
-    this.#view = new DataView(this.memory);
+    this.registers = view(this.memory, MEMORY.REGISTERS, Object.keys(REGISTER).length);
+    this.fds = view(this.memory, MEMORY.FDS, MEMORY.FDS_CAPACITY);
     const accepted = exports.layout(
       abi.headerBytes,
       abi.lengthOffset,
@@ -140,23 +143,40 @@ export class Core {
     for (let kind = abi.credentials.length; kind < 2; kind++) exports.credentials(kind, -1, 0, -1, 0, 0);
   }
 
-  /** A register, by its number in {@link REGISTER}. */
-  register(position: number): number {
-    return HOST_IS_LITTLE_ENDIAN ? this.#words[position]! : this.#view.getInt32(position << 2, true);
+  /** `verdict` of `assembly/verdict.ts`; fills {@link registers} and {@link fds}. */
+  verdict(length: number, flags: number, maxFds: number, exactly: number, allowTruncated: boolean): number {
+    const outcome = this.exports.verdict(length, flags, maxFds, exactly, allowTruncated);
+    if (!HOST_IS_LITTLE_ENDIAN) {
+      this.#load(this.registers, MEMORY.REGISTERS, this.registers.length);
+      this.#load(this.fds, MEMORY.FDS, this.registers[REGISTER.COUNT]!);
+    }
+    return outcome;
   }
 
-  /** Entry `i` of the descriptor table. */
-  fd(i: number): number {
-    const at = (MEMORY.FDS >> 2) + i;
-    return HOST_IS_LITTLE_ENDIAN ? this.#words[at]! : this.#view.getInt32(at << 2, true);
+  /** `next` of `assembly/decode.ts`; fills {@link registers}. */
+  next(): boolean {
+    const found = this.exports.next() !== 0;
+    if (!HOST_IS_LITTLE_ENDIAN) this.#load(this.registers, MEMORY.REGISTERS, this.registers.length);
+    return found;
   }
 
-  /** Sets entry `i` of the descriptor table. */
-  setFd(i: number, fd: number): void {
-    const at = (MEMORY.FDS >> 2) + i;
-    if (HOST_IS_LITTLE_ENDIAN) this.#words[at] = fd;
-    else this.#view.setInt32(at << 2, fd, true);
+  /** `putRights` of `assembly/rights.ts`, with the first `count` of {@link fds}. */
+  putRights(count: number): number {
+    if (!HOST_IS_LITTLE_ENDIAN) {
+      const table = new DataView(this.memory, MEMORY.FDS);
+      for (let i = 0; i < count; i++) table.setInt32(i << 2, this.fds[i]!, true);
+    }
+    return this.exports.putRights(count);
   }
+
+  #load(into: Int32Array, from: number, count: number): void {
+    const memory = new DataView(this.memory, from);
+    for (let i = 0; i < count; i++) into[i] = memory.getInt32(i << 2, true);
+  }
+}
+
+function view(memory: ArrayBuffer, offset: number, length: number): Int32Array {
+  return HOST_IS_LITTLE_ENDIAN ? new Int32Array(memory, offset, length) : new Int32Array(length);
 }
 
 /** Capacity of {@link Core.control} in bytes. */

@@ -90,7 +90,11 @@ export type OrphanCallback = (control: Uint8Array, wasClosed: (fd: number) => bo
 
 /** This process's system calls. */
 export class NativeSystem implements System {
-  readonly #addon: Addon = load();
+  readonly #addon: Addon;
+  /** The hot calls, out of the exports: an object of many functions is a hash table. */
+  readonly #sendmsg: CallWith<Uint8Array>;
+  readonly #recvmsg: CallWith<Uint8Array>;
+  readonly #close: Call;
   readonly out: Int32Array = new Int32Array(WORDS);
   readonly batch: Int32Array = new Int32Array(BATCH);
   readonly address: Uint8Array;
@@ -102,7 +106,11 @@ export class NativeSystem implements System {
   #watching = false;
 
   constructor() {
-    const addon = this.#addon;
+    const addon = load();
+    this.#addon = addon;
+    this.#sendmsg = addon.sendmsg;
+    this.#recvmsg = addon.recvmsg;
+    this.#close = addon.close;
     this.constants = addon.constants;
     this.layout = addon.layout;
     this.address = new Uint8Array(addon.layout.sunPathBytes);
@@ -154,7 +162,7 @@ export class NativeSystem implements System {
       this.address.set(to);
       out[A] = to.length + 1;
     }
-    if (payload instanceof Uint8Array) this.#addon.sendmsg(payload);
+    if (payload instanceof Uint8Array) this.#sendmsg(payload);
     else this.#addon.sendmsgv(payload);
     return out[RESULT]!;
   }
@@ -175,12 +183,13 @@ export class NativeSystem implements System {
     out[CONTROL] = controlCapacity;
     out[FLAGS] = flags;
     out[A] = wantAddress ? 1 : 0;
-    if (payload instanceof Uint8Array) this.#addon.recvmsg(payload);
+    if (payload instanceof Uint8Array) this.#recvmsg(payload);
     else this.#addon.recvmsgv(payload);
     return out[RESULT]!;
   }
 
   own(fd: number): void {
+    if (fd < 0) return;
     if (fd >>> 5 >= this.#owned.length) this.#growOwned(fd);
     this.#owned[fd >>> 5]! |= 1 << (fd & 31);
   }
@@ -191,7 +200,7 @@ export class NativeSystem implements System {
 
   close(fd: number): number {
     this.out[FD] = fd;
-    this.#addon.close();
+    this.#close();
     return this.out[RESULT]!;
   }
 

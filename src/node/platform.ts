@@ -110,9 +110,8 @@ function checkAgainstHeaders(abi: Abi, { layout, constants }: NativeSystem): voi
 /** Closes what a terminated worker had received and not taken: its own clean-up could not read control messages. */
 function closeOrphan({ system, core }: Platform, control: Uint8Array, wasClosed: (fd: number) => boolean): void {
   core.control.set(control);
-  core.exports.verdict(control.length, 0, 0, -1, true);
-  const count = core.register(REGISTER.COUNT);
-  const fds = Array.from({ length: count }, (_, i) => core.fd(i));
-  if (core.register(REGISTER.HAS_PIDFD) > 0) fds.push(core.register(REGISTER.PIDFD));
+  core.verdict(control.length, 0, 0, -1, true);
+  const fds = [...core.fds.subarray(0, core.registers[REGISTER.COUNT]!)];
+  if (core.registers[REGISTER.HAS_PIDFD]! > 0) fds.push(core.registers[REGISTER.PIDFD]!);
   for (const fd of fds) if (fd >= 0 && !wasClosed(fd)) system.close(fd);
 }

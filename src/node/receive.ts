@@ -122,90 +122,92 @@ export class Message implements Ancillary {
 /**
  * Attempts a receive.
  *
- * @returns the message (with `data` unless `request.into` is given), or null when there is none yet
+ * Short on purpose, with what is rare in functions of its own: it is the hot path, and V8 inlines only what is small.
+ *
+ * @returns the message, or null when there is none yet
  * @throws SystemError, or an AncillaryError that carries the bytes that came; no descriptor stays open then
  */
 export function receiveOnce(source: Source, request: Request): Message | null {
   const { platform } = source;
   const { system, core } = platform;
-  const { receiveBuffer, receiveCapacity, receiveFlags } = platform;
-  const { wantAddress } = request;
-  let bytes: number;
-  if (request.into === null) {
-    receiveBuffer.prepare(request.bufferSize);
-    const { buffer, offset } = receiveBuffer;
-    bytes = system.recvmsg(source.fd, buffer, offset, request.bufferSize, receiveCapacity, receiveFlags, wantAddress);
-  } else {
-    const { into } = request;
-    bytes = system.recvmsg(source.fd, into, 0, into.length, receiveCapacity, receiveFlags, wantAddress);
-  }
-  if (bytes < 0) {
-    if (bytes === EAGAIN || bytes === EWOULDBLOCK) return null;
-    throw receiveError(platform, bytes);
-  }
+  const bytes = callRecvmsg(source, request);
+  if (bytes < 0) return waitOrThrow(platform, bytes);
 
-  const controlLength = system.out[OUT.CONTROL_LENGTH]!;
+  const { registers, fds: table } = core;
   const flags = system.out[OUT.FLAGS]!;
-  const outcome = core.exports.verdict(controlLength, flags, request.maxFds, request.exactly, request.allowTruncated);
-  const delivered = core.register(REGISTER.COUNT);
-  const kept = core.register(REGISTER.KEEP);
-  const pidfdNumber = core.register(REGISTER.HAS_PIDFD) > 0 ? core.register(REGISTER.PIDFD) : -1;
+  const controlLength = system.out[OUT.CONTROL_LENGTH]!;
+  const outcome = core.verdict(controlLength, flags, request.maxFds, request.exactly, request.allowTruncated);
+  const delivered = registers[REGISTER.COUNT]!;
+  const kept = registers[REGISTER.KEEP]!;
 
   // This thread owns everything that came, even if it is terminated at the next line.
-  for (let i = 0; i < delivered; i++) {
-    const fd = core.fd(i);
-    if (fd >= 0) system.own(fd);
-  }
-  if (pidfdNumber >= 0) system.own(pidfdNumber);
+  for (let i = 0; i < delivered; i++) system.own(table[i]!);
+  if (registers[REGISTER.HAS_PIDFD]! > 0) system.own(registers[REGISTER.PIDFD]!);
   system.out[OUT.UNSETTLED] = 0;
+
   const streamOffset = source.received;
   if (source.type === "stream") source.received += bytes;
+  if (outcome !== 0) refuse(source, request, bytes, outcome, controlLength);
+  if (platform.needsCloexec) makeCloexec(platform, request, bytes);
 
-  if (outcome !== 0) {
-    const error = refusal(source, OUTCOMES[outcome]!, request, delivered, controlLength);
-    closeDelivered(platform, 0, delivered);
-    throw Object.assign(error, { data: bytesOf(platform, request, bytes) });
-  }
-  if (platform.needsCloexec && delivered > 0) {
-    const result = makeCloexec(platform, delivered);
-    if (result < 0) {
-      closeDelivered(platform, 0, delivered);
-      throw Object.assign(errnoError(result, "fcntl"), { data: bytesOf(platform, request, bytes) });
-    }
-  }
-
-  const fds: OwnedFd[] = [];
-  for (let i = 0; i < kept; i++) fds.push(adopt(platform, core.fd(i)));
+  const fds = kept === 1 ? [adopt(platform, table[0]!)] : adoptAll(platform, kept);
   if (delivered > kept) closeDelivered(platform, kept, delivered);
-  let pidfd: OwnedFd | null = null;
-  if (pidfdNumber >= 0) {
-    if (source.passesPidfd) pidfd = adopt(platform, pidfdNumber);
-    else system.close(pidfdNumber);
-  }
-
-  const { type } = source;
-  const nothing = bytes === 0 && delivered === 0;
-  const eof = nothing && (type === "stream" || (type === "seqpacket" && peerIsShut(source)));
-  const dataTruncated = (flags & platform.abi.MSG_TRUNC) !== 0;
-  const surplus = delivered - kept;
-  const credentials = core.register(REGISTER.CREDENTIALS) === 1 ? credentialsOf(core) : null;
-  const security = core.register(REGISTER.SECURITY_LENGTH) < 0 ? null : securityOf(core);
-  const address = wantAddress ? addressOf(system) : null;
-  // MSG_TRUNC as an input flag would make `bytes` longer than the buffer (CPython had that); it is never passed.
-  const data = request.into === null ? receiveBuffer.take(bytes) : null;
   return new Message(
-    data,
+    request.into === null ? platform.receiveBuffer.take(bytes) : null,
     bytes,
-    eof,
+    bytes === 0 && delivered === 0 && isEnd(source),
     fds,
-    surplus,
+    delivered - kept,
     streamOffset,
-    dataTruncated,
-    credentials,
-    pidfd,
-    security,
-    address,
+    (flags & platform.abi.MSG_TRUNC) !== 0,
+    registers[REGISTER.CREDENTIALS] === 1 ? credentialsOf(registers) : null,
+    registers[REGISTER.HAS_PIDFD]! > 0 ? pidfdOf(source, registers[REGISTER.PIDFD]!) : null,
+    registers[REGISTER.SECURITY_LENGTH]! < 0 ? null : securityOf(core),
+    request.wantAddress ? addressOf(system) : null,
   );
+}
+
+function adoptAll(platform: Platform, count: number): OwnedFd[] {
+  const { fds: table } = platform.core;
+  const fds: OwnedFd[] = [];
+  for (let i = 0; i < count; i++) fds.push(adopt(platform, table[i]!));
+  return fds;
+}
+
+/** MSG_TRUNC is never an input flag: the result would be longer than the buffer (CPython's `recv` had that). */
+function callRecvmsg({ platform, fd }: Source, { into, bufferSize, wantAddress }: Request): number {
+  const { system, receiveBuffer, receiveCapacity, receiveFlags } = platform;
+  if (into !== null) return system.recvmsg(fd, into, 0, into.length, receiveCapacity, receiveFlags, wantAddress);
+  receiveBuffer.prepare(bufferSize);
+  const { buffer, offset } = receiveBuffer;
+  return system.recvmsg(fd, buffer, offset, bufferSize, receiveCapacity, receiveFlags, wantAddress);
+}
+
+/** A receive that brought nothing: not yet, or never. */
+function waitOrThrow(platform: Platform, errno: number): null {
+  if (errno === EAGAIN || errno === EWOULDBLOCK) return null;
+  throw receiveError(platform, errno);
+}
+
+/** Closes everything that came, and throws what the verdict was. */
+function refuse(source: Source, request: Request, bytes: number, outcome: number, controlLength: number): never {
+  const { platform } = source;
+  const delivered = platform.core.registers[REGISTER.COUNT]!;
+  const error = refusal(source, OUTCOMES[outcome]!, request, delivered, controlLength);
+  closeDelivered(platform, 0, delivered);
+  throw Object.assign(error, { data: bytesOf(platform, request, bytes) });
+}
+
+/** Of a receive of no bytes: whether the peer has finished. */
+function isEnd(source: Source): boolean {
+  return source.type === "stream" || (source.type === "seqpacket" && peerIsShut(source));
+}
+
+/** A pidfd that nobody asked for is closed. */
+function pidfdOf(source: Source, pidfd: number): OwnedFd | null {
+  if (source.passesPidfd) return adopt(source.platform, pidfd);
+  source.platform.system.close(pidfd);
+  return null;
 }
 
 /** What a failed receive had brought, for its error. */
@@ -218,21 +220,24 @@ function closeDelivered(platform: Platform, from: number, to: number): void {
   const { batch } = platform.system;
   for (let i = from; i < to; ) {
     let count = 0;
-    while (i < to && count < batch.length) batch[count++] = platform.core.fd(i++);
+    while (i < to && count < batch.length) batch[count++] = platform.core.fds[i++]!;
     platform.system.closeBatch(count);
   }
 }
 
-/** Where the system has no MSG_CMSG_CLOEXEC (Darwin): the flag is set at once, before anything else runs in this thread. */
-function makeCloexec(platform: Platform, delivered: number): number {
-  const { batch } = platform.system;
+/** Where the system has no MSG_CMSG_CLOEXEC (Darwin): the flag is set before anything else runs in this thread. */
+function makeCloexec(platform: Platform, request: Request, bytes: number): void {
+  const { system, core } = platform;
+  const delivered = core.registers[REGISTER.COUNT]!;
   for (let i = 0; i < delivered; ) {
     let count = 0;
-    while (i < delivered && count < batch.length) batch[count++] = platform.core.fd(i++);
-    const result = platform.system.cloexecBatch(count);
-    if (result < 0) return result;
+    while (i < delivered && count < system.batch.length) system.batch[count++] = core.fds[i++]!;
+    const result = system.cloexecBatch(count);
+    if (result < 0) {
+      closeDelivered(platform, 0, delivered);
+      throw Object.assign(errnoError(result, "fcntl"), { data: bytesOf(platform, request, bytes) });
+    }
   }
-  return 0;
 }
 
 /** A record of no bytes may be the end, or a record of no bytes: the peer's end tells. */
@@ -243,17 +248,17 @@ function peerIsShut(source: Source): boolean {
   return (system.poll(source.fd, shut, 0) & shut) > 0;
 }
 
-function credentialsOf(core: Core): Credentials {
-  const pid = core.register(REGISTER.PID);
-  const uid = core.register(REGISTER.UID) >>> 0;
-  const gid = core.register(REGISTER.GID) >>> 0;
+function credentialsOf(registers: Int32Array): Credentials {
+  const pid = registers[REGISTER.PID]!;
+  const uid = registers[REGISTER.UID]! >>> 0;
+  const gid = registers[REGISTER.GID]! >>> 0;
   return { pid: pid < 0 ? null : pid, uid, gid };
 }
 
 /** The label's bytes: SELinux sends the closing NUL with them, AppArmor and Smack do not. */
 function securityOf(core: Core): string {
-  const from = core.register(REGISTER.SECURITY);
-  const label = Buffer.from(core.control.subarray(from, from + core.register(REGISTER.SECURITY_LENGTH))).toString();
+  const from = core.registers[REGISTER.SECURITY]!;
+  const label = Buffer.from(core.control.subarray(from, from + core.registers[REGISTER.SECURITY_LENGTH]!)).toString();
   return label.endsWith("\0") ? label.slice(0, -1) : label;
 }
 

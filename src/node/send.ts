@@ -55,16 +55,11 @@ export function checkCarried(bytes: number, fds: readonly AsFd[]): void {
  */
 function putFds(platform: Platform, fds: readonly AsFd[]): number {
   const { core } = platform;
-  const { begin, putRights, length } = core.exports;
-  if (fds.length === 1) {
-    core.setFd(0, resolveFd(fds[0]!, "fds"));
-  } else {
-    const numbers = fds.map((fd) => resolveFd(fd, "fds"));
-    for (let i = 0; i < numbers.length; i++) core.setFd(i, numbers[i]!);
-  }
-  begin(-1);
-  putRights(fds.length);
-  return length();
+  if (fds.length === 1) core.fds[0] = resolveFd(fds[0]!, "fds");
+  else core.fds.set(fds.map((fd) => resolveFd(fd, "fds")));
+  core.exports.begin(-1);
+  core.putRights(fds.length);
+  return core.exports.length();
 }
 
 /**
