@@ -1,0 +1,130 @@
+/** What tests share: counting descriptors, files of known content, second processes. */
+
+import { type SpawnOptions, spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { suite, type Test } from "uvu";
+import * as assert from "uvu/assert";
+
+/** The descriptors of this process and what they refer to, without the one that lists them. */
+export function openFds(pid: number | "self" = "self"): Map<number, string> {
+  const fds = new Map<number, string>();
+  for (const name of readdirSync(`/proc/${pid}/fd`)) {
+    try {
+      fds.set(Number(name), readlinkSync(`/proc/${pid}/fd/${name}`));
+    } catch {
+      // The listing itself, gone by now.
+    }
+  }
+  return fds;
+}
+
+/**
+ * A suite whose tests are held to leave no descriptor behind. What libuv closes a turn later is waited for.
+ */
+export function leakChecked(name: string): Test {
+  const tests = suite(name);
+  let before: Map<number, string>;
+  tests.before(async () => {
+    // What the first use opens for good (the library's, Node's own) is there before the count.
+    const { UnixStream } = await import("unix-ancillary");
+    const [a, b] = UnixStream.pair();
+    const waiting = b.recvFds(0);
+    await a.sendFds("x");
+    await waiting;
+    a.close();
+    b.close();
+    await sleep(1);
+  });
+  tests.before.each(() => {
+    before = openFds();
+  });
+  tests.after.each(async () => {
+    let after = openFds();
+    for (let turn = 0; turn < 100 && after.size !== before.size; turn++) {
+      await sleep(5);
+      after = openFds();
+    }
+    const extra = [...after].filter(([fd]) => !before.has(fd));
+    const missing = [...before].filter(([fd]) => !after.has(fd));
+    assert.equal(extra, [], "descriptors left open");
+    assert.equal(missing, [], "descriptors closed that were not the test's");
+  });
+  return tests;
+}
+
+/** A new empty folder, removed when the process ends. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "unix-ancillary-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+const folder = temporaryFolder();
+let files = 0;
+
+/** The path of a new file with this content. */
+export function fileWith(content: string): string {
+  const path = join(folder, `file-${files++}`);
+  writeFileSync(path, content);
+  return path;
+}
+
+/** A path in a folder of this process's own, for a socket. */
+export function socketPath(): string {
+  return join(folder, `socket-${files++}`);
+}
+
+/** What a program that was run left. */
+export interface Run {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end; one that hangs is killed. */
+export function run(command: string, args: readonly string[], options: SpawnOptions = {}): Promise<Run> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 30_000, ...options });
+    let stdout = "";
+    let stderr = "";
+    child.stdout?.on("data", (bytes) => (stdout += bytes));
+    child.stderr?.on("data", (bytes) => (stderr += bytes));
+    child.on("error", reject);
+    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
+  });
+}
+
+/** Runs this test file again as another program: `role` is what {@link role} then says. */
+export function again(
+  url: string,
+  role: string,
+  args: readonly string[] = [],
+  options: SpawnOptions = {},
+): Promise<Run> {
+  return run(process.execPath, ["--expose-gc", fileURLToPath(url), ...args], {
+    ...options,
+    env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: role, ...options.env },
+  });
+}
+
+/** The role this process was started in; undefined: the test itself. */
+export const role: string | undefined = process.env.UNIX_ANCILLARY_TEST_ROLE;
+
+/** The code of what a function throws, or a promise is rejected with. */
+export async function codeOf(action: (() => unknown) | Promise<unknown>): Promise<string> {
+  return ((await errorOf(action)) as { code?: string }).code ?? "no code";
+}
+
+export async function errorOf(action: (() => unknown) | Promise<unknown>): Promise<Error> {
+  try {
+    await (typeof action === "function" ? action() : action);
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("expected an error");
+}
