@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { suite, type Test } from "uvu";
+import { suite } from "uvu";
 import * as assert from "uvu/assert";
 
 /** The descriptors of this process and what they refer to, without the one that lists them. */
@@ -22,14 +22,20 @@ export function openFds(pid: number | "self" = "self"): Map<number, string> {
   return fds;
 }
 
+/** A suite whose tests are held to leave no descriptor behind, and to close none of others. */
+export interface LeakChecked {
+  (name: string, body: () => unknown): void;
+  run(): void;
+}
+
 /**
- * A suite whose tests are held to leave no descriptor behind. What libuv closes a turn later is waited for.
+ * The check is part of each test and no hook: uvu calls hooks again when a test fails, and one that throws then ends the
+ * suite without a word.
  */
-export function leakChecked(name: string): Test {
+export function leakChecked(name: string): LeakChecked {
   const tests = suite(name);
-  let before: Map<number, string>;
+  // What the first use opens for good (the library's, Node's own) is there before anything is counted.
   tests.before(async () => {
-    // What the first use opens for good (the library's, Node's own) is there before the count.
     const { UnixStream } = await import("unix-ancillary");
     const [a, b] = UnixStream.pair();
     const waiting = b.recvFds(0);
@@ -39,21 +45,28 @@ export function leakChecked(name: string): Test {
     b.close();
     await sleep(1);
   });
-  tests.before.each(() => {
-    before = openFds();
-  });
-  tests.after.each(async () => {
-    let after = openFds();
-    for (let turn = 0; turn < 100 && after.size !== before.size; turn++) {
-      await sleep(5);
-      after = openFds();
-    }
-    const extra = [...after].filter(([fd]) => !before.has(fd));
-    const missing = [...before].filter(([fd]) => !after.has(fd));
-    assert.equal(extra, [], "descriptors left open");
-    assert.equal(missing, [], "descriptors closed that were not the test's");
-  });
-  return tests;
+  const test = (title: string, body: () => unknown): void =>
+    tests(title, async () => {
+      const before = openFds();
+      await body();
+      // What libuv closes a turn later is waited for.
+      let after = openFds();
+      for (let turn = 0; turn < 100 && after.size !== before.size; turn++) {
+        await sleep(5);
+        after = openFds();
+      }
+      assert.equal(
+        [...after].filter(([fd]) => !before.has(fd)),
+        [],
+        "descriptors left open",
+      );
+      assert.equal(
+        [...before].filter(([fd]) => !after.has(fd)),
+        [],
+        "descriptors closed that were not the test's",
+      );
+    });
+  return Object.assign(test, { run: () => tests.run() });
 }
 
 /** A new empty folder, removed when the process ends. */
