@@ -39,13 +39,19 @@ constexpr size_t kPathOffset = offsetof(sockaddr_un, sun_path);
 
 #ifdef SOCK_CLOEXEC
 constexpr int kSocketFlags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+#ifdef __linux__
+// MSG_DONTWAIT is enough here, and a child that is given one end of a pair expects it to block.
+constexpr int kConnectedFlags = SOCK_CLOEXEC;
+#else
+constexpr int kConnectedFlags = kSocketFlags;
+#endif
 #endif
 
 napi_value Socketpair(napi_env env, napi_callback_info info) {
   Environment* e = Of(env, info);
   int pair[2];
 #ifdef SOCK_CLOEXEC
-  const int result = Result(socketpair(AF_UNIX, e->words[kA] | kSocketFlags, 0, pair));
+  const int result = Result(socketpair(AF_UNIX, e->words[kA] | kConnectedFlags, 0, pair));
 #else
   int result = Result(socketpair(AF_UNIX, e->words[kA], 0, pair));
   if (result == 0) result = Prepare(pair[0]);
@@ -75,7 +81,7 @@ napi_value Accept(napi_env env, napi_callback_info info) {
   Environment* e = Of(env, info);
   const int fd = e->words[kFd];
 #ifdef SOCK_CLOEXEC
-  return Answer(e, Owned(e, Result(Retry([&] { return accept4(fd, nullptr, nullptr, kSocketFlags); }))));
+  return Answer(e, Owned(e, Result(Retry([&] { return accept4(fd, nullptr, nullptr, kConnectedFlags); }))));
 #else
   return Answer(e, Owned(e, Prepared(Result(Retry([&] { return accept(fd, nullptr, nullptr); })))));
 #endif

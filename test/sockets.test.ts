@@ -243,12 +243,12 @@ test("R34, R61: TCP would take descriptors and drop them: our sockets are never 
   await closed(tcp);
 });
 
-test("our sockets are CLOEXEC and non-blocking from the start", async () => {
+test("the ends of a pair are CLOEXEC from the start, and blocking: a child may be given one", async () => {
   const [a, b] = UnixStream.pair();
   const { readFileSync } = await import("node:fs");
   for (const { fd } of [a, b]) {
     const flags = Number.parseInt(/flags:\s+(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1]!, 8);
-    assert.is(flags & 0o2004000, 0o2004000);
+    assert.is(flags & 0o2004000, 0o2000000);
   }
   a.close();
   b.close();

@@ -109,7 +109,10 @@ export interface System {
   /** What a descriptor refers to. */
   describe(fd: number): FdDescription | number;
 
-  /** `socketpair(2)` of AF_UNIX, CLOEXEC and non-blocking; both ends in {@link out} and owned. */
+  /**
+   * `socketpair(2)` of AF_UNIX, CLOEXEC; both ends in {@link out} and owned. Non-blocking only where MSG_DONTWAIT is not
+   * enough: one end is often another program's.
+   */
   socketpair(type: number): number;
   /** `socket(2)` of AF_UNIX, CLOEXEC and non-blocking, owned. */
   socket(type: number): number;
@@ -123,7 +126,7 @@ export interface System {
   link(from: string, to: string): number;
   chmod(path: string, mode: number): number;
   listen(fd: number, backlog: number): number;
-  /** `accept4(2)`: CLOEXEC, non-blocking and owned. */
+  /** `accept4(2)`: CLOEXEC and owned, blocking as of {@link socketpair}. */
   accept(fd: number): number;
   /** `how`: 0 read, 1 write, 2 both, as in `<sys/socket.h>`. */
   shutdown(fd: number, how: number): number;
