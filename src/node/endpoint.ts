@@ -10,7 +10,7 @@ import { addressOf } from "./address.ts";
 import { ETIMEDOUT, errnoError } from "./errors.ts";
 import { reportLeak } from "./leak.ts";
 import type { Platform } from "./platform.ts";
-import { POLLIN, POLLOUT, type Watcher } from "./system.ts";
+import { POLLIN, POLLOUT, type ReadyCallback, type Watcher } from "./system.ts";
 
 /** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones. */
 export interface WaitOptions {
@@ -96,6 +96,9 @@ function release(handle: Handle): number {
  */
 const BURST = 64;
 
+/** What a watcher calls. Made outside of any method: a closure there would hold on to the endpoint by its context. */
+let notifier: (handle: Handle) => ReadyCallback;
+
 /** A socket of this library. */
 export abstract class Endpoint implements Disposable, AsyncDisposable {
   readonly #handle: Handle;
@@ -108,6 +111,13 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   #burst = 0;
   #yielding = false;
   #retry: NodeJS.Timeout | null = null;
+
+  static {
+    notifier = (handle) => (events) => {
+      const endpoint = handle.waiting ?? handle.endpoint.deref();
+      if (endpoint !== undefined) endpoint.#onReady(events);
+    };
+  }
 
   /** Takes over a descriptor that this thread owns. */
   protected constructor(platform: Platform, fd: number) {
@@ -332,10 +342,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     handle.waiting = waits ? this : null;
     if (handle.watcher === null) {
       if (!waits) return;
-      const watcher = handle.platform.system.watch(handle.fd, (events) => {
-        const endpoint = handle.waiting ?? handle.endpoint.deref();
-        if (endpoint !== undefined) endpoint.#onReady(events);
-      });
+      const watcher = handle.platform.system.watch(handle.fd, notifier(handle));
       if (typeof watcher === "number") {
         const error = errnoError(watcher, "poll");
         for (const queue of [this.#reading, this.#writing])
