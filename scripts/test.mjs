@@ -59,6 +59,8 @@ for (const file of files) {
   console.log(
     `${broken ? "FAIL" : "ok  "}  ${file.replace(".test.js", "").padEnd(28)} ${good}/${total}  ${Date.now() - start} ms`,
   );
+  // What was skipped, and why, is said whatever else happened.
+  for (const [line] of output.matchAll(/^SKIPPED: .*$/gm)) console.log(`      ${line}`);
   if (broken) console.log(output, total === 0 ? "\nno test was run" : "", signal ?? `exit code ${code}`);
 }
 console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);

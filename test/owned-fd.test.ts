@@ -120,7 +120,7 @@ test("a received message that is dropped is collected with its descriptors", asy
   b.close();
 });
 
-test("describe says what came", () => {
+test.python("describe says what came", () => {
   const folder = mkdtempSync(`${tmpdir()}/unix-ancillary-`);
   const [ours, theirs] = UnixStream.pair();
   const script = `

@@ -77,7 +77,7 @@ for (const [name, receive] of [
   });
 }
 
-test("python sends with send_fds", async () => {
+test.python("python sends with send_fds", async () => {
   const [ours, theirs] = UnixStream.pair();
   const script = `
 import socket, os
@@ -101,7 +101,7 @@ os.write(w, b"through the pipe")
   ours.close();
 });
 
-test("python receives with recv_fds", async () => {
+test.python("python receives with recv_fds", async () => {
   const path = socketPath();
   const script = `
 import socket, os
@@ -129,9 +129,11 @@ print(data.decode(), len(fds), flags & 8, *[os.pread(fd, 100, 0).decode() for fd
   stream.close();
 });
 
-test("R1: python reads a long message in small pieces: the descriptor comes with the first, and never again", async () => {
-  const [ours, theirs] = UnixStream.pair();
-  const script = `
+test.python(
+  "R1: python reads a long message in small pieces: the descriptor comes with the first, and never again",
+  async () => {
+    const [ours, theirs] = UnixStream.pair();
+    const script = `
 import socket
 s = socket.socket(fileno=3)
 offsets, total = [], 0
@@ -142,12 +144,13 @@ while True:
   total += len(data)
 print(offsets, total)
 `;
-  const done = run("python3", ["-c", script], { stdio: ["ignore", "pipe", "pipe", theirs.fd] });
-  theirs.close();
-  await ours.sendFdsAll(Buffer.alloc(1_000_000), [0, 1]);
-  ours.close();
-  assert.is((await done).stdout, "[(0, 2)] 1000000\n");
-});
+    const done = run("python3", ["-c", script], { stdio: ["ignore", "pipe", "pipe", theirs.fd] });
+    theirs.close();
+    await ours.sendFdsAll(Buffer.alloc(1_000_000), [0, 1]);
+    ours.close();
+    assert.is((await done).stdout, "[(0, 2)] 1000000\n");
+  },
+);
 
 test("R7: nothing that was received is inherited by a child", async () => {
   const inherited = async () => (await run("ls", ["/proc/self/fd"])).stdout;

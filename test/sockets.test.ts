@@ -50,7 +50,7 @@ for (const [name, path] of [
   });
 }
 
-test("connect errors are the kernel's", async () => {
+test.python("connect errors are the kernel's", async () => {
   const path = socketPath();
   for (const attempt of [() => UnixStream.connect(path), () => UnixStream.connectSync(path)]) {
     const error = (await errorOf(attempt)) as Error & { code: string; syscall: string; errno: number };
@@ -81,7 +81,7 @@ test("R53: a path too long, empty, or with a NUL is refused, never cut", async (
   assert.instance(await errorOf(UnixStream.connect(1 as never)), TypeError);
 });
 
-test("backlog-full: connect waits for room, and can be aborted", async () => {
+test.python("backlog-full: connect waits for room, and can be aborted", async () => {
   const path = socketPath();
   const script = `
 import socket, sys
@@ -108,7 +108,7 @@ while True:
   await new Promise((resolve) => child.once("close", resolve));
 });
 
-test("from refuses what is not a connected Unix stream, and leaves it as it was", async () => {
+test.python("from refuses what is not a connected Unix stream, and leaves it as it was", async () => {
   const path = socketPath();
   const script = `
 import socket, os, sys
@@ -156,7 +156,7 @@ test("from(OwnedFd) takes ownership: the source is released", () => {
   b.close();
 });
 
-test("R37: an adopted socket keeps the flags that others share", async () => {
+test.python("R37: an adopted socket keeps the flags that others share", async () => {
   const [a, b] = UnixStream.pair();
   const script = `
 import socket, fcntl, os, sys
@@ -291,7 +291,7 @@ test("R31: pidfds nobody asked for are closed; those asked for are owned", async
   for (const one of [a, b, other]) one.close();
 });
 
-test("R32: the peer's refusal of descriptors is EPERM, and the message says so", async () => {
+test.python("R32: the peer's refusal of descriptors is EPERM, and the message says so", async () => {
   const [a, b] = UnixStream.pair();
   const script = "import socket; socket.socket(fileno=3).setsockopt(socket.SOL_SOCKET, 83, 0)";
   const { code } = await run("python3", ["-c", script], { stdio: ["ignore", "pipe", "pipe", b.fd] });

@@ -1,6 +1,6 @@
 /** What tests share: counting descriptors, files of known content, second processes. */
 
-import { type SpawnOptions, spawn } from "node:child_process";
+import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,8 +25,15 @@ export function openFds(pid: number | "self" = "self"): Map<number, string> {
 /** A suite whose tests are held to leave no descriptor behind, and to close none of others. */
 export interface LeakChecked {
   (name: string, body: () => unknown): void;
+  /** A test with a Python peer; skipped, loudly, where there is no Python. */
+  python(name: string, body: () => unknown): void;
   run(): void;
 }
+
+/** The role this process was started in; undefined: the test itself. */
+export const role: string | undefined = process.env.UNIX_ANCILLARY_TEST_ROLE;
+
+const hasPython = role === undefined && spawnSync("python3", ["-c", "import socket; socket.send_fds"]).status === 0;
 
 /**
  * The check is part of each test and no hook: uvu calls hooks again when a test fails, and one that throws then ends the
@@ -66,7 +73,14 @@ export function leakChecked(name: string): LeakChecked {
         "descriptors closed that were not the test's",
       );
     });
-  return Object.assign(test, { run: () => tests.run() });
+  const python = (title: string, body: () => unknown): void => {
+    if (hasPython) return test(title, body);
+    if (role !== undefined) return;
+    if (process.env.CI !== undefined) throw new Error("python3 is missing, and in CI nothing is skipped");
+    console.log(`SKIPPED: ${name}, ${title}: needs python3 (3.9 or later) in the PATH`);
+    tests.skip(title);
+  };
+  return Object.assign(test, { python, run: () => tests.run() });
 }
 
 /** A new empty folder, removed when the process ends. */
@@ -124,9 +138,6 @@ export function again(
     env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: role, ...options.env },
   });
 }
-
-/** The role this process was started in; undefined: the test itself. */
-export const role: string | undefined = process.env.UNIX_ANCILLARY_TEST_ROLE;
 
 /** The code of what a function throws, or a promise is rejected with. */
 export async function codeOf(action: (() => unknown) | Promise<unknown>): Promise<string> {
