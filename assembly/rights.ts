@@ -1,7 +1,7 @@
 /** The payload of SCM_RIGHTS: `int`s, here and in the descriptor table. */
 
 import { bigEndian, readInt, SCM_RIGHTS, SOL_SOCKET, writeInt } from "./abi";
-import { put } from "./encode";
+import { begin, length, put } from "./encode";
 import { CONTROL, FDS, FDS_CAPACITY } from "./memory";
 
 /** Appends one SCM_RIGHTS message with the first `count` numbers of the table; its payload's offset, -1: no room. */
@@ -14,6 +14,12 @@ export function putRights(count: i32): i32 {
   if (!bigEndian) memory.copy(to, FDS, bytes);
   else for (let i: usize = 0; i < bytes; i += 4) writeInt(to + i, load<i32>(FDS + i));
   return data;
+}
+
+/** A control buffer of one SCM_RIGHTS message with the first `count` numbers of the table; its length, -1: no room. */
+export function encodeRights(count: i32): i32 {
+  begin(-1);
+  return putRights(count) < 0 ? -1 : length();
 }
 
 /**

@@ -74,7 +74,10 @@ export function leakChecked(name: string): LeakChecked {
       );
     });
   const python = (title: string, body: () => unknown): void => {
-    if (hasPython) return test(title, body);
+    if (hasPython) {
+      test(title, body);
+      return;
+    }
     if (role !== undefined) return;
     if (process.env.CI !== undefined) throw new Error("python3 is missing, and in CI nothing is skipped");
     console.log(`SKIPPED: ${name}, ${title}: needs python3 (3.9 or later) in the PATH`);

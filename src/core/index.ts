@@ -1,5 +1,23 @@
 /** The public list of `unix-ancillary/core`: anywhere JavaScript and Wasm run. */
 
-export { type Abi, type AbiName, abis } from "./abis.ts";
+export {
+  type Abi,
+  type AbiName,
+  abis,
+  type CredentialsLayout,
+  type MsghdrLayout,
+  type TimestampLayout,
+} from "./abis.ts";
+export {
+  Codec,
+  type ControlMessage,
+  type DecodedControl,
+  type DecodedMessage,
+  type DecodeOptions,
+  type ReceiveVerdict,
+  type VerdictInput,
+} from "./codec.ts";
 export { AncillaryError, type AncillaryErrorCode } from "./errors.ts";
+export { inspect } from "./inspect.ts";
+export type { Payload, PayloadCredentials, Timestamp } from "./payloads.ts";
 export { provideCoreModule } from "./wasm.ts";

@@ -55,6 +55,7 @@ interface CoreExports {
   space(n: number): number;
   begin(capacity: number): void;
   put(level: number, type: number, length: number): number;
+  encodeRights(count: number): number;
   putRights(count: number): number;
   putCredentials(pid: number, uid: number, gid: number): number;
   length(): number;
@@ -160,13 +161,23 @@ export class Core {
     return found;
   }
 
-  /** `putRights` of `assembly/rights.ts`, with the first `count` of {@link fds}. */
+  /** `encodeRights` of `assembly/rights.ts`, with the first `count` of {@link fds}. */
+  encodeRights(count: number): number {
+    this.#storeFds(count);
+    return this.exports.encodeRights(count);
+  }
+
+  /** `putRights` of `assembly/rights.ts`, likewise. */
   putRights(count: number): number {
+    this.#storeFds(count);
+    return this.exports.putRights(count);
+  }
+
+  #storeFds(count: number): void {
     if (!HOST_IS_LITTLE_ENDIAN) {
       const table = new DataView(this.memory, MEMORY.FDS);
       for (let i = 0; i < count; i++) table.setInt32(i << 2, this.fds[i]!, true);
     }
-    return this.exports.putRights(count);
   }
 
   #load(into: Int32Array, from: number, count: number): void {

@@ -57,9 +57,7 @@ function putFds(platform: Platform, fds: readonly AsFd[]): number {
   const { core } = platform;
   if (fds.length === 1) core.fds[0] = resolveFd(fds[0]!, "fds");
   else core.fds.set(fds.map((fd) => resolveFd(fd, "fds")));
-  core.exports.begin(-1);
-  core.putRights(fds.length);
-  return core.exports.length();
+  return core.encodeRights(fds.length);
 }
 
 /**

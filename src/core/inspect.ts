@@ -1,0 +1,87 @@
+/**
+ * A control buffer as text, header by header.
+ *
+ * ```
+ * linux-x86_64-glibc, 24 bytes
+ * @0 cmsg_len 20, cmsg_level SOL_SOCKET, cmsg_type SCM_RIGHTS, 4 bytes
+ *   14 00 00 00 00 00 00 00 01 00 00 00 01 00 00 00
+ *   07 00 00 00
+ *   rights: 7
+ *   padding: 00 00 00 00
+ * ```
+ */
+
+import { type Abi, type AbiName, abiOf } from "./abis.ts";
+import { Codec, type DecodedMessage } from "./codec.ts";
+import type { Payload } from "./payloads.ts";
+
+/** A readable picture of the bytes. Never throws on any bytes. */
+export function inspect(abi: Abi | AbiName, control: Uint8Array): string {
+  const row = abiOf(abi);
+  const codec = new Codec(row);
+  const { messages, malformed } = codec.decode(control);
+  const lines = [`${row.name}, ${control.length} bytes`];
+  for (const message of messages) {
+    const end = message.offset + codec.len(message.data.length);
+    const next = Math.min(message.offset + codec.space(message.data.length), control.length);
+    lines.push(
+      `@${message.offset} cmsg_len ${end - message.offset}, ${names(row, message)}, ${message.data.length} bytes`,
+      ...hex(control.subarray(message.offset, message.offset + row.dataOffset)),
+      ...hex(message.data),
+      ...describe(codec.payloadOf(message)),
+    );
+    if (next > end) lines.push(`  padding: ${bytes(control.subarray(end, next))}`);
+  }
+  if (malformed !== null) {
+    lines.push(`@${malformed.offset} ${malformed.reason}`, ...hex(control.subarray(malformed.offset)));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** The level and the type, by name where the table has one. */
+function names(abi: Abi, { level, type }: DecodedMessage): string {
+  const known = level === abi.SOL_SOCKET;
+  const named = known ? typeName(abi, type) : null;
+  return `cmsg_level ${known ? "SOL_SOCKET" : level}, cmsg_type ${named ?? type}`;
+}
+
+function typeName(abi: Abi, type: number): string | null {
+  const time = abi.timestamps.find((one) => one.type === type);
+  if (time !== undefined) return time.name;
+  for (const [name, value] of Object.entries(abi)) if (name.startsWith("SCM_") && value === type) return name;
+  return null;
+}
+
+function describe(payload: Payload): string[] {
+  switch (payload.kind) {
+    case "rights":
+      return [
+        `  rights: ${payload.fds.join(" ") || "none"}`,
+        ...(payload.leftoverBytes > 0 ? [`  leftover: ${payload.leftoverBytes} bytes`] : []),
+      ];
+    case "credentials": {
+      if (payload.credentials === null) return ["  credentials: cut short"];
+      const { pid, uid, gid } = payload.credentials;
+      return [`  credentials:${pid === null ? "" : ` pid ${pid}`} uid ${uid} gid ${gid}`];
+    }
+    case "pidfd":
+      return [`  pidfd: ${payload.pidfd ?? "cut short"}`];
+    case "security":
+      return [`  security: ${JSON.stringify(payload.label)}`];
+    case "timestamp":
+      return payload.times.map(({ seconds, nanoseconds }) => `  time: ${seconds} s ${nanoseconds} ns`);
+    default:
+      return [];
+  }
+}
+
+/** Sixteen bytes a line. */
+function hex(data: Uint8Array): string[] {
+  const lines: string[] = [];
+  for (let i = 0; i < data.length; i += 16) lines.push(`  ${bytes(data.subarray(i, i + 16))}`);
+  return lines;
+}
+
+function bytes(data: Uint8Array): string {
+  return Array.from(data, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+}

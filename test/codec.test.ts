@@ -1,0 +1,463 @@
+/** The codec: bytes written by hand from each system's structs, every row of the table, and properties on any bytes. */
+
+import fc from "fast-check";
+import { type Abi, type AbiName, AncillaryError, abis, Codec, type ControlMessage, inspect } from "unix-ancillary/core";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+
+const test = suite("codec");
+const rows = Object.values(abis);
+const codecs = new Map(rows.map((abi) => [abi.name, new Codec(abi)]));
+const codecOf = (name: AbiName): Codec => codecs.get(name)!;
+
+/** Bytes from hex, spaces ignored. */
+const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replace(/\s/g, ""), "hex"));
+
+test("there is a row for every system, and each has what a walk needs", () => {
+  assert.ok(rows.length >= 43);
+  for (const abi of rows) {
+    assert.is(abis[abi.name], abi);
+    assert.ok(Object.isFrozen(abi));
+    assert.ok([4, 8, 16].includes(abi.alignBytes));
+    assert.ok(abi.dataOffset >= abi.headerBytes);
+    const fields = [
+      [abi.lengthOffset, abi.lengthBytes],
+      [abi.levelOffset, 4],
+      [abi.typeOffset, 4],
+    ] as const;
+    for (const [offset, width] of fields) assert.ok(offset + width <= abi.headerBytes, abi.name);
+    assert.ok(
+      abi.maxControlBytes === null || codecOf(abi.name).len(4 * abi.maxFdsPerMessage) <= abi.maxControlBytes,
+      abi.name,
+    );
+  }
+});
+
+test("unknown names are refused, naming those of the same system", () => {
+  assert.throws(
+    () => new Codec("darwin-ppc" as never),
+    (error: Error) => error instanceof RangeError && /darwin-arm64/.test(error.message),
+  );
+});
+
+/** One SCM_RIGHTS with descriptors 7 and -1 ... written from the struct of each family. */
+const VECTORS: readonly (readonly [AbiName, string])[] = [
+  // size_t length, int level, int type, data, padding to 8.
+  ["linux-x86_64-glibc", "1400000000000000 01000000 01000000 07000000 00000000"],
+  ["linux-s390x-glibc", "0000000000000014 00000001 00000001 00000007 00000000"],
+  ["linux-x86_64-musl", "1400000000000000 01000000 01000000 07000000 00000000"],
+  ["linux-s390x-musl", "0000000000000014 00000001 00000001 00000007 00000000"],
+  ["linux-i386-glibc", "10000000 01000000 01000000 07000000"],
+  ["linux-powerpc-musl", "00000010 00000001 00000001 00000007"],
+  ["linux-mips-glibc", "00000010 0000ffff 00000001 00000007"],
+  // Darwin wants exactly cmsg_len.
+  ["darwin-arm64", "10000000 ffff0000 01000000 07000000"],
+  // A header of 12, data at 16.
+  ["freebsd-amd64", "14000000 ffff0000 01000000 00000000 07000000 00000000"],
+  ["freebsd-i386", "10000000 ffff0000 01000000 07000000"],
+  ["freebsd-powerpc64", "00000014 0000ffff 00000001 00000000 00000007 00000000"],
+  ["openbsd-arm", "14000000 ffff0000 01000000 00000000 07000000 00000000"],
+  ["openbsd-sparc64", "00000014 0000ffff 00000001 00000000 00000007 000000000000000000000000"],
+  // NetBSD refuses padding behind descriptors.
+  ["netbsd-aarch64", "14000000 ffff0000 01000000 00000000 07000000"],
+  ["dragonfly-x86_64", "14000000 ffff0000 01000000 00000000 07000000 00000000"],
+  ["illumos-amd64", "10000000 ffff0000 10100000 07000000"],
+  ["illumos-sparcv9", "00000010 0000ffff 00001010 00000007"],
+];
+
+for (const [name, text] of VECTORS) {
+  test(`${name}: one descriptor, byte for byte`, () => {
+    const codec = codecOf(name);
+    const bytes = hex(text);
+    assert.equal(codec.encode([codec.rights([7])]), bytes);
+    const { messages, malformed } = codec.decode(bytes);
+    assert.is(malformed, null);
+    assert.is(messages.length, 1);
+    assert.equal(codec.fdsOf(messages[0]!), [7]);
+  });
+}
+
+test("two messages: where the second begins", () => {
+  const second = (name: AbiName) => {
+    const codec = codecOf(name);
+    const control = codec.encode([codec.rights([1]), { level: 1, type: 2, data: Uint8Array.of(9) }]);
+    return codec.decode(control).messages[1]!.offset;
+  };
+  assert.is(second("linux-x86_64-glibc"), 24);
+  assert.is(second("linux-i386-glibc"), 16);
+  assert.is(second("darwin-arm64"), 16);
+  assert.is(second("freebsd-amd64"), 24);
+  assert.is(second("netbsd-aarch64"), 32);
+  assert.is(second("illumos-amd64"), 16);
+  assert.is(second("illumos-sparcv9"), 16);
+  const codec = codecOf("illumos-sparcv9");
+  const control = codec.encode([codec.rights([1, 2]), codec.rights([3])]);
+  assert.is(codec.decode(control).messages[1]!.offset, 24, "headers at multiples of 8 on sparc");
+});
+
+test("align, len, space: wrong types, negative, and beyond 2^31 - 1", () => {
+  const codec = codecOf("linux-x86_64-glibc");
+  assert.equal([codec.align(0), codec.align(1), codec.align(8), codec.len(5), codec.space(5)], [0, 8, 8, 21, 24]);
+  for (const call of ["align", "len", "space"] as const) {
+    assert.throws(
+      () => codec[call](2 ** 31 - 1),
+      (error: Error) => error instanceof RangeError,
+      call,
+    );
+    assert.throws(
+      () => codec[call](-1),
+      (error: Error) => error instanceof RangeError,
+    );
+    assert.throws(
+      () => codec[call](1.5),
+      (error: Error) => error instanceof RangeError,
+    );
+    assert.throws(
+      () => codec[call]("1" as never),
+      (error: Error) => error instanceof TypeError,
+    );
+  }
+});
+
+test("what does not fit is ERR_BUFFER_TOO_SMALL, and nothing is written", () => {
+  const codec = codecOf("linux-x86_64-glibc");
+  const into = new Uint8Array(23).fill(0xee);
+  for (const attempt of [
+    () => codec.encodeInto([codec.rights([1])], into),
+    () => codec.encode([{ level: 1, type: 1, data: new Uint8Array(70_000) }]),
+  ]) {
+    assert.throws(
+      attempt,
+      (error: AncillaryError) => error instanceof AncillaryError && error.code === "ERR_BUFFER_TOO_SMALL",
+    );
+  }
+  assert.ok(into.every((byte) => byte === 0xee));
+  const larger = new Uint8Array(40).fill(0xee);
+  assert.is(codec.encodeInto([codec.rights([1])], larger.subarray(1)), 24);
+  assert.ok(
+    larger.subarray(25).every((byte) => byte === 0xee),
+    "what lies behind is left alone",
+  );
+  assert.throws(() => codec.rights(new Array(254).fill(0)), "at most 253");
+});
+
+/** Malformed buffers: [ABI, bytes, whole messages before, offset, reason]. */
+const MALFORMED: readonly (readonly [AbiName, string, number, number, string])[] = [
+  ["linux-x86_64-glibc", "00", 0, 0, "header-truncated"],
+  ["linux-x86_64-glibc", "1400000000000000 01000000 010000", 0, 0, "header-truncated"],
+  ["linux-x86_64-glibc", "0f00000000000000 01000000 01000000", 0, 0, "length-too-small"],
+  ["linux-x86_64-glibc", "0000000000000000 01000000 01000000", 0, 0, "length-too-small"],
+  ["linux-x86_64-glibc", "1100000000000000 01000000 01000000", 0, 0, "length-overruns"],
+  ["linux-x86_64-glibc", "1000000001000000 01000000 01000000", 0, 0, "length-overruns"],
+  ["linux-x86_64-glibc", "ffffffffffffffff 01000000 01000000", 0, 0, "length-overruns"],
+  ["linux-x86_64-glibc", "1400000000000000 01000000 01000000 07000000 00000000 00", 1, 24, "header-truncated"],
+  // A BSD header whose data would begin behind the end.
+  ["freebsd-amd64", "0c000000 ffff0000 01000000", 0, 0, "header-truncated"],
+  ["freebsd-amd64", "0c000000 ffff0000 01000000 00000000", 0, 0, "length-too-small"],
+  ["darwin-arm64", "00000000 ffff0000 01000000", 0, 0, "length-too-small"],
+];
+
+for (const [name, text, before, offset, reason] of MALFORMED) {
+  test(`malformed: ${name}, ${reason} at ${offset} of ${text}`, () => {
+    const { messages, malformed } = codecOf(name).decode(hex(text));
+    assert.is(messages.length, before);
+    assert.equal(malformed, { offset, reason });
+  });
+}
+
+test("R46: the padding of the last message need not be there", () => {
+  const { messages, malformed } = codecOf("linux-x86_64-glibc").decode(
+    hex("1400000000000000 01000000 01000000 07000000"),
+  );
+  assert.is(malformed, null);
+  assert.is(messages.length, 1);
+});
+
+test("R11: Darwin does not shorten cmsg_len: with MSG_CTRUNC what arrived is found, and closed", () => {
+  const codec = codecOf("darwin-arm64");
+  // Four descriptors were sent, room was for two and a half.
+  const control = hex("1c000000 ffff0000 01000000 05000000 06000000 0700");
+  assert.is(codec.decode(control).malformed!.reason, "length-overruns");
+  const { messages, malformed } = codec.decode(control, { flags: codec.abi.MSG_CTRUNC });
+  assert.is(malformed, null);
+  assert.is(messages[0]!.clamped, true);
+  assert.equal(codec.payloadOf(messages[0]!), { kind: "rights", fds: [5, 6], leftoverBytes: 2 });
+  const verdict = codec.verdict({ control, flags: codec.abi.MSG_CTRUNC, maxFds: 9 });
+  assert.is(verdict.outcome, "ancillary-truncated");
+  assert.equal([verdict.keep, verdict.close], [[], [5, 6]]);
+});
+
+test("DragonFly loses MSG_CTRUNC: a length past the end is the sign", () => {
+  const codec = codecOf("dragonfly-x86_64");
+  const control = hex("20000000 ffff0000 01000000 00000000 05000000 06000000");
+  const verdict = codec.verdict({ control, flags: 0, maxFds: 9 });
+  assert.is(verdict.outcome, "ancillary-truncated");
+  assert.equal(verdict.close, [5, 6]);
+});
+
+test("R51: level and type are compared together", () => {
+  const codec = codecOf("linux-x86_64-glibc");
+  const other = { level: 41, type: codec.abi.SCM_RIGHTS, data: codec.rights([7]).data };
+  assert.equal(codec.fdsOf(other), []);
+  const { keep, close, outcome } = codec.verdict({ control: codec.encode([other]), flags: 0, maxFds: 9 });
+  assert.equal([keep, close, outcome], [[], [], "ok"]);
+});
+
+test("verdict: keep, surplus, exactly, data cut, in order of rank", () => {
+  for (const name of ["linux-x86_64-glibc", "linux-s390x-glibc", "darwin-arm64", "illumos-sparcv9"] as const) {
+    const codec = codecOf(name);
+    const { MSG_CTRUNC, MSG_TRUNC } = codec.abi;
+    const control = codec.encode([codec.rights([3, 4, 5])]);
+    const verdict = (flags: number, maxFds: number, more: { exactly?: number; allowTruncated?: boolean } = {}) => {
+      const { keep, close, outcome } = codec.verdict({ control, flags, maxFds, ...more });
+      return [keep, close, outcome];
+    };
+    assert.equal(verdict(0, 3), [[3, 4, 5], [], "ok"]);
+    assert.equal(verdict(0, 9), [[3, 4, 5], [], "ok"]);
+    assert.equal(verdict(0, 1), [[3], [4, 5], "ok"]);
+    assert.equal(verdict(0, 0), [[], [3, 4, 5], "ok"]);
+    assert.equal(verdict(0, 3, { exactly: 3 }), [[3, 4, 5], [], "ok"]);
+    assert.equal(verdict(0, 2, { exactly: 2 }), [[], [3, 4, 5], "fd-count"]);
+    assert.equal(verdict(0, 4, { exactly: 4 }), [[], [3, 4, 5], "fd-count"]);
+    assert.equal(verdict(MSG_TRUNC, 3), [[], [3, 4, 5], "data-truncated"]);
+    assert.equal(verdict(MSG_TRUNC, 3, { allowTruncated: true }), [[3, 4, 5], [], "ok"]);
+    assert.equal(verdict(MSG_TRUNC | MSG_CTRUNC, 3, { exactly: 1 }), [[], [3, 4, 5], "ancillary-truncated"]);
+    assert.equal(verdict(MSG_TRUNC, 3, { exactly: 1 }), [[], [3, 4, 5], "data-truncated"]);
+  }
+});
+
+test("verdict: flags that kernels echo are not truncation", () => {
+  const codec = codecOf("linux-x86_64-glibc");
+  const control = codec.encode([codec.rights([3])]);
+  assert.is(codec.verdict({ control, flags: codec.abi.MSG_CMSG_CLOEXEC!, maxFds: 1 }).outcome, "ok");
+});
+
+test("verdict: FreeBSD delivers several SCM_RIGHTS, kept in their order", () => {
+  const codec = codecOf("freebsd-amd64");
+  const control = codec.encode([codec.rights([3, 4]), codec.rights([5])]);
+  assert.equal(codec.verdict({ control, flags: 0, maxFds: 2 }).keep, [3, 4]);
+  assert.equal(codec.verdict({ control, flags: 0, maxFds: 2 }).close, [5]);
+});
+
+test("verdict: slots without a descriptor, leftovers and two pidfds are malformed, and all others are closed", () => {
+  const codec = codecOf("linux-x86_64-glibc");
+  const pidfd = (fd: number): ControlMessage => ({ level: 1, type: 4, data: codec.rights([fd]).data });
+  for (const messages of [
+    [codec.rights([3, -1, 4])],
+    [{ level: 1, type: 1, data: hex("03000000 04000000 05") }],
+    [codec.rights([3]), pidfd(4), pidfd(-24)],
+  ]) {
+    const {
+      keep,
+      close,
+      pidfd: kept,
+      outcome,
+    } = codec.verdict({ control: codec.encode(messages), flags: 0, maxFds: 9 });
+    assert.equal([keep, close.sort(), kept, outcome], [[], [3, 4], null, "malformed"]);
+  }
+});
+
+test("verdict: a pidfd is handed out, or closed with the rest; a negative errno is none", () => {
+  const codec = codecOf("linux-x86_64-glibc");
+  const pidfd = (fd: number): ControlMessage => ({ level: 1, type: 4, data: codec.rights([fd]).data });
+  const control = codec.encode([codec.rights([3]), pidfd(9)]);
+  assert.is(codec.verdict({ control, flags: 0, maxFds: 1 }).pidfd, 9);
+  const refused = codec.verdict({ control, flags: 0, maxFds: 1, exactly: 2 });
+  assert.equal([refused.pidfd, refused.close], [null, [3, 9]]);
+  const failed = codec.verdict({ control: codec.encode([codec.rights([3]), pidfd(-24)]), flags: 0, maxFds: 1 });
+  assert.equal([failed.pidfd, failed.keep, failed.close, failed.outcome], [null, [3], [], "ok"]);
+});
+
+test("verdict: credentials are facts or null", () => {
+  const codec = codecOf("linux-x86_64-glibc");
+  const credentials = (data: string, flags = 0) =>
+    codec.verdict({ control: codec.encode([{ level: 1, type: 2, data: hex(data) }]), flags, maxFds: 0 }).credentials;
+  assert.equal(credentials("2a000000 e8030000 e9030000"), { pid: 42, uid: 1000, gid: 1001 });
+  assert.equal(credentials("2a000000 00000000 00000000"), { pid: 42, uid: 0, gid: 0 });
+  assert.is(credentials("00000000 feff0000 feff0000"), null, "sent before the option was on");
+  assert.is(credentials("00000000 00000000 00000000"), null, "the end of a stream, which looks like root");
+  assert.is(credentials("2a000000 ffffffff ffffffff"), null);
+  assert.is(credentials("2a000000 e8030000 e903"), null, "cut short");
+  // FreeBSD: the effective ids.
+  const freebsd = codecOf("freebsd-amd64");
+  const cmsgcred = new Uint8Array(84);
+  new DataView(cmsgcred.buffer).setInt32(0, 42, true);
+  new DataView(cmsgcred.buffer).setUint32(4, 1, true);
+  new DataView(cmsgcred.buffer).setUint32(8, 2, true);
+  new DataView(cmsgcred.buffer).setUint32(12, 3, true);
+  const control = freebsd.encode([{ level: 0xffff, type: 3, data: cmsgcred }, freebsd.rights([7])]);
+  const verdict = freebsd.verdict({ control, flags: 0, maxFds: 1 });
+  assert.equal([verdict.credentials, verdict.keep], [{ pid: 42, uid: 2, gid: 3 }, [7]]);
+});
+
+test("typed payloads in both byte orders", () => {
+  for (const [name, little] of [
+    ["linux-x86_64-glibc", true],
+    ["linux-s390x-glibc", false],
+  ] as const) {
+    const codec = codecOf(name);
+    const of = (type: number, fill: (view: DataView) => void, bytes: number) => {
+      const data = new Uint8Array(bytes);
+      fill(new DataView(data.buffer));
+      return codec.payloadOf({ level: 1, type, data });
+    };
+    assert.equal(codec.payloadOf(codec.credentials({ pid: 1, uid: 2, gid: 3 })), {
+      kind: "credentials",
+      credentials: { pid: 1, uid: 2, gid: 3 },
+    });
+    assert.equal(
+      of(4, (view) => view.setInt32(0, -24, little), 4),
+      { kind: "pidfd", pidfd: -24 },
+    );
+    assert.equal(codec.payloadOf({ level: 1, type: 3, data: Buffer.from("label\0") }), {
+      kind: "security",
+      label: "label",
+    });
+    const seconds = 1_700_000_000n;
+    assert.equal(
+      of(
+        29,
+        (view) => {
+          view.setBigInt64(0, seconds, little);
+          view.setBigInt64(8, 5n, little);
+        },
+        16,
+      ),
+      { kind: "timestamp", name: "SCM_TIMESTAMP_OLD", times: [{ seconds, nanoseconds: 5000 }] },
+    );
+    const three = of(37, (view) => view.setBigInt64(32, seconds, little), 48);
+    assert.ok(three.kind === "timestamp" && three.times.length === 3 && three.times[2]!.seconds === seconds);
+    assert.equal(codec.payloadOf({ level: 1, type: 99, data: Uint8Array.of(1) }), { kind: "unknown" });
+  }
+  const freebsd = codecOf("freebsd-amd64");
+  const bintime = new Uint8Array(16);
+  new DataView(bintime.buffer).setBigInt64(0, 7n, true);
+  new DataView(bintime.buffer).setBigUint64(8, 1n << 63n, true);
+  assert.equal(freebsd.payloadOf({ level: 0xffff, type: 4, data: bintime }), {
+    kind: "timestamp",
+    name: "SCM_BINTIME",
+    times: [{ seconds: 7n, nanoseconds: 500_000_000 }],
+  });
+});
+
+test("a buffer longer than any kernel's is decoded as far as 64 KiB, and says so", () => {
+  const codec = codecOf("linux-x86_64-glibc");
+  const message = codec.encode([codec.rights([1])]);
+  const long = new Uint8Array(24 * 3000);
+  for (let at = 0; at < long.length; at += 24) long.set(message, at);
+  const { messages, malformed } = codec.decode(long);
+  assert.is(messages.length, Math.floor(65536 / 24));
+  assert.equal(malformed, { offset: 65520, reason: "length-overruns" });
+});
+
+test("inspect is stable", () => {
+  const codec = codecOf("linux-x86_64-glibc");
+  const control = Buffer.concat([
+    codec.encode([codec.rights([7]), codec.credentials({ pid: 1, uid: 2, gid: 3 })]),
+    hex("0500"),
+  ]);
+  assert.is(
+    inspect("linux-x86_64-glibc", control),
+    `linux-x86_64-glibc, 58 bytes
+@0 cmsg_len 20, cmsg_level SOL_SOCKET, cmsg_type SCM_RIGHTS, 4 bytes
+  14 00 00 00 00 00 00 00 01 00 00 00 01 00 00 00
+  07 00 00 00
+  rights: 7
+  padding: 00 00 00 00
+@24 cmsg_len 28, cmsg_level SOL_SOCKET, cmsg_type SCM_CREDENTIALS, 12 bytes
+  1c 00 00 00 00 00 00 00 01 00 00 00 02 00 00 00
+  01 00 00 00 02 00 00 00 03 00 00 00
+  credentials: pid 1 uid 2 gid 3
+  padding: 00 00 00 00
+@56 header-truncated
+  05 00
+`,
+  );
+});
+
+const anyAbi: fc.Arbitrary<Abi> = fc.constantFrom(...rows);
+const anyMessage: fc.Arbitrary<ControlMessage> = fc.record(
+  {
+    level: fc.integer(),
+    type: fc.integer(),
+    data: fc.uint8Array({ maxLength: 64 }),
+  },
+  { noNullPrototype: true },
+);
+
+test("property: decode undoes encode, at any byte offset, and padding is zeros", () => {
+  fc.assert(
+    fc.property(anyAbi, fc.array(anyMessage, { maxLength: 8 }), fc.nat(7), (abi, messages, shift) => {
+      const codec = codecOf(abi.name);
+      const encoded = codec.encode(messages);
+      const shifted = new Uint8Array(encoded.length + shift).subarray(shift);
+      shifted.set(encoded);
+      const decoded = codec.decode(shifted);
+      assert.is(decoded.malformed, null);
+      assert.equal(
+        decoded.messages.map(({ level, type, data }) => ({ level, type, data })),
+        messages,
+      );
+      assert.equal(codec.encode(decoded.messages), encoded);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("property: decode is total on any bytes, and reports only what is there", () => {
+  const hostile = fc.oneof(
+    fc.uint8Array({ maxLength: 200 }),
+    fc
+      .tuple(
+        anyAbi,
+        fc.array(anyMessage, { maxLength: 4 }),
+        fc.array(fc.tuple(fc.nat(400), fc.nat(255)), { maxLength: 4 }),
+      )
+      .map(([abi, messages, changes]) => {
+        const bytes = codecOf(abi.name).encode(messages);
+        for (const [at, value] of changes) if (at < bytes.length) bytes[at] = value;
+        return bytes;
+      }),
+  );
+  fc.assert(
+    fc.property(anyAbi, hostile, fc.nat(0xff), (abi, control, flags) => {
+      const codec = codecOf(abi.name);
+      const { messages, malformed } = codec.decode(control, { flags });
+      let end = 0;
+      for (const { offset, data } of messages) {
+        assert.ok(offset >= end);
+        end = offset + abi.dataOffset + data.length;
+        assert.ok(end <= control.length);
+        assert.equal(data, Uint8Array.from(control.subarray(offset + abi.dataOffset, end)));
+      }
+      assert.ok(malformed === null || (malformed.offset >= end && malformed.offset < control.length));
+      inspect(abi, control);
+    }),
+    { numRuns: 5000 },
+  );
+});
+
+test("property: a verdict puts every descriptor that was delivered into exactly one place", () => {
+  const fds = fc.array(fc.nat(5000), { maxLength: 40 });
+  fc.assert(
+    fc.property(
+      anyAbi,
+      fc.array(fds, { maxLength: 4 }),
+      fc.nat(0xff),
+      fc.nat(50),
+      fc.option(fc.nat(50), { nil: undefined }),
+      fc.boolean(),
+      (abi, lists, flags, maxFds, exactly, allowTruncated) => {
+        const codec = codecOf(abi.name);
+        const control = codec.encode(lists.map((list) => codec.rights(list)));
+        const verdict = codec.verdict({ control, flags, maxFds, exactly, allowTruncated });
+        assert.equal([...verdict.keep, ...verdict.close], lists.flat());
+        assert.is(verdict.outcome === "ok" || verdict.keep.length === 0, true);
+        assert.ok(verdict.keep.length <= maxFds);
+      },
+    ),
+    { numRuns: 3000 },
+  );
+});
+
+test.run();
