@@ -9,6 +9,7 @@ export { type ReceivedFrom, UnixDatagram } from "./node/datagram.ts";
 export type { FdDescription } from "./node/describe.ts";
 export type { WaitOptions } from "./node/endpoint.ts";
 export type { SystemError } from "./node/errors.ts";
+export { type ListenOptions, UnixListener } from "./node/listener.ts";
 export type { RecvIntoOptions, RecvOptions } from "./node/message-socket.ts";
 export { OwnedFd } from "./node/owned-fd.ts";
 export type { Payload } from "./node/payload.ts";

@@ -42,6 +42,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["node/message-socket"],
   ["node/connected"],
   ["node/stream", "node/seqpacket", "node/datagram"],
+  ["node/listener"],
   ["index"],
 ];
 

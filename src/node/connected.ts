@@ -27,6 +27,7 @@ export interface SendProgress {
 
 /** Descriptors with the first `sendmsg`, then every byte. */
 class SendAll extends Operation<void> {
+  readonly syscall = "sendmsg";
   readonly #target: SendTarget;
   readonly #payload: Iovec;
   readonly #length: number;
@@ -85,8 +86,8 @@ export type ConnectOptions = Pick<WaitOptions, "signal">;
 export abstract class ConnectedSocket extends MessageSocket implements AsyncIterable<ReceivedFds> {
   readonly #target: SendTarget;
 
-  protected constructor(platform: Platform, fd: number, type: SocketType) {
-    super(platform, fd, type);
+  protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
+    super(platform, fd, type, passesPidfd);
     this.#target = { platform, fd, type, to: null };
   }
 

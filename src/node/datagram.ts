@@ -28,7 +28,7 @@ export class UnixDatagram extends MessageSocket {
   readonly #name: BoundName | null;
 
   private constructor(platform: Platform, fd: number, name: BoundName | null) {
-    super(platform, fd, "dgram");
+    super(platform, fd, "dgram", false);
     this.#name = name;
   }
 

@@ -41,6 +41,8 @@ export abstract class Operation<T> {
   /** Set while it is queued by an asynchronous call. */
   settle: { resolve(value: T): void; reject(error: unknown): void } | null = null;
   outcome: { value: T } | { error: unknown } | null = null;
+  /** The system call it makes, for its errors. */
+  abstract readonly syscall: string;
   /** Milliseconds after which to try again, where readiness says nothing: set by an attempt that answers WAIT. */
   retryAfter = 0;
 
@@ -270,7 +272,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       if (left <= 0) {
         remove(queue, operation);
         operation.outcome = {
-          error: operation.failed(errnoError(ETIMEDOUT, direction === "reading" ? "recvmsg" : "sendmsg")),
+          error: operation.failed(errnoError(ETIMEDOUT, operation.syscall)),
         };
         break;
       }

@@ -25,6 +25,9 @@ export const ENFILE: number = -constants.errno.ENFILE;
 export const EMSGSIZE: number = -constants.errno.EMSGSIZE;
 export const ENOBUFS: number = -constants.errno.ENOBUFS;
 export const ENOTCONN: number = -constants.errno.ENOTCONN;
+export const EADDRINUSE: number = -constants.errno.EADDRINUSE;
+export const ECONNABORTED: number = -constants.errno.ECONNABORTED;
+export const ECONNREFUSED: number = -constants.errno.ECONNREFUSED;
 export const EBADF: number = -constants.errno.EBADF;
 
 /** The errors that libuv, and so Node's table, has no name for but this library's callers meet. */

@@ -3,12 +3,12 @@
 import { boolean, type Checks, options as checkOptions, integer, outOfRange } from "../core/errors.ts";
 import type { AsFd } from "./as-fd.ts";
 import { Endpoint, Operation, SIGNAL, TIMEOUT, WAIT, type WaitOptions } from "./endpoint.ts";
-import { ENOTSUP, errnoError } from "./errors.ts";
+import { errnoError } from "./errors.ts";
 import { buffers, byteLength, type Iovec, iovec, type Payload } from "./payload.ts";
 import type { Platform } from "./platform.ts";
 import { type ReceivedFds, type ReceivedFdsInto, type Request, receiveOnce, type Source } from "./receive.ts";
 import { checkCarried, checkFdList, checkFds, NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "./send.ts";
-import type { SocketType } from "./socket-kind.ts";
+import { type SocketType, setFlag } from "./socket-kind.ts";
 
 /** What a receive can be told. */
 export interface RecvOptions {
@@ -38,6 +38,7 @@ const RECV_INTO_SYNC: Checks = { ...ALLOW_TRUNCATED, ...TIMEOUT };
 
 /** `M` follows from the request: with `data`, or into the caller's buffers. */
 class Receive<M extends ReceivedFds | ReceivedFdsInto> extends Operation<M> {
+  readonly syscall = "recvmsg";
   readonly #source: Source;
   readonly #request: Request;
 
@@ -55,6 +56,7 @@ class Receive<M extends ReceivedFds | ReceivedFdsInto> extends Operation<M> {
 
 /** One `sendmsg`. */
 class Send extends Operation<number> {
+  readonly syscall = "sendmsg";
   readonly #target: SendTarget;
   readonly #payload: Iovec;
   readonly #fds: readonly AsFd[];
@@ -76,6 +78,7 @@ class Send extends Operation<number> {
 }
 
 class Shutdown extends Operation<void> {
+  readonly syscall = "shutdown";
   readonly #platform: Platform;
   readonly #fd: number;
   readonly #how: number;
@@ -101,9 +104,9 @@ export abstract class MessageSocket extends Endpoint {
   readonly #target: SendTarget;
   #request: Request | null = null;
 
-  protected constructor(platform: Platform, fd: number, type: SocketType) {
+  protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
     super(platform, fd);
-    this.#source = { platform, fd, type, received: 0, passesPidfd: false };
+    this.#source = { platform, fd, type, received: 0, passesPidfd };
     this.#target = { platform, fd, type, to: null };
   }
 
@@ -244,27 +247,18 @@ export abstract class MessageSocket extends Endpoint {
 
   /** Whether messages say who sent them (SO_PASSCRED); the peer's data sent before name nobody. */
   setPassCredentials(on: boolean): void {
-    this.#setFlag("SO_PASSCRED", on);
+    setFlag(this.platform, this.openFd(), "SO_PASSCRED", on);
   }
 
   /** Whether messages bring the sender's pidfd (SO_PASSPIDFD, Linux 6.5). */
   setPassPidfd(on: boolean): void {
-    this.#setFlag("SO_PASSPIDFD", on);
+    setFlag(this.platform, this.openFd(), "SO_PASSPIDFD", on);
     this.#source.passesPidfd = on;
   }
 
   /** Whether messages bring the sender's security label (SO_PASSSEC, Linux). */
   setPassSecurity(on: boolean): void {
-    this.#setFlag("SO_PASSSEC", on);
-  }
-
-  #setFlag(name: string, on: boolean): void {
-    boolean("on", on);
-    const { system, constants } = this.platform;
-    const option = constants[name] ?? -1;
-    if (option === -1) throw errnoError(ENOTSUP, "setsockopt", `this system has no ${name}`);
-    const result = system.setsockopt(this.openFd(), constants.SOL_SOCKET!, option, on ? 1 : 0);
-    if (result < 0) throw errnoError(result, "setsockopt", name);
+    setFlag(this.platform, this.openFd(), "SO_PASSSEC", on);
   }
 
   /** One attempt; null when it has to wait. */

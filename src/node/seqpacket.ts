@@ -14,7 +14,7 @@ import type { OwnedFd } from "./owned-fd.ts";
 import { type Platform, type PlatformOptions, platformFrom } from "./platform.ts";
 
 /** Makes a socket object of a connected socket that this thread owns. */
-export let seqpacketOf: (platform: Platform, fd: number) => UnixSeqpacket;
+export let seqpacketOf: (platform: Platform, fd: number, passesPidfd: boolean) => UnixSeqpacket;
 
 /**
  * A connected Unix socket that keeps the boundaries of messages and carries descriptors. A record that is longer than the
@@ -23,12 +23,12 @@ export let seqpacketOf: (platform: Platform, fd: number) => UnixSeqpacket;
  * Every way to make one fails with `ENOTSUP` where the system has no such sockets (Darwin).
  */
 export class UnixSeqpacket extends ConnectedSocket {
-  private constructor(platform: Platform, fd: number) {
-    super(platform, fd, "seqpacket");
+  private constructor(platform: Platform, fd: number, passesPidfd = false) {
+    super(platform, fd, "seqpacket", passesPidfd);
   }
 
   static {
-    seqpacketOf = (platform, fd) => new UnixSeqpacket(platform, fd);
+    seqpacketOf = (platform, fd, passesPidfd) => new UnixSeqpacket(platform, fd, passesPidfd);
   }
 
   /** Two sockets connected with each other. */

@@ -1,6 +1,6 @@
 /** What a descriptor that somebody hands to us really is. */
 
-import { AncillaryError } from "../core/errors.ts";
+import { AncillaryError, boolean } from "../core/errors.ts";
 import { ENOTCONN, ENOTSUP, errnoError } from "./errors.ts";
 import type { Platform } from "./platform.ts";
 
@@ -26,6 +26,15 @@ export function getsockoptInt({ system, constants }: Platform, fd: number, name:
 const INT_VIEW = new Int32Array(1);
 const INT = new Uint8Array(INT_VIEW.buffer);
 
+/** Turns a SOL_SOCKET option on or off. @throws SystemError `ENOTSUP` where the system has no such option */
+export function setFlag({ system, constants }: Platform, fd: number, name: string, on: unknown): void {
+  const value = boolean("on", on) ? 1 : 0;
+  const option = constants[name] ?? -1;
+  if (option === -1) throw errnoError(ENOTSUP, "setsockopt", `this system has no ${name}`);
+  const result = system.setsockopt(fd, constants.SOL_SOCKET!, option, value);
+  if (result < 0) throw errnoError(result, "setsockopt", name);
+}
+
 /**
  * Checks that `fd` is a Unix socket of a type. On anything else the kernel would take descriptors and drop them: TCP
  * reports success (measured on Linux 6.18).
@@ -50,6 +59,15 @@ export function checkConnected(platform: Platform, fd: number, type: SocketType)
   if (isListening(platform, fd)) throw notUnix(type, "a listening socket");
   const peer = platform.system.getpeername(fd);
   if (peer === ENOTCONN) throw notUnix(type, "a socket that is not connected");
+}
+
+/** Which type of listening Unix socket `fd` is. @throws AncillaryError `ERR_NOT_UNIX_SOCKET` when it is none */
+export function listeningType(platform: Platform, fd: number): "stream" | "seqpacket" {
+  const actual = getsockoptInt(platform, fd, "SO_TYPE");
+  const type = actual === platform.constants.SOCK_SEQPACKET ? "seqpacket" : "stream";
+  checkUnixSocket(platform, fd, type);
+  if (!isListening(platform, fd)) throw notUnix(type, "a socket that does not listen");
+  return type;
 }
 
 export function isListening(platform: Platform, fd: number): boolean {

@@ -14,7 +14,7 @@ import type { OwnedFd } from "./owned-fd.ts";
 import { type Platform, type PlatformOptions, platformFrom } from "./platform.ts";
 
 /** Makes a stream of a connected socket that this thread owns. */
-export let streamOf: (platform: Platform, fd: number) => UnixStream;
+export let streamOf: (platform: Platform, fd: number, passesPidfd: boolean) => UnixStream;
 
 /**
  * A connected Unix stream socket that carries descriptors.
@@ -23,12 +23,12 @@ export let streamOf: (platform: Platform, fd: number) => UnixStream;
  * descriptors that came with the bytes.
  */
 export class UnixStream extends ConnectedSocket {
-  private constructor(platform: Platform, fd: number) {
-    super(platform, fd, "stream");
+  private constructor(platform: Platform, fd: number, passesPidfd = false) {
+    super(platform, fd, "stream", passesPidfd);
   }
 
   static {
-    streamOf = (platform, fd) => new UnixStream(platform, fd);
+    streamOf = (platform, fd, passesPidfd) => new UnixStream(platform, fd, passesPidfd);
   }
 
   /** Two sockets connected with each other. */
