@@ -5,9 +5,10 @@
 // A missing compiler is named; in CI (the variable CI is set) it fails.
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { abis, Codec } from "unix-ancillary/core";
+import { File, OpenFile, WASI } from "@bjorn3/browser_wasi_shim";
+import { Codec } from "unix-ancillary/core";
 
 /** ABI, compiler, flags, and what runs the result. */
 const ORACLES = [
@@ -18,6 +19,36 @@ const ORACLES = [
   ["linux-armv7-glibc", "arm-linux-gnueabihf-gcc", ["-static"], ["qemu-arm"]],
   ["linux-s390x-glibc", "s390x-linux-gnu-gcc", ["-static"], ["qemu-s390x"]],
   ["linux-riscv64-glibc", "riscv64-linux-gnu-gcc", ["-static"], ["qemu-riscv64"]],
+];
+
+/**
+ * Systems that no compiler here is for: the reference header, compiled to wasm32-wasi. [ABI, system, alignment, big-endian],
+ * each alignment from the machine's own header (test/oracles/reference.h names them), not from the table under test.
+ */
+const REFERENCES = [
+  ["darwin-arm64", "DARWIN", 4],
+  ["darwin-x86_64", "DARWIN", 4],
+  ["freebsd-amd64", "FREEBSD", 8],
+  ["freebsd-arm64", "FREEBSD", 8],
+  ["freebsd-riscv64", "FREEBSD", 8],
+  ["freebsd-powerpc64", "FREEBSD", 8, true],
+  ["freebsd-i386", "FREEBSD", 4],
+  ["freebsd-armv7", "FREEBSD", 4],
+  ["openbsd-amd64", "OPENBSD", 8],
+  ["openbsd-arm64", "OPENBSD", 8],
+  ["openbsd-riscv64", "OPENBSD", 8],
+  ["openbsd-i386", "OPENBSD", 4],
+  ["openbsd-arm", "OPENBSD", 8],
+  ["openbsd-powerpc", "OPENBSD", 8, true],
+  ["openbsd-sparc64", "OPENBSD", 16, true],
+  ["netbsd-amd64", "NETBSD", 8],
+  ["netbsd-i386", "NETBSD", 4],
+  ["netbsd-arm-eabi", "NETBSD", 8],
+  ["netbsd-aarch64", "NETBSD", 16],
+  ["netbsd-sparc64", "NETBSD", 16, true],
+  ["dragonfly-x86_64", "DRAGONFLY", 8],
+  ["illumos-amd64", "ILLUMOS", 4],
+  ["illumos-sparcv9", "ILLUMOS", 8, true],
 ];
 
 const WALKS = 6000;
@@ -86,65 +117,99 @@ function agrees(codec, bytes, said, ours) {
   return ours.text.startsWith(theirText) && (rest.text === "" || rest.text.endsWith(":0 "));
 }
 
-let passed = 0;
-let failed = 0;
-for (const [name, compiler, flags, runner] of ORACLES) {
-  const program = join(folder, name);
-  let missing = [compiler, ...runner].find((tool) => spawnSync(tool, ["--version"]).error !== undefined);
-  if (missing === undefined) {
-    const compiled = spawnSync(compiler, ["-O1", "-w", ...flags, "test/oracles/cmsg.c", "-o", program]);
-    if (compiled.status !== 0) missing = `libc for ${compiler} ${flags.join(" ")}: ${compiled.stderr}`;
-  }
-  if (missing !== undefined) {
-    console.log(`${process.env.CI ? "FAIL" : "SKIPPED"}  ${name}: there is no ${missing}`);
-    if (process.env.CI) failed++;
-    continue;
-  }
-  const codec = new Codec(name);
+/** Lines for the C program, each with what the core answers (for a walk: the bytes to walk). */
+function casesOf(codec) {
   const next = random(20261124);
   const cases = [];
   for (let n = 0; n <= 2000; n++) cases.push([`S ${n}`, `${codec.len(n)} ${codec.space(n)}`]);
-  const row = abis[name];
-  // More than a kernel takes is still a layout.
-  const unlimited = new Codec({ ...row, maxFdsPerMessage: 300 });
+  // More descriptors than a kernel takes are still a layout. The padding at the end is the C program's habit.
+  const padded = new Codec({ ...codec.abi, maxFdsPerMessage: 300, sendControlLength: "space" });
   for (let count = 0; count <= 300; count++) {
     const fds = Array.from({ length: count }, (_, i) => i + 1);
-    cases.push([`R ${count}`, toHex(unlimited.encode([unlimited.rights(fds)]))]);
+    cases.push([`R ${count}`, toHex(padded.encode([padded.rights(fds)]))]);
   }
   for (let i = 0; i < 500; i++) {
     const lengths = Array.from({ length: 1 + next(6) }, () => next(70));
-    const messages = lengths.map((n, j) => ({
-      level: j,
-      type: j + 1,
-      data: Uint8Array.from({ length: n }, (_, k) => k + 1),
-    }));
-    cases.push([`M ${lengths.join(" ")}`, toHex(codec.encode(messages))]);
+    const pattern = (n) => Uint8Array.from({ length: n }, (_, k) => k + 1);
+    const messages = lengths.map((n, j) => ({ level: j, type: j + 1, data: pattern(n) }));
+    cases.push([`M ${lengths.join(" ")}`, toHex(padded.encode(messages))]);
   }
   for (const bytes of buffers(codec, next)) cases.push([`W ${toHex(bytes)}`, bytes]);
-  const [command, ...args] = [...runner, program];
-  const input = cases.map(([line]) => `${line}\n`).join("");
-  const answers = execFileSync(runner.length > 0 ? command : `./${command}`, args, {
-    input,
-    maxBuffer: 1 << 28,
-    encoding: "utf8",
-  }).split("\n");
-  const wrong = cases.filter(([, expected], i) =>
-    typeof expected === "string"
-      ? answers[i] !== expected
-      : !agrees(codec, expected, answers[i], walk(codec, expected)),
-  );
+  return cases;
+}
+
+/** Runs a wasm32-wasi command; its standard output. */
+async function runWasi(path, input) {
+  const output = new File([]);
+  const fds = [
+    new OpenFile(new File(new TextEncoder().encode(input))),
+    new OpenFile(output),
+    new OpenFile(new File([])),
+  ];
+  const wasi = new WASI(["oracle"], [], fds);
+  const module = new WebAssembly.Module(readFileSync(path));
+  const code = wasi.start(new WebAssembly.Instance(module, { wasi_snapshot_preview1: wasi.wasiImport }));
+  if (code !== 0) throw new Error(`${path} ended with ${code}`);
+  return new TextDecoder().decode(output.data);
+}
+
+let passed = 0;
+let failed = 0;
+
+function missing(name, what) {
+  console.log(`${process.env.CI ? "FAIL" : "SKIPPED"}  ${name}: there is no ${what}`);
+  if (process.env.CI) failed++;
+}
+
+async function compare(name, run) {
+  const codec = new Codec(name);
+  const cases = casesOf(codec);
+  const answers = (await run(cases.map(([line]) => `${line}\n`).join(""))).split("\n");
+  const wrong = [...cases.keys()].filter((i) => {
+    const [, expected] = cases[i];
+    if (typeof expected === "string") return answers[i] !== expected;
+    return !agrees(codec, expected, answers[i] ?? "", walk(codec, expected));
+  });
   if (wrong.length === 0) passed++;
   else failed++;
-  console.log(
-    `${wrong.length === 0 ? "ok  " : "FAIL"}  ${name}: ${cases.length} cases (2001 sizes, 301 of descriptors, 500 of several messages, ${WALKS} walks), ${wrong.length} differ`,
-  );
-  for (const [line] of wrong.slice(0, 3)) {
-    const i = cases.findIndex(([other]) => other === line);
-    const expected = cases[i][1];
-    console.log(
-      `      ${line}\n      C:    ${answers[i]}\n      core: ${typeof expected === "string" ? expected : JSON.stringify(walk(codec, expected))}`,
-    );
+  const counts = `${cases.length} cases (2001 sizes, 301 of descriptors, 500 of several messages, ${WALKS} walks)`;
+  console.log(`${wrong.length === 0 ? "ok  " : "FAIL"}  ${name}: ${counts}, ${wrong.length} differ`);
+  for (const i of wrong.slice(0, 3)) {
+    const [line, expected] = cases[i];
+    const core = typeof expected === "string" ? expected : JSON.stringify(walk(codec, expected));
+    console.log(`      ${line}\n      C:    ${answers[i]}\n      core: ${core}`);
   }
+}
+
+const there = (command) => spawnSync(command, ["--version"]).error === undefined;
+
+for (const [name, compiler, flags, runner] of ORACLES) {
+  const absent = [compiler, ...runner].find((command) => !there(command));
+  if (absent !== undefined) {
+    missing(name, absent);
+    continue;
+  }
+  const program = join(folder, name);
+  const compiled = spawnSync(compiler, ["-O1", "-w", ...flags, "test/oracles/cmsg.c", "-o", program]);
+  if (compiled.status !== 0) {
+    missing(name, `libc for ${compiler} ${flags.join(" ")}: ${compiled.stderr}`);
+    continue;
+  }
+  const [command, ...args] = [...runner, `./${program}`];
+  await compare(name, (input) => execFileSync(command, args, { input, maxBuffer: 1 << 28, encoding: "utf8" }));
+}
+
+/** clang with wasi-libc: the SDK's, or the system's. */
+const sdk = process.env.WASI_SDK_PATH;
+const clang = sdk === undefined ? "clang" : join(sdk, "bin", "clang");
+for (const [name, system, alignment, big] of REFERENCES) {
+  const program = join(folder, `${name}.wasm`);
+  const flags = ["-DREFERENCE", `-DOS_${system}`, `-DALIGNMENT=${alignment}`, ...(big ? ["-DBIG_ENDIAN_TARGET"] : [])];
+  const compiled = there(clang)
+    ? spawnSync(clang, ["--target=wasm32-wasi", "-O1", "-w", ...flags, "test/oracles/cmsg.c", "-o", program])
+    : { status: 1, stderr: "" };
+  if (compiled.status === 0) await compare(name, (input) => runWasi(program, input));
+  else missing(name, `clang with wasi-libc (${clang}): ${compiled.stderr}`);
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

@@ -10,7 +10,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef REFERENCE
+#include "reference.h"
+#else
 #include <sys/socket.h>
+#define GET_LEN(header) ((header)->cmsg_len)
+#define GET_LEVEL(header) ((header)->cmsg_level)
+#define GET_TYPE(header) ((header)->cmsg_type)
+#define SET_HEADER(header, length, level, type) \
+  ((header)->cmsg_len = (length), (header)->cmsg_level = (level), (header)->cmsg_type = (type))
+#define TARGET32(x) (x)
+#endif
 
 enum { MOST = 1 << 20 };
 static _Alignas(16) unsigned char buffer[MOST];
@@ -32,9 +42,7 @@ static size_t put(size_t offset, int level, int type, const void *data, size_t l
   struct msghdr message = {0};
   struct cmsghdr *header = at(&message, offset);
   memset(header, 0, CMSG_SPACE(length));
-  header->cmsg_len = CMSG_LEN(length);
-  header->cmsg_level = level;
-  header->cmsg_type = type;
+  SET_HEADER(header, CMSG_LEN(length), level, type);
   memcpy(CMSG_DATA(header), data, length);
   return CMSG_SPACE(length);
 }
@@ -54,7 +62,7 @@ static void walk(size_t length) {
       printf("header-truncated@%zu\n", offset);
       return;
     }
-    const unsigned long long said = header->cmsg_len;
+    const unsigned long long said = GET_LEN(header);
     if (said < CMSG_LEN(0)) {
       printf("length-too-small@%zu\n", offset);
       return;
@@ -64,7 +72,7 @@ static void walk(size_t length) {
       return;
     }
     const size_t bytes = (size_t)said - CMSG_LEN(0);
-    printf("%zu:%d:%d:%zu ", offset, header->cmsg_level, header->cmsg_type, bytes);
+    printf("%zu:%d:%d:%zu ", offset, (int)GET_LEVEL(header), (int)GET_TYPE(header), bytes);
     expected = offset + CMSG_SPACE(bytes);
   }
   printf("null@%zu\n", expected < length ? expected : length);
@@ -79,7 +87,7 @@ int main(void) {
     } else if (line[0] == 'R') {
       const size_t count = strtoul(rest, NULL, 10);
       int *fds = calloc(count + 1, sizeof(int));
-      for (size_t i = 0; i < count; i++) fds[i] = (int)i + 1;
+      for (size_t i = 0; i < count; i++) fds[i] = TARGET32((int)i + 1);
       show(put(0, SOL_SOCKET, SCM_RIGHTS, fds, count * sizeof(int)));
       free(fds);
     } else if (line[0] == 'M') {
