@@ -22,8 +22,8 @@ const ORACLES = [
 ];
 
 /**
- * Systems that no compiler here is for: the reference header, compiled to wasm32-wasi. [ABI, system, alignment, big-endian],
- * each alignment from the machine's own header (test/oracles/reference.h names them), not from the table under test.
+ * Targets that no compiler here is for: the reference header, compiled to wasm32-wasi. [ABI, system, alignment, big-endian,
+ * what else is defined], each alignment from the machine's own header (test/oracles/reference.h names them), not from the table under test.
  */
 const REFERENCES = [
   ["darwin-arm64", "DARWIN", 4],
@@ -49,6 +49,22 @@ const REFERENCES = [
   ["dragonfly-x86_64", "DRAGONFLY", 8],
   ["illumos-amd64", "ILLUMOS", 4],
   ["illumos-sparcv9", "ILLUMOS", 8, true],
+  ["linux-powerpc64-glibc", "LINUX", 8, true, "LENGTH64"],
+  ["linux-powerpc64le-glibc", "LINUX", 8, false, "LENGTH64"],
+  ["linux-aarch64-musl", "LINUX", 8, false, "LENGTH64", "MUSL"],
+  ["linux-riscv64-musl", "LINUX", 8, false, "LENGTH64", "MUSL"],
+  ["linux-s390x-musl", "LINUX", 8, true, "LENGTH64", "MUSL"],
+  ["linux-powerpc64-musl", "LINUX", 8, true, "LENGTH64", "MUSL"],
+  ["linux-powerpc64le-musl", "LINUX", 8, false, "LENGTH64", "MUSL"],
+  ["linux-i386-musl", "LINUX", 4],
+  ["linux-armv7-musl", "LINUX", 4],
+  ["linux-powerpc-glibc", "LINUX", 4, true],
+  ["linux-powerpc-musl", "LINUX", 4, true],
+  ["linux-mips-glibc", "LINUX", 4, true, "SOL_SOCKET=0xffff"],
+  ["linux-x32-glibc", "LINUX", 4],
+  ["android-aarch64-bionic", "LINUX", 8, false, "LENGTH64"],
+  ["android-x86_64-bionic", "LINUX", 8, false, "LENGTH64"],
+  ["android-armv7-bionic", "LINUX", 4],
 ];
 
 const WALKS = 6000;
@@ -202,9 +218,12 @@ for (const [name, compiler, flags, runner] of ORACLES) {
 /** clang with wasi-libc: the SDK's, or the system's. */
 const sdk = process.env.WASI_SDK_PATH;
 const clang = sdk === undefined ? "clang" : join(sdk, "bin", "clang");
-for (const [name, system, alignment, big] of REFERENCES) {
+for (const [name, system, alignment, big, ...more] of REFERENCES) {
   const program = join(folder, `${name}.wasm`);
   const flags = ["-DREFERENCE", `-DOS_${system}`, `-DALIGNMENT=${alignment}`, ...(big ? ["-DBIG_ENDIAN_TARGET"] : [])];
+  // Linux: SOL_SOCKET is 1, but for the architectures that say otherwise.
+  if (system === "LINUX" && more.every((one) => !one.startsWith("SOL_SOCKET"))) more.push("SOL_SOCKET=1");
+  flags.push(...more.map((one) => `-D${one}`));
   const compiled = there(clang)
     ? spawnSync(clang, ["--target=wasm32-wasi", "-O1", "-w", ...flags, "test/oracles/cmsg.c", "-o", program])
     : { status: 1, stderr: "" };
@@ -231,7 +250,9 @@ for (const [name, target] of [
     continue;
   }
   const abi = abis[name];
-  const numbers = Object.entries(abi).filter(([key, value]) => /^(SOL|SCM|MSG|SO|SOCK|F)_/.test(key) && typeof value === "number");
+  const numbers = Object.entries(abi).filter(
+    ([key, value]) => /^(SOL|SCM|MSG|SO|SOCK|F)_/.test(key) && typeof value === "number",
+  );
   const { msghdr } = abi;
   const claims = [
     ["sizeof(struct cmsghdr)", abi.headerBytes],
@@ -260,18 +281,39 @@ for (const [name, target] of [
   const source = join(folder, `${name}.c`);
   const text = [
     "#define _DARWIN_C_SOURCE\n#include <fcntl.h>\n#include <stddef.h>\n#include <sys/socket.h>\n#include <sys/un.h>",
-    ...claims.map(([expression, value]) => `_Static_assert((long)(${expression}) == ${value}L, "${expression.replaceAll('"', "")}");`),
+    ...claims.map(
+      ([expression, value]) =>
+        `_Static_assert((long)(${expression}) == ${value}L, "${expression.replaceAll('"', "")}");`,
+    ),
     ...absent.map(([key]) => `#ifdef ${key}\n_Static_assert(0, "${key} exists");\n#endif`),
   ].join("\n");
   writeFileSync(source, `${text}\n`);
-  const cache = { ...process.env, ZIG_GLOBAL_CACHE_DIR: resolve(zigFolder, "cache"), ZIG_LOCAL_CACHE_DIR: resolve(zigFolder, "cache") };
-  const { status, stderr } = spawnSync(zig, ["cc", `--target=${target}`, "-c", source, "-o", join(folder, `${name}.o`)], { env: cache, encoding: "utf8" });
-  console.log(`${status === 0 ? "ok  " : "FAIL"}  ${name}: Darwin's own headers, ${claims.length + absent.length} assertions at compile time`);
+  const cache = {
+    ...process.env,
+    ZIG_GLOBAL_CACHE_DIR: resolve(zigFolder, "cache"),
+    ZIG_LOCAL_CACHE_DIR: resolve(zigFolder, "cache"),
+  };
+  const { status, stderr } = spawnSync(
+    zig,
+    ["cc", `--target=${target}`, "-c", source, "-o", join(folder, `${name}.o`)],
+    { env: cache, encoding: "utf8" },
+  );
+  console.log(
+    `${status === 0 ? "ok  " : "FAIL"}  ${name}: Darwin's own headers, ${claims.length + absent.length} assertions at compile time`,
+  );
   if (status === 0) passed++;
   else {
     failed++;
     console.log(stderr.split("\n").slice(0, 12).join("\n"));
   }
 }
+// Every row has an oracle.
+const held = new Set([...ORACLES, ...REFERENCES].map(([name]) => name));
+const without = Object.keys(abis).filter((name) => !held.has(name));
+console.log(
+  `${without.length === 0 ? "ok  " : "FAIL"}  ${held.size} ABIs of ${Object.keys(abis).length} have an oracle${without.map((name) => `; not ${name}`).join("")}`,
+);
+if (without.length === 0) passed++;
+else failed++;
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
