@@ -1,0 +1,116 @@
+/**
+ * Control buffers to test a decoder, or whatever handles messages, with: canonical ones and hostile ones, for every ABI, the
+ * same for the same seed on every machine.
+ */
+
+import { type Abi, type AbiName, abiOf } from "../core/abis.ts";
+import { Codec, type ControlMessage } from "../core/codec.ts";
+import { type Checks, options as checkOptions, integer, outOfRange } from "../core/errors.ts";
+
+/** A control buffer, and how it was made. */
+export interface GeneratedControl {
+  /** The bytes; a new array each time. */
+  readonly control: Uint8Array;
+  /** What was encoded. Of a canonical buffer exactly this can be decoded; a hostile one was damaged afterwards. */
+  readonly messages: readonly ControlMessage[];
+  readonly kind: "canonical" | "hostile";
+}
+
+/** What to generate. */
+export interface GeneratorOptions {
+  /** Same seed, same buffers; 0 to 2^32 - 1, by default 1. */
+  seed?: number | undefined;
+  /** One kind only; both, mixed, by default. */
+  kind?: "canonical" | "hostile" | undefined;
+}
+
+const OPTIONS: Checks = {
+  seed: (name, value) => void integer(name, value, 0, 0xffffffff),
+  kind(name, value) {
+    if (value !== "canonical" && value !== "hostile") throw outOfRange(name, '"canonical" or "hostile"', value);
+  },
+};
+
+/** Whole numbers below a bound, from a seed: a linear congruential generator, whose high bits are used. */
+function generator(seed: number): (below: number) => number {
+  let state = seed >>> 0;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+/**
+ * Control buffers without end. Take as many as you like:
+ *
+ * ```js
+ * for (const { control } of controlBuffers("darwin-arm64", { seed: 7 })) yourDecoder(control);
+ * ```
+ */
+export function* controlBuffers(
+  abi: Abi | AbiName,
+  options?: GeneratorOptions,
+): Generator<GeneratedControl, never, undefined> {
+  checkOptions("options", options, OPTIONS);
+  const row = abiOf(abi);
+  const codec = new Codec(row);
+  const random = generator(options?.seed ?? 1);
+  for (;;) {
+    const kind = options?.kind ?? (random(2) === 0 ? "canonical" : "hostile");
+    const messages = Array.from({ length: random(5) }, () => anyMessage(codec, random));
+    const control = codec.encode(messages);
+    yield { control: kind === "canonical" ? control : damaged(row, control, random), messages, kind };
+  }
+}
+
+/** Descriptors mostly, then what else kernels send, then anything. */
+function anyMessage(codec: Codec, random: (below: number) => number): ControlMessage {
+  const { SOL_SOCKET: level, maxFdsPerMessage, credentials, timestamps, SCM_PIDFD } = codec.abi;
+  const bytes = (length: number) => Uint8Array.from({ length }, () => random(256));
+  switch (random(6)) {
+    case 0:
+    case 1:
+      return codec.rights(Array.from({ length: random(8) }, () => random(1024)));
+    case 2:
+      // Around the limits: none, and the most that the system takes.
+      return codec.rights(new Array(random(2) * maxFdsPerMessage).fill(3));
+    case 3: {
+      const known = [...credentials, ...timestamps];
+      const { type, bytes: length } = known[random(known.length)] ?? { type: 2, bytes: 12 };
+      return { level, type, data: bytes(length) };
+    }
+    case 4:
+      return { level, type: SCM_PIDFD ?? random(16), data: codec.rights([random(3) === 0 ? -24 : random(1024)]).data };
+    default:
+      return { level: random(2) === 0 ? level : random(256), type: random(128), data: bytes(random(40)) };
+  }
+}
+
+/** One to three of: a byte changed, a length made wild, the end cut off, bytes added. */
+function damaged(
+  { lengthOffset, lengthBytes, endian }: Abi,
+  control: Uint8Array,
+  random: (below: number) => number,
+): Uint8Array {
+  let bytes = Array.from(control);
+  for (let times = 1 + random(3); times > 0; times--) {
+    switch (random(4)) {
+      case 0:
+        if (bytes.length > 0) bytes[random(bytes.length)] = random(256);
+        break;
+      case 1: {
+        // The low byte of the first length, or any byte of it.
+        const low = endian === "little" ? 0 : lengthBytes - 1;
+        const at = lengthOffset + (random(2) === 0 ? low : random(lengthBytes));
+        if (at < bytes.length) bytes[at] = random(3) === 0 ? 0 : random(256);
+        break;
+      }
+      case 2:
+        bytes = bytes.slice(0, random(bytes.length + 1));
+        break;
+      default:
+        bytes.push(...Array.from({ length: random(24) }, () => random(2) * random(256)));
+    }
+  }
+  return Uint8Array.from(bytes);
+}

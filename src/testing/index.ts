@@ -1,0 +1,3 @@
+/** The public list of `unix-ancillary/testing`. */
+
+export { controlBuffers, type GeneratedControl, type GeneratorOptions } from "./generators.ts";
