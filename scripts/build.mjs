@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildNative } from "./build-native.mjs";
+import { makeTable } from "./cmsgdump-table.mjs";
 import { embedCore } from "./embed-core.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -20,9 +21,12 @@ function files(...paths) {
   return paths.flatMap((path) => {
     if (!existsSync(path)) return [];
     if (!statSync(path).isDirectory()) return [path];
-    return readdirSync(path, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+    return (
+      readdirSync(path, { recursive: true, withFileTypes: true })
+        // What is generated there is no input.
+        .filter((entry) => entry.isFile() && entry.name !== "table.ts")
+        .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    );
   });
 }
 
@@ -57,6 +61,13 @@ await step("the library", "build/.library", ["src", "tsconfig.json", "tsconfig.b
   rmSync("dist", { recursive: true, force: true });
   run(tool("typescript", "tsc"), "-p", "tsconfig.json");
   writeFileSync("dist/core/core.wasm", readFileSync("build/core/core.wasm"));
+});
+await step("cmsgdump", "build/.cmsgdump", ["assembly", "build/.library"], async () => {
+  await makeTable();
+  const flags = "--runtime stub --noAssert --use abort= --initialMemory 5 --maximumMemory 5 --memoryBase 1024";
+  const size = "--optimizeLevel 3 --shrinkLevel 2 --converge";
+  const out = ["-o", "dist/cmsgdump.wasm"];
+  run(tool("assemblyscript", "asc"), "assembly/cmsgdump/index.ts", ...out, ...flags.split(" "), ...size.split(" "));
 });
 await step("the addon", "build/.addon", ["native"], () => buildNative({ force }));
 // Left out of the published package, and so not there when it is packed again from it.

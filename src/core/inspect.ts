@@ -11,7 +11,7 @@
  * ```
  */
 
-import { type Abi, type AbiName, abiOf } from "./abis.ts";
+import { type Abi, type AbiName, abiOf, type TimestampLayout } from "./abis.ts";
 import { Codec, type DecodedMessage } from "./codec.ts";
 import type { Payload } from "./payloads.ts";
 
@@ -28,7 +28,7 @@ export function inspect(abi: Abi | AbiName, control: Uint8Array): string {
       `@${message.offset} cmsg_len ${end - message.offset}, ${names(row, message)}, ${message.data.length} bytes`,
       ...hex(control.subarray(message.offset, message.offset + row.dataOffset)),
       ...hex(message.data),
-      ...describe(codec.payloadOf(message)),
+      ...describe(row, codec.payloadOf(message), message),
     );
     if (next > end) lines.push(`  padding: ${bytes(control.subarray(end, next))}`);
   }
@@ -45,14 +45,16 @@ function names(abi: Abi, { level, type }: DecodedMessage): string {
   return `cmsg_level ${known ? "SOL_SOCKET" : level}, cmsg_type ${named ?? type}`;
 }
 
-function typeName(abi: Abi, type: number): string | null {
+/** What a message type of level SOL_SOCKET is called; null: the table does not know it. */
+export function typeName(abi: Abi, type: number): string | null {
   const time = abi.timestamps.find((one) => one.type === type);
   if (time !== undefined) return time.name;
   for (const [name, value] of Object.entries(abi)) if (name.startsWith("SCM_") && value === type) return name;
   return null;
 }
 
-function describe(payload: Payload): string[] {
+/** What the payload says, in the fields' own units: nothing is rounded, and any host can print the same. */
+function describe(abi: Abi, payload: Payload, { type, data }: DecodedMessage): string[] {
   switch (payload.kind) {
     case "rights":
       return [
@@ -67,12 +69,39 @@ function describe(payload: Payload): string[] {
     case "pidfd":
       return [`  pidfd: ${payload.pidfd ?? "cut short"}`];
     case "security":
-      return [`  security: ${JSON.stringify(payload.label)}`];
+      return [`  security: "${printable(data)}"`];
     case "timestamp":
-      return payload.times.map(({ seconds, nanoseconds }) => `  time: ${seconds} s ${nanoseconds} ns`);
+      return times(abi, abi.timestamps.find((one) => one.type === type)!, data);
     default:
       return [];
   }
+}
+
+const UNITS = { microseconds: "us", nanoseconds: "ns", bintime: "/2^64 s" } as const;
+
+function times(abi: Abi, layout: TimestampLayout, data: Uint8Array): string[] {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const little = abi.endian === "little";
+  const read = (at: number, width: 4 | 8, signed: boolean): bigint => {
+    if (width === 4) return BigInt(view.getInt32(at, little));
+    return signed ? view.getBigInt64(at, little) : view.getBigUint64(at, little);
+  };
+  const lines: string[] = [];
+  for (let at = 0, i = 0; i < layout.times && at + layout.bytes <= data.length; i++, at += layout.bytes) {
+    const fraction = read(at + layout.fractionOffset, layout.fractionBytes, layout.unit !== "bintime");
+    lines.push(`  time: ${read(at, layout.secondsBytes, true)} s ${fraction} ${UNITS[layout.unit]}`);
+  }
+  return lines;
+}
+
+/** A label's bytes without its closing NUL; what is not printable ASCII as \\x and two digits. */
+function printable(data: Uint8Array): string {
+  const end = data.at(-1) === 0 ? data.length - 1 : data.length;
+  return Array.from(data.subarray(0, end), (byte) =>
+    byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x5c
+      ? String.fromCharCode(byte)
+      : `\\x${byte.toString(16).padStart(2, "0")}`,
+  ).join("");
 }
 
 /** Sixteen bytes a line. */
