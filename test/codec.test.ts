@@ -375,6 +375,111 @@ test("inspect is stable", () => {
   );
 });
 
+/**
+ * What each kernel delivers of `n` descriptors into a control buffer of `capacity` bytes when the table has room for `room`:
+ * the bytes of the buffer, `msg_controllen` and MSG_CTRUNC. Null: the receive itself fails, and nothing is delivered. From
+ * net/core/scm.c (Linux), uipc_usrreq.c and uipc_syscalls.c (FreeBSD, OpenBSD, NetBSD, DragonFly, XNU), socksubr.c (illumos).
+ */
+function deliver(
+  codec: Codec,
+  n: number,
+  capacity: number,
+  room: number,
+): { control: Uint8Array; truncated: boolean; alive: number } | null {
+  const { abi } = codec;
+  const whole = codec.encode([codec.rights(Array.from({ length: n }, (_, i) => 10 + i))]);
+  const length = codec.len(4 * n);
+  const part = (fds: number) => codec.encode([codec.rights(Array.from({ length: fds }, (_, i) => 10 + i))]);
+  const inside = Math.max(0, Math.floor((Math.min(capacity, length) - abi.dataOffset) / 4));
+  switch (abi.truncation) {
+    case "linux": {
+      const k = Math.min(n, inside, room);
+      const control = k === 0 ? new Uint8Array(0) : part(k).subarray(0, Math.min(codec.space(4 * k), capacity));
+      return { control, truncated: k < n, alive: k };
+    }
+    case "freebsd":
+      if (room < n) return null;
+      if (capacity >= codec.space(4 * n)) return { control: whole, truncated: false, alive: n };
+      return { control: new Uint8Array(0), truncated: true, alive: 0 };
+    case "openbsd":
+      if (room < n || n > (capacity - abi.dataOffset) / 4) return null;
+      return { control: whole.subarray(0, length), truncated: false, alive: n };
+    case "netbsd":
+      if (room < n) return null;
+      if (capacity >= codec.space(4 * n)) return { control: whole, truncated: false, alive: n };
+      return { control: new Uint8Array(0), truncated: capacity > 0, alive: 0 };
+    case "dragonfly":
+      if (room < n) return null;
+      return {
+        control: whole.subarray(0, Math.min(capacity, length)),
+        truncated: false,
+        alive: capacity < abi.dataOffset ? 0 : inside,
+      };
+    case "xnu":
+      if (room < n) return null;
+      return {
+        control: whole.subarray(0, Math.min(capacity, length)),
+        truncated: capacity > 0 && capacity < length,
+        alive: capacity < abi.dataOffset ? 0 : inside,
+      };
+    case "illumos": {
+      if (room < n) return null;
+      if (capacity >= length) return { control: whole.subarray(0, length), truncated: false, alive: n };
+      const control = whole.slice(0, capacity);
+      // The last length is cut to what was copied.
+      if (capacity >= abi.headerBytes) {
+        new DataView(control.buffer).setUint32(abi.lengthOffset, capacity, abi.endian === "little");
+      }
+      return { control, truncated: true, alive: capacity < abi.dataOffset ? 0 : inside };
+    }
+  }
+}
+
+test("verdict, exhaustively for each kernel: what it delivered is kept or closed, and a truncation never passes for whole", () => {
+  let cases = 0;
+  for (const name of [
+    "linux-x86_64-glibc",
+    "linux-i386-glibc",
+    "linux-s390x-musl",
+    "freebsd-amd64",
+    "openbsd-amd64",
+    "netbsd-aarch64",
+    "dragonfly-x86_64",
+    "darwin-arm64",
+    "illumos-amd64",
+    "illumos-sparcv9",
+  ] as const) {
+    const codec = codecOf(name);
+    for (let n = 1; n <= 5; n++) {
+      for (let capacity = 0; capacity <= codec.space(4 * n) + 8; capacity++) {
+        for (let room = 0; room <= n + 1; room++) {
+          const delivered = deliver(codec, n, capacity, room);
+          if (delivered === null) continue;
+          const { control, truncated, alive } = delivered;
+          for (let maxFds = 0; maxFds <= n + 1; maxFds++) {
+            const flags = truncated ? codec.abi.MSG_CTRUNC : 0;
+            const { keep, close, outcome } = codec.verdict({ control, flags, maxFds });
+            const what = `${name}: ${n} sent, capacity ${capacity}, room ${room}, at most ${maxFds}`;
+            assert.equal(
+              [...keep, ...close],
+              Array.from({ length: alive }, (_, i) => 10 + i),
+              what,
+            );
+            // Fewer than were sent is an error, but where the kernel says nothing at all: NetBSD without a control buffer,
+            // and fewer bytes than a header, which are malformed.
+            if (alive < n && control.length >= codec.abi.dataOffset) assert.is(outcome, "ancillary-truncated", what);
+            else if (truncated) assert.is(outcome, "ancillary-truncated", what);
+            else if (control.length > 0 && alive < n) assert.is(outcome, "malformed", what);
+            else assert.is(outcome, "ok", what);
+            cases++;
+          }
+        }
+      }
+    }
+  }
+  assert.ok(cases > 10_000, String(cases));
+});
+
 const anyAbi: fc.Arbitrary<Abi> = fc.constantFrom(...rows);
 const anyMessage: fc.Arbitrary<ControlMessage> = fc.record(
   {
