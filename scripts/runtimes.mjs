@@ -166,14 +166,37 @@ if (chromium === undefined) {
   console.log(`${process.env.CI ? "FAIL" : "SKIPPED"}  Chromium is not installed`);
   if (process.env.CI) failed++;
 } else {
+  // The codec, and the WASI command beside it under a shim.
   const page = `<!doctype html><script type="importmap">{"imports":{"unix-ancillary/core":"/core/index.js"}}</script>
-<script type="module">import * as core from "unix-ancillary/core"; import { run } from "/core-suite.mjs";
-const { checks, failures } = run(core); document.title = failures.slice(0, 5).concat(checks + " checks, " + failures.length + " failed").join("; ");</script>`;
+<script type="module">
+import * as core from "unix-ancillary/core";
+import { run } from "/core-suite.mjs";
+import { File, OpenFile, WASI } from "/shim/index.js";
+const { checks, failures } = run(core);
+const request = new XMLHttpRequest();
+request.open("GET", "/cmsgdump.wasm", false);
+request.overrideMimeType("text/plain; charset=x-user-defined");
+request.send();
+const module = new WebAssembly.Module(Uint8Array.from(request.responseText, (character) => character.charCodeAt(0) & 255));
+let dumped = 0;
+for (const name of Object.keys(core.abis)) {
+  const codec = new core.Codec(name);
+  const control = codec.encode([codec.rights([1, 2, 3]), { level: 7, type: 8, data: Uint8Array.of(9) }]);
+  const output = new File([]);
+  const wasi = new WASI(["cmsgdump", name], [], [new OpenFile(new File(control)), new OpenFile(output), new OpenFile(new File([]))]);
+  const code = wasi.start(new WebAssembly.Instance(module, { wasi_snapshot_preview1: wasi.wasiImport }));
+  if (code === 0 && new TextDecoder().decode(output.data) === core.inspect(name, control)) dumped++;
+  else failures.push("cmsgdump " + name);
+}
+document.title = failures.slice(0, 5).concat(dumped + " dumps, " + checks + " checks, " + failures.length + " failed").join("; ");
+</script>`;
+  const shim = resolve("node_modules", "@bjorn3", "browser_wasi_shim", "dist");
   const server = createServer(async (request, response) => {
     if (request.url === "/") return response.setHeader("content-type", "text/html").end(page);
-    const path = request.url.startsWith("/core/")
-      ? join(installed, "dist", "core", basename(request.url))
-      : join(project, basename(request.url));
+    const folders = { core: join(installed, "dist", "core"), shim };
+    const [, folder] = request.url.split("/");
+    const elsewhere = request.url.endsWith(".wasm") ? join(installed, "dist") : project;
+    const path = join(folders[folder] ?? elsewhere, basename(request.url));
     try {
       response.setHeader("content-type", "text/javascript").end(await readFile(path));
     } catch {
@@ -202,7 +225,7 @@ const { checks, failures } = run(core); document.title = failures.slice(0, 5).co
   server.close();
   rmSync(profile, { recursive: true, force: true });
   const title = /<title>([^<]*)/.exec(output)?.[1] ?? "";
-  report("Chromium", `core: ${title}`, / checks, 0 failed$/.test(title), output.slice(0, 500));
+  report("Chromium", `core and cmsgdump: ${title}`, / checks, 0 failed$/.test(title), output.slice(0, 500));
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
