@@ -5,21 +5,9 @@ import { open } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { type AncillaryError, OwnedFd, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { codeOf, errorOf, fileWith, leakChecked } from "./support.ts";
+import { codeOf, errorOf, fileWith, leakChecked, pair } from "./support.ts";
 
 const test = leakChecked("pass-fds");
-
-function pair(body: (a: UnixStream, b: UnixStream) => unknown): () => Promise<void> {
-  return async () => {
-    const [a, b] = UnixStream.pair();
-    try {
-      await body(a, b);
-    } finally {
-      a.close();
-      b.close();
-    }
-  };
-}
 
 /** Descriptors of one file, each its own open file description. */
 function openMany(count: number): OwnedFd[] {

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { UnixStream } from "unix-ancillary";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 
@@ -43,7 +44,6 @@ export function leakChecked(name: string): LeakChecked {
   const tests = suite(name);
   // What the first use opens for good (the library's, Node's own) is there before anything is counted.
   tests.before(async () => {
-    const { UnixStream } = await import("unix-ancillary");
     const [a, b] = UnixStream.pair();
     const waiting = b.recvFds(0);
     await a.sendFds("x");
@@ -84,6 +84,19 @@ export function leakChecked(name: string): LeakChecked {
     tests.skip(title);
   };
   return Object.assign(test, { python, run: () => tests.run() });
+}
+
+/** The body of a test that needs two connected streams. */
+export function pair(body: (a: UnixStream, b: UnixStream) => unknown): () => Promise<void> {
+  return async () => {
+    const [a, b] = UnixStream.pair();
+    try {
+      await body(a, b);
+    } finally {
+      a.close();
+      b.close();
+    }
+  };
 }
 
 /** A new empty folder, removed when the process ends. */

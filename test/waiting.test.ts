@@ -4,21 +4,9 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AncillaryError, OwnedFd, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { again, codeOf, errorOf, fileWith, leakChecked, role } from "./support.ts";
+import { again, codeOf, errorOf, fileWith, leakChecked, pair, role } from "./support.ts";
 
 const test = leakChecked("waiting");
-
-function pair(body: (a: UnixStream, b: UnixStream) => unknown): () => Promise<void> {
-  return async () => {
-    const [a, b] = UnixStream.pair();
-    try {
-      await body(a, b);
-    } finally {
-      a.close();
-      b.close();
-    }
-  };
-}
 
 /** Sends until the socket buffer is full; how many bytes went. */
 function fill(socket: UnixStream): number {
