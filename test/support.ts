@@ -106,19 +106,25 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-const folder = temporaryFolder();
+/** Made when it is first needed: a child that is killed could not remove it. */
+let folder: string | undefined;
 let files = 0;
+
+function fresh(name: string): string {
+  folder ??= temporaryFolder();
+  return join(folder, `${name}-${files++}`);
+}
 
 /** The path of a new file with this content. */
 export function fileWith(content: string): string {
-  const path = join(folder, `file-${files++}`);
+  const path = fresh("file");
   writeFileSync(path, content);
   return path;
 }
 
 /** A path in a folder of this process's own, for a socket. */
 export function socketPath(): string {
-  return join(folder, `socket-${files++}`);
+  return fresh("socket");
 }
 
 /** What a program that was run left. */
