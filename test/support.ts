@@ -2,6 +2,7 @@
 
 import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -48,6 +49,10 @@ export function leakChecked(name: string): LeakChecked {
     const waiting = b.recvFds(0);
     await a.sendFds("x");
     await waiting;
+    // libuv opens a spare descriptor with its first stream, and keeps it.
+    const server = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => server.once("listening", resolve));
+    await new Promise((resolve) => server.close(resolve));
     a.close();
     b.close();
     await sleep(1);
