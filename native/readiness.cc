@@ -144,10 +144,13 @@ class UvReadiness final : public Readiness {
   static void Ready(uv_poll_t* poll, int status, int events) {
     Watcher* watcher = static_cast<Watcher*>(poll->data);
     int bits = ((events & UV_READABLE) ? POLLIN : 0) | ((events & UV_WRITABLE) ? POLLOUT : 0);
-    // After an error libuv has stopped the handle: an attempt will say what it is.
+    // After an error libuv has stopped the handle, and JavaScript counts on it: an attempt takes the error off the socket,
+    // others may wait behind it.
     if (status < 0) {
       bits = POLLIN | POLLOUT;
+      const int armed = watcher->events;
       watcher->events = 0;
+      watcher->owner->Arm(watcher->id, armed);
     }
     watcher->owner->Tell(watcher->id, bits);
   }

@@ -88,7 +88,7 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
 
   protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
     super(platform, fd, type, passesPidfd);
-    this.#target = { platform, fd, type, to: null };
+    this.#target = { platform, type, turn: () => this.turn(), to: null };
   }
 
   /**

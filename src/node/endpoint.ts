@@ -7,7 +7,7 @@
 
 import { AncillaryError, type Checks, outOfRange, wrongType } from "../core/errors.ts";
 import { addressOf } from "./address.ts";
-import { ETIMEDOUT, errnoError } from "./errors.ts";
+import { EAGAIN, ETIMEDOUT, errnoError } from "./errors.ts";
 import { reportLeak } from "./leak.ts";
 import type { Platform } from "./platform.ts";
 import { POLLIN, POLLOUT, type ReadyCallback, type Watcher } from "./system.ts";
@@ -40,6 +40,8 @@ export const WAIT: unique symbol = Symbol("wait");
 export abstract class Operation<T> {
   /** Set while it is queued by an asynchronous call. */
   settle: { resolve(value: T): void; reject(error: unknown): void } | null = null;
+  /** While it is attempted out of its queue: getters of the caller's run then, and may call this socket again. */
+  attempting = false;
   outcome: { value: T } | { error: unknown } | null = null;
   /** The system call it makes, for its errors. */
   abstract readonly syscall: string;
@@ -220,8 +222,19 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     return (direction === "reading" ? this.#reading : this.#writing).length === 0;
   }
 
+  /**
+   * The number of the socket, for a send whose descriptors were just read: getters of the caller's may have closed the
+   * socket, or left something in the queue that is to be sent first (EAGAIN, then).
+   */
+  protected turn(): number {
+    const fd = this.openFd();
+    const first = this.#writing[0];
+    return first === undefined || first.attempting ? fd : EAGAIN;
+  }
+
   /** Runs an operation to its end: at once if it can be, else in its turn. */
   protected runSync<T>(direction: Direction, operation: Operation<T>, timeout: number | undefined): T {
+    this.openFd();
     if (this.idle(direction)) {
       const value = operation.attempt();
       if (value !== WAIT) return value;
@@ -262,6 +275,10 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   #waitSync<T>(direction: Direction, operation: Operation<T>, timeout: number | undefined): T {
     const fd = this.openFd();
     const queue = direction === "reading" ? this.#reading : this.#writing;
+    if (queue[0]?.attempting === true) {
+      const what = "expected no synchronous call in a getter that is read for an operation before it";
+      throw new AncillaryError("ERR_SOCKET_BUSY", what);
+    }
     const { system } = this.platform;
     const deadline = timeout === undefined ? Infinity : performance.now() + timeout;
     queue.push(operation as Operation<unknown>);
@@ -279,7 +296,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       const { retryAfter } = queue[0]!;
       const events = retryAfter > 0 ? 0 : direction === "reading" ? POLLIN : POLLOUT;
       const wait = retryAfter > 0 ? Math.min(retryAfter, left) : left;
-      const ready = system.poll(fd, events, wait === Infinity ? -1 : Math.ceil(wait));
+      const ready = system.poll(fd, events, wait === Infinity ? -1 : Math.min(Math.ceil(wait), 0x7fffffff));
       if (ready < 0) {
         remove(queue, operation);
         operation.outcome = { error: operation.failed(errnoError(ready, "poll")) };
@@ -296,6 +313,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     this.openFd();
     const queue = direction === "reading" ? this.#reading : this.#writing;
     if (queue.length > 0) {
+      if (queue[0]!.attempting) return null;
       this.#serve(queue);
       this.#rearm();
       if (queue.length > 0) return null;
@@ -311,12 +329,15 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       const operation = queue[0];
       if (operation === undefined) return;
       let outcome: { value: unknown } | { error: unknown };
+      operation.attempting = true;
       try {
         const value = operation.attempt();
         if (value === WAIT) return;
         outcome = { value };
       } catch (error) {
         outcome = { error };
+      } finally {
+        operation.attempting = false;
       }
       // A getter of the caller's may have closed this socket meanwhile: then the queue was emptied and all is settled.
       if (queue[0] !== operation) return;
@@ -390,6 +411,12 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
 
   #listen(queue: Queue, operation: Operation<unknown>, signal: AbortSignal): void {
     const abort = () => {
+      if (operation.outcome !== null) return;
+      if (operation.attempting) {
+        // A getter aborts what it is read for: too late, unless it has to wait.
+        queueMicrotask(abort);
+        return;
+      }
       remove(queue, operation);
       settle(operation, { error: operation.withdrawn(signal.reason) });
       this.#rearm();
@@ -406,6 +433,8 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
         reject(error);
       },
     };
+    // In the first attempt, by a getter: the event has been.
+    if (signal.aborted) abort();
   }
 
   /** Fails what waits. */

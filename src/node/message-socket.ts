@@ -59,17 +59,19 @@ class Send extends Operation<number> {
   readonly syscall = "sendmsg";
   readonly #target: SendTarget;
   readonly #payload: Iovec;
+  readonly #length: number;
   readonly #fds: readonly AsFd[];
 
-  constructor(target: SendTarget, payload: Iovec, fds: readonly AsFd[]) {
+  constructor(target: SendTarget, payload: Iovec, length: number, fds: readonly AsFd[]) {
     super();
     this.#target = target;
     this.#payload = payload;
+    this.#length = length;
     this.#fds = fds;
   }
 
   attempt(): number | typeof WAIT {
-    const sent = sendOnce(this.#target, this.#payload, 0, this.#payload.length, this.#fds);
+    const sent = sendOnce(this.#target, this.#payload, 0, this.#length, this.#fds);
     if (sent >= 0) return sent;
     const wait = waitOrThrow(this.#target, sent, this.#fds, this.retryAfter);
     this.retryAfter = wait === "ready" ? 0 : wait;
@@ -107,7 +109,7 @@ export abstract class MessageSocket extends Endpoint {
   protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
     super(platform, fd);
     this.#source = { platform, fd, type, received: 0, passesPidfd };
-    this.#target = { platform, fd, type, to: null };
+    this.#target = { platform, type, turn: () => this.turn(), to: null };
   }
 
   /**
@@ -277,8 +279,9 @@ export abstract class MessageSocket extends Endpoint {
     this.openFd();
     const payload = iovec(data);
     const checked = fds === undefined ? NO_FDS : checkFds(this.platform, fds);
-    if (this.#source.type === "stream") checkCarried(byteLength(payload), checked);
-    return new Send(to === undefined ? this.#target : { ...this.#target, to }, payload, checked);
+    const length = byteLength(payload);
+    if (this.#source.type === "stream") checkCarried(length, checked);
+    return new Send(to === undefined ? this.#target : { ...this.#target, to }, payload, length, checked);
   }
 
   /** Checks the arguments of a receive; `exactly` is -1 for any number of descriptors. */

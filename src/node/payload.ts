@@ -8,11 +8,15 @@ export type Payload = string | Uint8Array | readonly Uint8Array[];
 /** What `sendmsg` takes. */
 export type Iovec = Uint8Array | readonly Uint8Array[];
 
+/** Pieces that one system call takes, on every system of the ABI table (limits.h). The kernel refuses more. */
+const IOV_MAX = 1024;
+
 /** A payload as an iovec. A list is copied, so that later changes to it (not to its bytes) change nothing. */
 export function iovec(payload: Payload): Iovec {
   if (typeof payload === "string") return Buffer.from(payload);
   if (payload instanceof Uint8Array) return payload;
-  return list("data", payload, "a string, a Uint8Array or an array of them");
+  const pieces = list("data", payload, "a string, a Uint8Array or an array of them");
+  return pieces.length > IOV_MAX ? Buffer.concat(pieces) : pieces;
 }
 
 /** Where a receive puts its bytes: the same, less the strings. */

@@ -3,7 +3,7 @@
  * before anything may throw.
  */
 
-import { AncillaryError, type TruncationReason } from "../core/errors.ts";
+import { AncillaryError, outOfRange, type TruncationReason } from "../core/errors.ts";
 import { type Core, OUTCOMES, REGISTER } from "../core/wasm.ts";
 import { addressOf } from "./address.ts";
 import type { Credentials } from "./credentials.ts";
@@ -175,9 +175,14 @@ function adoptAll(platform: Platform, count: number): OwnedFd[] {
 }
 
 /** MSG_TRUNC is never an input flag: the result would be longer than the buffer (CPython's `recv` had that). */
-function callRecvmsg({ platform, fd }: Source, { into, bufferSize, wantAddress }: Request): number {
+function callRecvmsg({ platform, fd, type }: Source, { into, bufferSize, wantAddress }: Request): number {
   const { system, receiveBuffer, receiveCapacity, receiveFlags } = platform;
-  if (into !== null) return system.recvmsg(fd, into, 0, into.length, receiveCapacity, receiveFlags, wantAddress);
+  if (into !== null) {
+    // On a stream the kernel would take the descriptors and say 0, the end (measured on Linux 6.18). Asked at each attempt:
+    // buffers can be detached while a receive waits.
+    if (type === "stream" && byteLength(into) === 0) throw outOfRange("buffers", "at least 1 byte", 0);
+    return system.recvmsg(fd, into, 0, into.length, receiveCapacity, receiveFlags, wantAddress);
+  }
   receiveBuffer.prepare(bufferSize);
   const { buffer, offset } = receiveBuffer;
   return system.recvmsg(fd, buffer, offset, bufferSize, receiveCapacity, receiveFlags, wantAddress);

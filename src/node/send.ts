@@ -8,7 +8,7 @@
 import { AncillaryError, outOfRange, wrongType } from "../core/errors.ts";
 import { type AsFd, resolveFd } from "./as-fd.ts";
 import { EAGAIN, EMSGSIZE, ENOBUFS, EPERM, EWOULDBLOCK, errnoError, type SystemError } from "./errors.ts";
-import type { Iovec } from "./payload.ts";
+import { byteLength, type Iovec } from "./payload.ts";
 import type { Platform } from "./platform.ts";
 import type { SocketType } from "./socket-kind.ts";
 
@@ -61,8 +61,9 @@ function putFds(platform: Platform, fds: readonly AsFd[]): number {
 }
 
 /**
- * @param offset bytes of the payload to skip, @param length how many to send of a single array
- * @returns bytes accepted, or `-errno`
+ * @param offset bytes of the payload to skip, @param length how many there are behind them
+ * @returns bytes accepted, or `-errno`; EAGAIN also when something else is to be sent first
+ * @throws RangeError when the payload was detached or shrunk since the call: the descriptors would travel without bytes
  */
 export function sendOnce(
   target: SendTarget,
@@ -71,8 +72,13 @@ export function sendOnce(
   length: number,
   fds: readonly AsFd[],
 ): number {
-  const { platform, fd, to } = target;
+  const { platform, to } = target;
   const control = fds.length === 0 ? 0 : putFds(platform, fds);
+  // Only now: getters of the caller's have run.
+  const fd = target.turn();
+  if (fd < 0) return fd;
+  const bytes = byteLength(payload) - offset;
+  if (bytes < length) throw outOfRange("data", `the ${length} bytes that it had at the call`, `${bytes} bytes`);
   return platform.system.sendmsg(fd, payload, offset, length, control, platform.sendFlags, to);
 }
 
@@ -104,8 +110,9 @@ export function waitOrThrow(target: SendTarget, errno: number, fds: readonly AsF
 /** A socket to send on. */
 export interface SendTarget {
   readonly platform: Platform;
-  readonly fd: number;
   readonly type: SocketType;
+  /** Its number; EAGAIN when something else is to be sent first. @throws AncillaryError `ERR_SOCKET_CLOSED` */
+  readonly turn: () => number;
   /** `sun_path` of the receiver, for a socket that is not connected. */
   readonly to: Uint8Array | null;
 }
