@@ -29,13 +29,18 @@ export interface LeakChecked {
   (name: string, body: () => unknown): void;
   /** A test with a Python peer; skipped, loudly, where there is no Python. */
   python(name: string, body: () => unknown): void;
+  /** A test that looks at system calls; skipped, loudly, where there is no strace or it may not trace. */
+  strace(name: string, body: () => unknown): void;
   run(): void;
 }
 
 /** The role this process was started in; undefined: the test itself. */
 export const role: string | undefined = process.env.UNIX_ANCILLARY_TEST_ROLE;
 
-const hasPython = role === undefined && spawnSync("python3", ["-c", "import socket; socket.send_fds"]).status === 0;
+/** Whether a program that a test needs works here. Not asked in a second process. */
+const works = (command: string, args: readonly string[]): boolean =>
+  role === undefined && spawnSync(command, args).status === 0;
+const hasPython = works("python3", ["-c", "import socket; socket.send_fds"]);
 
 /**
  * The check is part of each test and no hook: uvu calls hooks again when a test fails, and one that throws then ends the
@@ -72,23 +77,30 @@ export function leakChecked(name: string): LeakChecked {
         [],
         "descriptors left open",
       );
+      // By what they refer to: another file may have got the number.
       assert.equal(
-        [...before].filter(([fd]) => !after.has(fd)),
+        [...before].filter(([fd, file]) => after.get(fd) !== file),
         [],
         "descriptors closed that were not the test's",
       );
     });
-  const python = (title: string, body: () => unknown): void => {
-    if (hasPython) {
+  const needing = (there: boolean, what: string, title: string, body: () => unknown): void => {
+    if (there) {
       test(title, body);
       return;
     }
     if (role !== undefined) return;
-    if (process.env.CI !== undefined) throw new Error("python3 is missing, and in CI nothing is skipped");
-    console.log(`SKIPPED: ${name}, ${title}: needs python3 (3.9 or later) in the PATH`);
+    if (process.env.CI !== undefined) throw new Error(`${what} is missing, and in CI nothing is skipped`);
+    console.log(`SKIPPED: ${name}, ${title}: needs ${what}`);
     tests.skip(title);
   };
-  return Object.assign(test, { python, run: () => tests.run() });
+  return Object.assign(test, {
+    python: (title: string, body: () => unknown) =>
+      needing(hasPython, "python3 (3.9 or later) in the PATH", title, body),
+    strace: (title: string, body: () => unknown) =>
+      needing(works("strace", ["-o", "/dev/null", "true"]), "strace in the PATH, and leave to trace", title, body),
+    run: () => tests.run(),
+  });
 }
 
 /** The body of a test that needs two connected streams. */

@@ -55,9 +55,15 @@ export function checkCarried(bytes: number, fds: readonly AsFd[]): void {
  */
 function putFds(platform: Platform, fds: readonly AsFd[]): number {
   const { core } = platform;
-  if (fds.length === 1) core.fds[0] = resolveFd(fds[0]!, "fds");
-  else core.fds.set(fds.map((fd) => resolveFd(fd, "fds")));
-  return core.encodeRights(fds.length);
+  // A getter may change the list: what is sent is as many as there were, each of them read.
+  const count = fds.length;
+  if (count === 1) core.fds[0] = resolveFd(fds[0]!, "fds");
+  else {
+    const numbers: number[] = [];
+    for (let i = 0; i < count; i++) numbers.push(resolveFd(fds[i]!, "fds"));
+    core.fds.set(numbers);
+  }
+  return core.encodeRights(count);
 }
 
 /**
