@@ -6,5 +6,5 @@ export { credentials, putCredentials } from "./credentials";
 export { next, open } from "./decode";
 export { begin, length, put } from "./encode";
 export { CONTROL, CONTROL_BYTES, FDS, FDS_CAPACITY, REGISTERS, Register } from "./memory";
-export { encodeRights, putRights } from "./rights";
+export { encodeRights, putRights, readRights } from "./rights";
 export { verdict } from "./verdict";

@@ -2,7 +2,7 @@
 
 import { bigEndian, readInt, SCM_RIGHTS, SOL_SOCKET, writeInt } from "./abi";
 import { begin, length, put } from "./encode";
-import { CONTROL, FDS, FDS_CAPACITY } from "./memory";
+import { CONTROL, CONTROL_BYTES, FDS, FDS_CAPACITY } from "./memory";
 
 /** Appends one SCM_RIGHTS message with the first `count` numbers of the table; its payload's offset, -1: no room. */
 export function putRights(count: i32): i32 {
@@ -23,10 +23,12 @@ export function encodeRights(count: i32): i32 {
 }
 
 /**
- * Reads the whole `int`s of a payload into the table from position `from` on; how many of them are negative. They fit:
- * `from` and these together lie in one control area.
+ * Reads the whole `int`s of a payload into the table from position `from` on; how many of them are negative. No
+ * more than fit into the table, and lie in the control area.
  */
 export function readRights(from: u32, data: u32, count: u32): u32 {
+  if (from > FDS_CAPACITY || data > CONTROL_BYTES) return 0;
+  count = min<u32>(count, min<u32>(FDS_CAPACITY - from, (CONTROL_BYTES - data) >> 2));
   const to: usize = FDS + ((<usize>from) << 2);
   const source: usize = CONTROL + data;
   let invalid: u32 = 0;

@@ -2,6 +2,15 @@
 
 export type { AncillaryErrorCode, TruncationReason } from "./core/errors.ts";
 export { AncillaryError } from "./core/errors.ts";
+export {
+  type AncillaryData,
+  type ControlMessage,
+  type MessageOptions,
+  type RecvResult,
+  recvmsg,
+  SocketAncillary,
+  sendmsg,
+} from "./node/ancillary.ts";
 export type { AsFd } from "./node/as-fd.ts";
 export type { ConnectOptions, SendProgress } from "./node/connected.ts";
 export type { Credentials } from "./node/credentials.ts";
@@ -9,6 +18,7 @@ export { type ReceivedFrom, UnixDatagram } from "./node/datagram.ts";
 export type { FdDescription } from "./node/describe.ts";
 export type { WaitOptions } from "./node/endpoint.ts";
 export type { SystemError } from "./node/errors.ts";
+export { type FdRange, FdReader, type FdReaderOptions } from "./node/fd-reader.ts";
 export { type ListenOptions, UnixListener } from "./node/listener.ts";
 export type { RecvIntoOptions, RecvOptions } from "./node/message-socket.ts";
 export { OwnedFd } from "./node/owned-fd.ts";
@@ -17,3 +27,4 @@ export type { Platform, PlatformOptions } from "./node/platform.ts";
 export type { ReceivedFds, ReceivedFdsInto } from "./node/receive.ts";
 export { UnixSeqpacket } from "./node/seqpacket.ts";
 export { UnixStream } from "./node/stream.ts";
+export { type ListenFd, type ListenFdsOptions, listenFds, notify, notifyBarrier } from "./node/systemd.ts";

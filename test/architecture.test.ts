@@ -38,11 +38,11 @@ const FLOORS: readonly (readonly string[])[] = [
   ["node/platform"],
   ["node/owned-fd"],
   ["node/credentials", "node/send", "node/socket-kind"],
-  ["node/receive", "node/endpoint"],
-  ["node/message-socket"],
+  ["node/receive", "node/endpoint", "node/fd-reader"],
+  ["node/message-socket", "node/ancillary"],
   ["node/connected"],
   ["node/stream", "node/seqpacket", "node/datagram"],
-  ["node/listener"],
+  ["node/listener", "node/systemd"],
   ["index"],
 ];
 

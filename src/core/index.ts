@@ -5,6 +5,7 @@ export {
   type AbiName,
   abis,
   type CredentialsLayout,
+  hostAbiName,
   type MsghdrLayout,
   type TimestampLayout,
 } from "./abis.ts";

@@ -56,6 +56,7 @@ interface CoreExports {
   begin(capacity: number): void;
   put(level: number, type: number, length: number): number;
   encodeRights(count: number): number;
+  readRights(from: number, data: number, count: number): number;
   putRights(count: number): number;
   putCredentials(pid: number, uid: number, gid: number): number;
   length(): number;
@@ -171,6 +172,13 @@ export class Core {
   putRights(count: number): number {
     this.#storeFds(count);
     return this.exports.putRights(count);
+  }
+
+  /** `readRights` of `assembly/rights.ts`; fills {@link fds}. How many are negative. */
+  readRights(from: number, data: number, count: number): number {
+    const invalid = this.exports.readRights(from, data, count);
+    if (!HOST_IS_LITTLE_ENDIAN) this.#load(this.fds, MEMORY.FDS, from + count);
+    return invalid;
   }
 
   #storeFds(count: number): void {

@@ -8,6 +8,7 @@ import { type AsFd, resolveFd } from "./as-fd.ts";
 import { type Credentials, peerCredentials, peerPidfd } from "./credentials.ts";
 import { Operation, SIGNAL, TIMEOUT, WAIT, type WaitOptions } from "./endpoint.ts";
 import { EAGAIN, EINPROGRESS, ENOTCONN, errnoError } from "./errors.ts";
+import { FdReader, type FdReaderOptions, RECEIVE_BYTES } from "./fd-reader.ts";
 import { MessageSocket } from "./message-socket.ts";
 import { OwnedFd, platformOf, takeOver } from "./owned-fd.ts";
 import { byteLength, type Iovec, iovec, type Payload } from "./payload.ts";
@@ -85,6 +86,7 @@ export type ConnectOptions = Pick<WaitOptions, "signal">;
 /** A socket with a peer. */
 export abstract class ConnectedSocket extends MessageSocket implements AsyncIterable<ReceivedFds> {
   readonly #target: SendTarget;
+  #reader: FdReader | null = null;
 
   protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
     super(platform, fd, type, passesPidfd);
@@ -114,6 +116,37 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
   /** The messages until the peer finishes, each with as many descriptors as the system can send in one. */
   [Symbol.asyncIterator](): AsyncGenerator<ReceivedFds, void, undefined> {
     return this.messages(this.platform.abi.maxFdsPerMessage);
+  }
+
+  /**
+   * A reader of bytes and descriptors as two queues, for protocols that count descriptors in their own messages. It is the
+   * only one to receive from this socket from then on; closing either closes both.
+   *
+   * @throws AncillaryError `ERR_SOCKET_BUSY` when there is one already
+   */
+  reader(options?: FdReaderOptions): FdReader {
+    this.openFd();
+    if (this.#reader !== null) throw new AncillaryError("ERR_SOCKET_BUSY", "the socket has a reader already");
+    const bytes = this.#target.type === "seqpacket" ? RECEIVE_BYTES.seqpacket : RECEIVE_BYTES.stream;
+    this.#reader = new FdReader(this, options, this.platform.abi.maxFdsPerMessage, bytes, this.received);
+    return this.#reader;
+  }
+
+  override close(): void {
+    try {
+      super.close();
+    } finally {
+      this.#reader?.discard();
+    }
+  }
+
+  protected override handOver(): number {
+    if (this.#reader !== null && this.#reader.queuedBytes + this.#reader.queuedFds > 0) {
+      const { queuedBytes, queuedFds } = this.#reader;
+      const text = `expected a reader with nothing left, it has ${queuedBytes} bytes and ${queuedFds} descriptors`;
+      throw new AncillaryError("ERR_SOCKET_BUSY", text);
+    }
+    return super.handOver();
   }
 
   /** The name the peer is bound to; null: none. */

@@ -263,6 +263,11 @@ export abstract class MessageSocket extends Endpoint {
     setFlag(this.platform, this.openFd(), "SO_PASSSEC", on);
   }
 
+  /** Bytes received so far, of a stream. */
+  protected get received(): number {
+    return this.#source.received;
+  }
+
   /** One attempt; null when it has to wait. */
   #sendNow(data: Uint8Array, fds: readonly AsFd[]): number | null {
     this.openFd();

@@ -268,7 +268,7 @@ function securityOf(core: Core): string {
 }
 
 /** The error of a failed receive. */
-function receiveError(platform: Platform, errno: number): SystemError {
+export function receiveError(platform: Platform, errno: number): SystemError {
   const { tableFullErrno } = platform.abi;
   const tableFull = (tableFullErrno === "EMSGSIZE" && errno === EMSGSIZE) || errno === EMFILE;
   return errnoError(errno, "recvmsg", tableFull ? "the descriptor table may be full" : undefined);

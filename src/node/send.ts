@@ -48,6 +48,13 @@ export function checkCarried(bytes: number, fds: readonly AsFd[]): void {
   }
 }
 
+/** The numbers that these have now. Getters of the caller's run; one that changes the list changes nothing. */
+export function resolveFds(fds: readonly AsFd[]): number[] {
+  const numbers: number[] = [];
+  for (let i = 0, count = fds.length; i < count; i++) numbers.push(resolveFd(fds[i]!, "fds"));
+  return numbers;
+}
+
 /**
  * Writes one SCM_RIGHTS message with the numbers that `fds` have now; the control length to send.
  *
@@ -58,11 +65,7 @@ function putFds(platform: Platform, fds: readonly AsFd[]): number {
   // A getter may change the list: what is sent is as many as there were, each of them read.
   const count = fds.length;
   if (count === 1) core.fds[0] = resolveFd(fds[0]!, "fds");
-  else {
-    const numbers: number[] = [];
-    for (let i = 0; i < count; i++) numbers.push(resolveFd(fds[i]!, "fds"));
-    core.fds.set(numbers);
-  }
+  else core.fds.set(resolveFds(fds));
   return core.encodeRights(count);
 }
 

@@ -42,6 +42,13 @@ export function setFlag({ system, constants }: Platform, fd: number, name: strin
  * @throws AncillaryError `ERR_NOT_UNIX_SOCKET`; SystemError `EBADF`
  */
 export function checkUnixSocket(platform: Platform, fd: number, type: SocketType): void {
+  checkAnyUnixSocket(platform, fd, type);
+  const actual = getsockoptInt(platform, fd, "SO_TYPE");
+  if (actual !== platform.constants[SOCK[type]]) throw notUnix(type, `a Unix socket of type ${actual}`);
+}
+
+/** {@link checkUnixSocket}, of whatever type. */
+export function checkAnyUnixSocket(platform: Platform, fd: number, type: SocketType | null = null): void {
   const { system, constants } = platform;
   const family = system.getsockname(fd);
   if (family < 0) {
@@ -49,8 +56,11 @@ export function checkUnixSocket(platform: Platform, fd: number, type: SocketType
     throw notUnix(type, "no socket");
   }
   if (family !== constants.AF_UNIX) throw notUnix(type, `a socket of address family ${family}`);
-  const actual = getsockoptInt(platform, fd, "SO_TYPE");
-  if (actual !== constants[SOCK[type]]) throw notUnix(type, `a Unix socket of type ${actual}`);
+}
+
+/** Whether `fd` is a stream socket. */
+export function isStream(platform: Platform, fd: number): boolean {
+  return getsockoptInt(platform, fd, "SO_TYPE") === platform.constants.SOCK_STREAM;
 }
 
 /** {@link checkUnixSocket}, and that it is connected. */
@@ -74,6 +84,9 @@ export function isListening(platform: Platform, fd: number): boolean {
   return getsockoptInt(platform, fd, "SO_ACCEPTCONN") > 0;
 }
 
-function notUnix(type: SocketType, actual: string): AncillaryError {
-  return new AncillaryError("ERR_NOT_UNIX_SOCKET", `expected a Unix socket of type ${SOCK[type]}, got ${actual}`);
+function notUnix(type: SocketType | null, actual: string): AncillaryError {
+  return new AncillaryError(
+    "ERR_NOT_UNIX_SOCKET",
+    `expected a Unix socket${type === null ? "" : ` of type ${SOCK[type]}`}, got ${actual}`,
+  );
 }

@@ -1,0 +1,176 @@
+/** The service manager's conventions, with this test as the manager. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, fstatSync, openSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { listenFds, notify, notifyBarrier, UnixDatagram } from "unix-ancillary";
+import * as assert from "uvu/assert";
+import { codeOf, errorOf, leakChecked, openFds, role, run, socketPath } from "./support.js";
+
+if (role === "listen") {
+  const fds = listenFds();
+  const again = listenFds();
+  const inherited = await run("sh", ["-c", "ls /proc/self/fd; env | grep ^LISTEN || true"]);
+  console.log(
+    JSON.stringify({
+      names: fds.map(({ name }) => name),
+      kinds: fds.map(({ fd }) => fd.describe().kind),
+      numbers: fds.map(({ fd }) => fd.fd),
+      again: again.length,
+      inherited: inherited.stdout.trim().split("\n"),
+    }),
+  );
+  for (const { fd } of fds) fd.close();
+  process.exit(0);
+}
+if (role === "listen-error") {
+  console.log(await codeOf(() => listenFds()));
+  process.exit(0);
+}
+
+const test = leakChecked("systemd");
+
+/** Sets variables for the time of a test. */
+async function withEnvironment(variables: Record<string, string>, body: () => unknown): Promise<void> {
+  const before = { ...process.env };
+  Object.assign(process.env, variables);
+  try {
+    await body();
+  } finally {
+    for (const name of Object.keys(variables)) {
+      if (before[name] === undefined) delete process.env[name];
+      else process.env[name] = before[name];
+    }
+  }
+}
+
+/** This test file in another role, with LISTEN_PID its own, as the manager sets it behind the fork. */
+function activated(roleName: string, fds: number[], variables: string): Promise<string> {
+  const program = [process.execPath, fileURLToPath(import.meta.url)];
+  const child: ChildProcess = spawn("sh", ["-c", `LISTEN_PID=$$ ${variables} exec "$@"`, "sh", ...program], {
+    stdio: ["ignore", "pipe", "inherit", ...fds],
+    env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: roleName },
+  });
+  return new Promise((resolve, reject) => {
+    let output = "";
+    child.stdout!.on("data", (bytes) => (output += bytes));
+    child.on("error", reject);
+    child.on("close", (code) => (code === 0 ? resolve(output.trim()) : reject(new Error(`exit code ${code}`))));
+  });
+}
+
+test("listen-fds: taken over by name, inherited by nobody, asked for once", async () => {
+  const file = openSync("/dev/null", "r");
+  const folder = openSync("/", "r");
+  const output = await activated("listen", [file, folder, file], "LISTEN_FDS=3 LISTEN_FDNAMES=null:root");
+  closeSync(file);
+  closeSync(folder);
+  const { names, kinds, numbers, again, inherited } = JSON.parse(output);
+  assert.equal(names, ["null", "root", "unknown"]);
+  assert.equal(kinds, ["character-device", "directory", "character-device"]);
+  assert.equal(numbers, [3, 4, 5]);
+  assert.is(again, 0);
+  assert.equal(
+    inherited.filter((line: string) => line.startsWith("LISTEN")),
+    [],
+  );
+  // 3 is what ls itself lists the folder with.
+  for (const number of ["4", "5"]) assert.not.ok(inherited.includes(number), `${number} was inherited`);
+});
+
+test("listen-pid-of-another: not ours, nothing is touched", async () => {
+  const before = openFds();
+  await withEnvironment({ LISTEN_PID: "1", LISTEN_FDS: "2" }, () => {
+    assert.equal(listenFds({ unset: false }), []);
+    assert.is(process.env.LISTEN_FDS, "2");
+    assert.equal(listenFds(), []);
+    assert.is(process.env.LISTEN_FDS, undefined);
+  });
+  assert.equal(openFds(), before);
+  assert.equal(listenFds(), []);
+});
+
+test("listen-fds-that-lie: more than are open, or no number", async () => {
+  const file = openSync("/dev/null", "r");
+  assert.is(await activated("listen-error", [file], "LISTEN_FDS=900"), "EBADF");
+  assert.is(await activated("listen-error", [file], "LISTEN_FDS=-1"), "ERR_OUT_OF_RANGE");
+  closeSync(file);
+});
+
+/** A manager's socket. */
+async function asManager(
+  body: (manager: UnixDatagram) => unknown,
+  bind: () => UnixDatagram = () => UnixDatagram.bind(socketPath()),
+): Promise<void> {
+  const manager = bind();
+  manager.setPassCredentials(true);
+  const address = manager.address!;
+  try {
+    await withEnvironment({ NOTIFY_SOCKET: address.replace(/^\0/, "@") }, () => body(manager));
+  } finally {
+    manager.close();
+  }
+}
+
+test("notify: the state, the descriptors and who said it", () =>
+  asManager(async (manager) => {
+    assert.is(await notify("READY=1"), true);
+    let message = await manager.recvFds(8);
+    assert.is(message.data.toString(), "READY=1");
+    assert.is(message.credentials?.pid, process.pid);
+    const file = openSync("/dev/null", "r");
+    assert.is(await notify({ FDSTORE: "1", FDNAME: "null" }, [file]), true);
+    message = await manager.recvFds(8);
+    assert.is(message.data.toString(), "FDSTORE=1\nFDNAME=null");
+    assert.is(fstatSync(message.fds[0]!.fd).rdev, fstatSync(file).rdev);
+    message[Symbol.dispose]();
+    closeSync(file);
+    assert.instance(await errorOf(notify({ STATUS: "two\nlines" })), RangeError);
+  }));
+
+test("notify-abstract: the manager's socket has an abstract name", () =>
+  asManager(
+    async (manager) => {
+      assert.is(await notify("STOPPING=1"), true);
+      assert.is((await manager.recvFds(0)).data.toString(), "STOPPING=1");
+    },
+    () => UnixDatagram.bind(""),
+  ));
+
+test("no-manager: false, and a barrier has nothing to wait for", async () => {
+  await withEnvironment({ NOTIFY_SOCKET: "" }, async () => {
+    assert.is(await notify("READY=1"), false);
+    await notifyBarrier();
+  });
+  await withEnvironment({ NOTIFY_SOCKET: "/nowhere/at/all" }, async () => {
+    assert.is(await codeOf(notify("READY=1")), "ENOENT");
+    assert.is(await codeOf(notifyBarrier()), "ENOENT");
+  });
+  await withEnvironment({ NOTIFY_SOCKET: "vsock:2:1" }, async () => {
+    assert.is(await codeOf(notify("READY=1")), "ENOTSUP");
+  });
+});
+
+test("barrier: passes when the manager has closed what came with it", () =>
+  asManager(async (manager) => {
+    let passed = false;
+    const barrier = notifyBarrier().then(() => {
+      passed = true;
+    });
+    const message = await manager.recvFds(8);
+    assert.is(message.data.toString(), "BARRIER=1");
+    assert.is(message.fds.length, 1);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.is(passed, false);
+    message[Symbol.dispose]();
+    await barrier;
+  }));
+
+test("barrier-timeout: ETIMEDOUT, and nothing stays open", () =>
+  asManager(async (manager) => {
+    assert.is(await codeOf(notifyBarrier({ timeout: 20 })), "ETIMEDOUT");
+    (await manager.recvFds(8))[Symbol.dispose]();
+    assert.instance(await errorOf(notifyBarrier({ timeout: -1 })), RangeError);
+  }));
+
+test.run();
