@@ -478,7 +478,7 @@ function waitFor(
   retry: number,
   syscall: string,
 ): void {
-  const left = deadline - performance.now();
+  const left = deadline - system.now();
   if (left <= 0) throw errnoError(ETIMEDOUT, syscall);
   const wait = retry > 0 ? Math.min(retry, left) : left;
   const ready = system.poll(fd, retry > 0 ? 0 : events, wait === Infinity ? -1 : Math.min(Math.ceil(wait), 0x7fffffff));
@@ -507,7 +507,7 @@ export function sendmsg(
   const payload = iovec(iov);
   const to = options?.address === undefined ? null : sunPath(platform, options.address);
   const flags = sendFlags | (options?.flags ?? 0);
-  const deadline = performance.now() + (options?.timeout ?? Infinity);
+  const deadline = system.now() + (options?.timeout ?? Infinity);
   for (let waited = 0; ; ) {
     // Getters of the caller's run first, those of the descriptors last; only then the core is touched.
     let fd = socketFd(platform, socket);
@@ -557,7 +557,7 @@ export function recvmsg(
   ancillary?.clear();
   const capacity = peeks ? 0 : platform.receiveCapacity;
   const flags = platform.receiveFlags | (options?.flags ?? 0);
-  const deadline = performance.now() + (options?.timeout ?? Infinity);
+  const deadline = system.now() + (options?.timeout ?? Infinity);
   for (;;) {
     const fd = socketFd(platform, socket);
     const room = byteLength(into);

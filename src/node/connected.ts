@@ -1,7 +1,6 @@
 /** What connected sockets, streams and seqpacket, have beyond others. */
 
 import { Socket } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import { AncillaryError, options as checkOptions, wrongType } from "../core/errors.ts";
 import { addressOf, sunPath } from "./address.ts";
 import { type AsFd, resolveFd } from "./as-fd.ts";
@@ -215,8 +214,7 @@ export async function openConnected(
     for (let wait = 1; result < 0; wait = Math.min(2 * wait, 50)) {
       // Linux: the listener's backlog is full, and nothing tells when it no longer is (unix(7), connect(2)).
       if (result !== EAGAIN && result !== EINPROGRESS) throw errnoError(result, "connect");
-      // The reason of the signal, not the timer's error about it.
-      await sleep(wait, undefined, signal === undefined ? {} : { signal }).catch(() => signal?.throwIfAborted());
+      await pause(platform, wait, signal);
       result = result === EAGAIN ? system.connect(fd, to) : connected(platform, fd);
     }
     return fd;
@@ -224,6 +222,21 @@ export async function openConnected(
     system.close(fd);
     throw error;
   }
+}
+
+/** Waits; rejected with the signal's reason. */
+function pause({ system }: Platform, milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = system.timer(milliseconds, () => {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    });
+    const abort = () => {
+      timer.close();
+      reject(signal!.reason);
+    };
+    signal?.addEventListener("abort", abort, { once: true });
+  });
 }
 
 /** How a connection that is being made stands: 0, EINPROGRESS, or its error. */

@@ -10,7 +10,7 @@ import { addressOf } from "./address.ts";
 import { EAGAIN, ETIMEDOUT, errnoError } from "./errors.ts";
 import { reportLeak } from "./leak.ts";
 import type { Platform } from "./platform.ts";
-import { POLLIN, POLLOUT, type ReadyCallback, type Watcher } from "./system.ts";
+import { POLLIN, POLLOUT, type ReadyCallback, type Timer, type Watcher } from "./system.ts";
 
 /** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones. */
 export interface WaitOptions {
@@ -114,7 +114,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   #keepsAlive = false;
   #burst = 0;
   #yielding = false;
-  #retry: NodeJS.Timeout | null = null;
+  #retry: Timer | null = null;
 
   static {
     notifier = (handle) => (events) => {
@@ -280,12 +280,12 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       throw new AncillaryError("ERR_SOCKET_BUSY", what);
     }
     const { system } = this.platform;
-    const deadline = timeout === undefined ? Infinity : performance.now() + timeout;
+    const deadline = timeout === undefined ? Infinity : system.now() + timeout;
     queue.push(operation as Operation<unknown>);
     for (;;) {
       this.#serve(queue);
       if (operation.outcome !== null) break;
-      const left = deadline - performance.now();
+      const left = deadline - system.now();
       if (left <= 0) {
         remove(queue, operation);
         operation.outcome = {
@@ -377,10 +377,10 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     }
     const retryAfter = this.#writing[0]?.retryAfter ?? 0;
     if (retryAfter > 0 && this.#retry === null) {
-      this.#retry = setTimeout(() => {
+      this.#retry = handle.platform.system.timer(retryAfter, () => {
         this.#retry = null;
         this.#onReady(POLLOUT);
-      }, retryAfter);
+      });
     }
     const writes = this.#writing.length > 0 && retryAfter === 0;
     const keepReading = reads || ((this.#armed & POLLIN) !== 0 && (fired & POLLIN) === 0);
@@ -394,16 +394,13 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       this.#keepsAlive = keepsAlive;
       handle.watcher.keepAlive(keepsAlive);
     }
-    if (this.#retry !== null) {
-      if (keepsAlive) this.#retry.ref();
-      else this.#retry.unref();
-    }
+    this.#retry?.keepAlive(keepsAlive);
   }
 
   /** Lets the event loop turn once before the queues are served. */
   #yield(): void {
     this.#yielding = true;
-    setImmediate(() => {
+    this.platform.system.timer(0, () => {
       this.#yielding = false;
       this.#onReady(POLLIN | POLLOUT);
     });
@@ -440,7 +437,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   /** Fails what waits. */
   #abandon(): void {
     this.#handle.waiting = null;
-    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry?.close();
     for (const queue of [this.#reading, this.#writing]) {
       for (const operation of queue.splice(0)) settle(operation, { error: operation.failed(socketClosed()) });
     }

@@ -30,16 +30,28 @@ export const ECONNABORTED: number = -constants.errno.ECONNABORTED;
 export const ECONNREFUSED: number = -constants.errno.ECONNREFUSED;
 export const EBADF: number = -constants.errno.EBADF;
 
-/** The errors that libuv, and so Node's table, has no name for but this library's callers meet. */
-const UNNAMED: Readonly<Record<number, readonly [string, string]>> = {
-  // ETOOMANYREFS of Linux: more descriptors in flight than the sender may have (unix(7)).
-  [-109]: ["ETOOMANYREFS", "too many references: too many descriptors are in flight"],
+/** What libuv, and so Node's table, has no words for but this library's callers meet. */
+const WORDS: Readonly<Record<string, string>> = {
+  EDEADLK: "resource deadlock would occur",
+  // Linux: more descriptors in flight than the sender may have (unix(7)).
+  ETOOMANYREFS: "too many references: too many descriptors are in flight",
 };
+/** Node has no name for it. */
+const ETOOMANYREFS = process.platform === "linux" ? -109 : null;
+
+/** The name and the words of `-errno`. */
+function describe(errno: number): readonly [string, string] {
+  const known = getSystemErrorMap().get(errno);
+  if (known !== undefined) return known;
+  const [name] =
+    Object.entries(constants.errno).find(([, number]) => number === -errno) ??
+    (errno === ETOOMANYREFS ? ["ETOOMANYREFS"] : [`E${-errno}`]);
+  return [name!, WORDS[name!] ?? "unknown error"];
+}
 
 /** The error for `-errno`. `hint` is appended to the message. */
 export function errnoError(errno: number, syscall: string, hint?: string): SystemError {
-  const [code, message] = getSystemErrorMap().get(errno) ??
-    (process.platform === "linux" ? UNNAMED[errno] : undefined) ?? [`E${-errno}`, "unknown error"];
+  const [code, message] = describe(errno);
   const error = new Error(`${code}: ${message}, ${syscall}${hint === undefined ? "" : ` (${hint})`}`);
   return Object.assign(error, { code, errno, syscall });
 }

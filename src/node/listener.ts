@@ -232,7 +232,8 @@ function removeDead(platform: Platform, type: "stream" | "seqpacket", path: stri
   const found = system.socketAt(path);
   if (found === null) return false;
   for (let attempt = 0; attempt < 2; attempt++) {
-    if (attempt > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+    // poll(2) on nothing: a pause.
+    if (attempt > 0) system.poll(-1, 0, 20);
     const probe = openSocket(platform, type);
     const answer = system.connect(probe, sunPath(platform, path));
     system.close(probe);

@@ -11,7 +11,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describeFd, type FdDescription } from "./describe.ts";
-import type { Constants, ReadyCallback, System, Watcher } from "./system.ts";
+import type { Constants, ReadyCallback, System, Timer, Watcher } from "./system.ts";
 
 /** Words of the request block, as in native/environment.h; the first four are OUT of system.ts. */
 const RESULT = 4;
@@ -335,6 +335,22 @@ export class NativeSystem implements System {
         addon.forget();
       },
     };
+  }
+
+  now(): number {
+    return performance.now();
+  }
+
+  timer(milliseconds: number, fired: () => void): Timer {
+    if (milliseconds === 0) {
+      const immediate = setImmediate(fired);
+      return {
+        keepAlive: (on) => void (on ? immediate.ref() : immediate.unref()),
+        close: () => clearImmediate(immediate),
+      };
+    }
+    const timeout = setTimeout(fired, milliseconds);
+    return { keepAlive: (on) => void (on ? timeout.ref() : timeout.unref()), close: () => clearTimeout(timeout) };
   }
 
   #call(call: Call, fd: number, a = 0, b = 0): number {

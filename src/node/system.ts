@@ -42,6 +42,14 @@ export interface Watcher {
   close(): void;
 }
 
+/** A call to come. */
+export interface Timer {
+  /** Whether it keeps the event loop alive until then. */
+  keepAlive(on: boolean): void;
+  /** Calls it off; nothing happens when it has been. */
+  close(): void;
+}
+
 /**
  * What the C headers say, by their own names; -1 where the system has no such thing. The part of it that the ABI table
  * also holds is compared with the table when a platform is composed.
@@ -143,4 +151,9 @@ export interface System {
   poll(fd: number, events: number, timeout: number): number;
   /** A watcher for `fd`, disarmed; `-errno` when it cannot be watched. */
   watch(fd: number, ready: ReadyCallback): Watcher | number;
+
+  /** Milliseconds of a clock that never goes back. */
+  now(): number;
+  /** Calls back once, after so many milliseconds; 0: when the event loop has turned. It keeps the process alive. */
+  timer(milliseconds: number, fired: () => void): Timer;
 }

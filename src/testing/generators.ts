@@ -6,6 +6,7 @@
 import { type Abi, type AbiName, abiOf } from "../core/abis.ts";
 import { Codec, type ControlMessage } from "../core/codec.ts";
 import { type Checks, options as checkOptions, integer, outOfRange } from "../core/errors.ts";
+import { generator } from "./random.ts";
 
 /** A control buffer, and how it was made. */
 export interface GeneratedControl {
@@ -30,15 +31,6 @@ const OPTIONS: Checks = {
     if (value !== "canonical" && value !== "hostile") throw outOfRange(name, '"canonical" or "hostile"', value);
   },
 };
-
-/** Whole numbers below a bound, from a seed: a linear congruential generator, whose high bits are used. */
-function generator(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
 
 /**
  * Control buffers without end. Take as many as you like:

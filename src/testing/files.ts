@@ -1,0 +1,136 @@
+/** What descriptors of the virtual kernel refer to: files, and sockets with their queues. */
+
+import type { FdKind } from "../node/describe.ts";
+import type { SocketType } from "../node/socket-kind.ts";
+
+/** Who sent something. */
+export interface Sender {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** An open file description: shared by every descriptor that was duplicated or passed. */
+export class OpenFile {
+  readonly kind: FdKind;
+  /** What a test knows it by. */
+  readonly name: string;
+  nonblocking = false;
+  /** Descriptors, and messages in flight, that refer to it. */
+  references = 0;
+
+  constructor(kind: FdKind, name: string) {
+    this.kind = kind;
+    this.name = name;
+  }
+
+  /** The last reference has gone. */
+  released(): void {}
+}
+
+/** A slot of a descriptor table. */
+export interface Descriptor {
+  readonly file: OpenFile;
+  cloexec: boolean;
+}
+
+/** Bytes that were sent together, and what travels with the first of them. */
+export interface Segment {
+  readonly bytes: Uint8Array;
+  /** How many of them were received. */
+  taken: number;
+  /** One list for each SCM_RIGHTS; null once delivered. */
+  rights: OpenFile[][] | null;
+  /** Null: it was sent when nobody passed credentials. */
+  readonly sender: Sender | null;
+  /** The socket it was sent on. */
+  readonly from: Socket;
+}
+
+/** A Unix socket. */
+export class Socket extends OpenFile {
+  readonly type: SocketType;
+  /** Who made it, or connected it. */
+  readonly owner: Sender;
+  peer: Socket | null = null;
+  /** What `getsockopt` says of the peer. */
+  peerOwner: Sender | null = null;
+  readonly queue: Segment[] = [];
+  /** Connections that wait to be accepted; null: it does not listen. */
+  backlog: Socket[] | null = null;
+  backlogLimit = 0;
+  path: Uint8Array | null = null;
+  shutRead = false;
+  shutWrite = false;
+  /** A pending error, positive; 0: none. */
+  error = 0;
+  readonly options: Map<number, number> = new Map();
+  readonly #unbind: (socket: Socket) => void;
+
+  constructor(type: SocketType, owner: Sender, unbind: (socket: Socket) => void) {
+    super("socket", type);
+    this.type = type;
+    this.owner = owner;
+    this.#unbind = unbind;
+  }
+
+  get queuedBytes(): number {
+    return this.queue.reduce((sum, { bytes, taken }) => sum + bytes.length - taken, 0);
+  }
+
+  /** Whether no byte will come any more. */
+  get ended(): boolean {
+    return this.shutRead;
+  }
+
+  connect(peer: Socket): void {
+    this.peer = peer;
+    peer.peer = this;
+    this.peerOwner = peer.owner;
+    peer.peerOwner = this.owner;
+  }
+
+  /** Ends directions, on both sides of a connection. */
+  shut(read: boolean, write: boolean): void {
+    this.shutRead ||= read;
+    this.shutWrite ||= write;
+    if (this.type === "dgram" || this.peer === null) return;
+    this.peer.shutRead ||= write;
+    this.peer.shutWrite ||= read;
+  }
+
+  override released(): void {
+    const { peer } = this;
+    this.shut(true, true);
+    // What nobody will read is a reset (Linux, unix_release_sock).
+    if (peer !== null && peer.peer === this && this.type !== "dgram") {
+      if (this.#unread || this.peerNotAccepted) peer.error = this.resetError;
+      peer.peer = null;
+    }
+    this.peer = null;
+    for (const segment of this.queue.splice(0)) discard(segment);
+    for (const waiting of this.backlog?.splice(0) ?? []) unreference(waiting);
+    this.#unbind(this);
+  }
+
+  /** A first message without bytes does not count (measured on Linux 6.18). */
+  get #unread(): boolean {
+    const [first] = this.queue;
+    return this.queue.length > (first?.bytes.length === 0 ? 1 : 0);
+  }
+
+  /** ECONNRESET of the host, set by the kernel; 0 where the system has no such thing. */
+  resetError = 0;
+  /** It waits in a backlog: a listener that goes resets it. */
+  peerNotAccepted = false;
+}
+
+export function unreference(file: OpenFile): void {
+  if (--file.references === 0) file.released();
+}
+
+/** What was in flight in a segment has gone. */
+export function discard(segment: Segment): void {
+  for (const files of segment.rights ?? []) for (const file of files) unreference(file);
+  segment.rights = null;
+}
