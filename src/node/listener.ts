@@ -96,18 +96,21 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     const fd = openSocket(platform, type);
     let name: BoundName | null = null;
     const check = (result: number, syscall: string) => {
-      if (result >= 0) return;
+      if (result < 0) throw errnoError(result, syscall);
+    };
+    try {
+      let result = system.bind(fd, to);
+      if (result === EADDRINUSE && !abstract && removeDead(platform, type, path)) result = system.bind(fd, to);
+      check(result, "bind");
+      name = BoundName.of(system, path);
+      // Before it listens, when nobody can have connected yet.
+      if (options?.mode !== undefined) check(system.chmod(path, options.mode), "chmod");
+      check(system.listen(fd, options?.backlog ?? 511), "listen");
+    } catch (error) {
       name?.remove();
       system.close(fd);
-      throw errnoError(result, syscall);
-    };
-    let result = system.bind(fd, to);
-    if (result === EADDRINUSE && !abstract && removeDead(platform, type, path)) result = system.bind(fd, to);
-    check(result, "bind");
-    name = BoundName.of(system, path);
-    // Before it listens, when nobody can have connected yet.
-    if (options?.mode !== undefined) check(system.chmod(path, options.mode), "chmod");
-    check(system.listen(fd, options?.backlog ?? 511), "listen");
+      throw error;
+    }
     return new UnixListener<never>(platform, fd, type, name);
   }
 

@@ -154,6 +154,11 @@ export class VirtualProcess {
   }
 
   /** @internal */
+  revive(): void {
+    this.#alive = true;
+  }
+
+  /** @internal */
   get sender(): Sender {
     return { pid: this.pid, uid: this.uid, gid: this.gid };
   }
@@ -258,12 +263,12 @@ export class VirtualKernel {
     return this.#now;
   }
 
-  /** Starts again with another seed: no faults, no violations, no names. The processes stay; they must have nothing open. */
+  /** Starts again with another seed: no faults, no violations, no names; the processes stay, with nothing open. */
   reset(seed: number): void {
     integer("seed", seed, 0, 0xffffffff);
     for (const process of this.#processes) {
-      for (const fd of process.descriptors.keys()) process.remove(fd);
-      process.owned.clear();
+      process.kill();
+      process.revive();
     }
     this.#random = generator(seed);
     this.#calls = 0;

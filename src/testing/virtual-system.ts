@@ -389,7 +389,7 @@ export class VirtualSystem implements System {
   #close(fd: number): number {
     this.#process.owned.delete(fd);
     if (this.#process.table[fd] === undefined) {
-      if (this.#process.alive) this.#violate(`closed descriptor ${fd}, which is not open`);
+      this.#violate(`closed descriptor ${fd}, which is not open`);
       return errnoOf("EBADF");
     }
     this.#process.remove(fd);
@@ -789,7 +789,7 @@ export class VirtualSystem implements System {
   /** Before every call. `mends`: a call that may follow a receive whose descriptors are not CLOEXEC yet. */
   #enter(name: string, fd: number, mends = false): Fault | null {
     const process = this.#process;
-    if (!mends && process.inheritable > 0 && process.alive) {
+    if (!mends && process.inheritable > 0) {
       this.#violate(`called ${name} with ${process.inheritable} descriptors that a child would inherit`);
     }
     return process.kernel.enter(process, name, fd);
@@ -798,14 +798,15 @@ export class VirtualSystem implements System {
   #socket(fd: number, what: string): Socket | number {
     const file = this.#process.table[fd]?.file;
     if (file === undefined) {
-      if (this.#process.alive) this.#violate(`${what} descriptor ${fd}, which is not open`);
+      this.#violate(`${what} descriptor ${fd}, which is not open`);
       return errnoOf("EBADF");
     }
     return file instanceof Socket ? file : errnoOf("ENOTSOCK");
   }
 
   #violate(what: string): void {
-    this.#process.kernel.violate(this.#process, what);
+    // A dead process does nothing any more; its code here only does not know yet.
+    if (this.#process.alive) this.#process.kernel.violate(this.#process, what);
   }
 
   #mutesSigpipe(flags: number): boolean {

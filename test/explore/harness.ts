@@ -1,0 +1,263 @@
+/** One run of a scenario under a plan of faults, and what has to hold afterwards. */
+
+import { AncillaryError, type OwnedFd } from "unix-ancillary";
+import type { AbiName } from "unix-ancillary/core";
+import { type Call, type Fault, VirtualKernel, type VirtualProcess } from "unix-ancillary/testing";
+
+/** What goes wrong, by the number of the call; `dies` names the process by its place. */
+export type PlannedFault = Omit<Fault, "dies"> & { readonly dies?: 0 | 1 };
+export type Plan = ReadonlyMap<number, PlannedFault>;
+
+/** Something that must not be. */
+export class Violation extends Error {}
+
+/** What was sent and what came, of one direction of one connection. */
+export class Ledger {
+  #sent = "";
+  #received = "";
+  readonly #sentFds: string[] = [];
+  readonly #receivedFds: string[] = [];
+  #lossy = false;
+
+  /** The kernel has accepted these. */
+  accepted(bytes: string, fds: readonly string[]): void {
+    this.#sent += bytes;
+    this.#sentFds.push(...fds);
+  }
+
+  /** These came to the caller; also the bytes of a receive that failed. */
+  came(bytes: string, fds: readonly string[]): void {
+    this.#received += bytes;
+    this.#receivedFds.push(...fds);
+  }
+
+  /** Descriptors or bytes may be missing from here on: a receive failed, or was cut on purpose. */
+  lossy(): void {
+    this.#lossy = true;
+  }
+
+  /** `finished`: the receiver saw the end. */
+  check(finished: boolean): void {
+    if (!this.#sent.startsWith(this.#received) && !(this.#lossy && isSubsequence(this.#received, this.#sent)))
+      throw new Violation(`received "${this.#received}", sent "${this.#sent}"`);
+    if (!isSubsequence(this.#receivedFds, this.#sentFds))
+      throw new Violation(`received descriptors ${this.#receivedFds}, sent ${this.#sentFds}`);
+    if (!finished || this.#lossy) return;
+    if (this.#received.length !== this.#sent.length)
+      throw new Violation(`bytes were lost: received "${this.#received}", sent "${this.#sent}"`);
+    if (this.#receivedFds.length !== this.#sentFds.length)
+      throw new Violation(`descriptors were lost: received ${this.#receivedFds}, sent ${this.#sentFds}`);
+  }
+}
+
+function isSubsequence<T>(part: ArrayLike<T>, whole: ArrayLike<T>): boolean {
+  let at = 0;
+  for (let i = 0; i < whole.length && at < part.length; i++) if (part[at] === whole[i]) at++;
+  return at === part.length;
+}
+
+interface Closable {
+  close(): void;
+}
+
+/** What a scenario works with. */
+export class World {
+  readonly kernel: VirtualKernel;
+  readonly processes: readonly [VirtualProcess, VirtualProcess];
+  /** Whole numbers below a bound, from the seed. */
+  random: (below: number) => number = () => 0;
+  readonly #closables: Closable[] = [];
+  readonly #checks: (() => void)[] = [];
+  #pending = 0;
+  #letters = 0;
+  #files = 0;
+  errors = 0;
+
+  constructor(abi: AbiName) {
+    this.kernel = new VirtualKernel(abi, { bufferBytes: 64, bufferMessages: 3 });
+    this.processes = [this.kernel.process({ descriptors: 32 }), this.kernel.process({ descriptors: 32 })];
+  }
+
+  get platform(): { platform: VirtualProcess["platform"] } {
+    return { platform: this.processes[0].platform };
+  }
+
+  get otherPlatform(): { platform: VirtualProcess["platform"] } {
+    return { platform: this.processes[1].platform };
+  }
+
+  /** Closed at the end, whatever happens; and when everything waits for ever. */
+  using<T extends Closable>(closable: T): T {
+    this.#closables.push(closable);
+    return closable;
+  }
+
+  usingBoth<T extends Closable>([a, b]: [T, T]): [T, T] {
+    return [this.using(a), this.using(b)];
+  }
+
+  /** A file that is like no other. */
+  file(process: VirtualProcess = this.processes[0]): OwnedFd {
+    return this.using(process.open(`file-${this.#files++}`));
+  }
+
+  /** Bytes that come at no other place within 94. */
+  bytes(length: number): string {
+    let text = "";
+    for (let i = 0; i < length; i++) text += String.fromCharCode(33 + (this.#letters++ % 94));
+    return text;
+  }
+
+  /** Has to hold when all is over. */
+  finally(check: () => void): void {
+    this.#checks.push(check);
+  }
+
+  /** An operation whose failure is allowed, if its error is a proper one. */
+  async attempt<T>(what: string, operation: () => Promise<T> | T): Promise<T | null> {
+    this.#pending++;
+    try {
+      return await operation();
+    } catch (error) {
+      this.errors++;
+      this.checkError(what, error);
+      return null;
+    } finally {
+      this.#pending--;
+    }
+  }
+
+  checkError(what: string, error: unknown): void {
+    if (error instanceof Violation) throw error;
+    if (error === REASON || error instanceof AncillaryError || error instanceof RangeError) return;
+    const { code, errno, syscall, name, cause } = error as NodeJS.ErrnoException & { cause?: unknown };
+    if (name === "AbortError" && cause === REASON) return;
+    if (typeof code !== "string" || typeof errno !== "number" || errno >= 0 || typeof syscall !== "string")
+      throw new Violation(`${what} failed with an error without code, errno and syscall: ${(error as Error).stack}`);
+  }
+
+  get pending(): number {
+    return this.#pending;
+  }
+
+  closeAll(): void {
+    for (const one of this.#closables) {
+      try {
+        one.close();
+      } catch (error) {
+        this.checkError("close", error);
+      }
+    }
+  }
+
+  /** Runs a scenario under a plan. @throws Violation, or what the kernel's check throws */
+  async run(scenario: Scenario, plan: Plan, seed: number, chance = 0): Promise<void> {
+    const { kernel } = this;
+    kernel.reset(seed);
+    this.#closables.length = 0;
+    this.#checks.length = 0;
+    this.#pending = 0;
+    this.#letters = 0;
+    this.#files = 0;
+    let state = seed >>> 0;
+    this.random = (below) => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+    let calls = 0;
+    let exhausted = false;
+    kernel.fault = (call) => {
+      if (++calls > CALL_LIMIT) {
+        exhausted = true;
+        return null;
+      }
+      const planned =
+        plan.get(call.index) ?? (chance > 0 && this.random(chance) === 0 ? this.#anyFault(call) : undefined);
+      if (planned === undefined) return null;
+      const { dies, ...rest } = planned;
+      return dies === undefined ? rest : { dies: this.processes[dies] };
+    };
+    let over = false;
+    let failure: unknown = null;
+    const main = (async () => {
+      try {
+        await scenario.run(this);
+      } catch (error) {
+        failure = error;
+      }
+      over = true;
+    })();
+    await Promise.race([main, kernel.idle()]);
+    // Whoever waits for something that will not come is told so when its socket is closed.
+    const stuck = !over;
+    if (stuck) this.closeAll();
+    await Promise.race([main, kernel.idle()]);
+    if (!over)
+      throw new Violation(`${this.#pending} operations were never settled, although their sockets were closed`);
+    if (failure !== null) this.checkError(scenario.name, failure);
+    kernel.fault = null;
+    this.closeAll();
+    if (!exhausted && !stuck && this.#allAlive) for (const check of this.#checks) check();
+    kernel.check();
+  }
+
+  get #allAlive(): boolean {
+    return this.processes.every((one) => one.alive);
+  }
+
+  #anyFault(call: Call): PlannedFault | undefined {
+    const faults = faultsOf(call.name);
+    return faults[this.random(faults.length)];
+  }
+}
+
+/** More calls than any scenario needs: something is tried again and again, which a full receiver justifies. */
+const CALL_LIMIT = 2000;
+
+/** What operations are aborted with. */
+export const REASON: Error = new Error("aborted by the scenario");
+
+/** A use of the public API. */
+export interface Scenario {
+  readonly name: string;
+  /** On these systems only. */
+  readonly systems?: RegExp;
+  run(world: World): Promise<void> | void;
+}
+
+const errnos = (...names: NonNullable<Fault["errno"]>[]): PlannedFault[] => names.map((errno) => ({ errno }));
+
+/** What can go wrong at a call of this name. */
+const FAULTS: Readonly<Record<string, readonly PlannedFault[]>> = {
+  sendmsg: [...errnos("ENOMEM", "ENOBUFS", "EPIPE", "EAGAIN", "EMSGSIZE", "EPERM"), { short: 1 }, { short: 7 }],
+  recvmsg: [
+    ...errnos("ENOMEM", "ECONNRESET", "EAGAIN", "EMFILE"),
+    { short: 1 },
+    { room: 0 },
+    { room: 1 },
+    { allowed: 1 },
+  ],
+  close: errnos("EIO", "EINTR"),
+  fcntl: [...errnos("EMFILE", "ENOMEM"), { errno: "EBADF", at: 1 }],
+  socketpair: errnos("EMFILE", "ENOBUFS"),
+  socket: errnos("EMFILE", "ENFILE"),
+  connect: errnos("ECONNREFUSED", "EAGAIN", "EACCES"),
+  accept: [...errnos("ECONNABORTED", "EMFILE", "EAGAIN"), { room: 0 }],
+  bind: errnos("EADDRINUSE", "EACCES"),
+  listen: errnos("EADDRINUSE"),
+  chmod: errnos("EPERM"),
+  unlink: errnos("EACCES"),
+  poll: errnos("ENOMEM"),
+  watch: errnos("ENOMEM", "EMFILE"),
+  shutdown: errnos("ENOTCONN"),
+  getsockopt: errnos("ENOBUFS"),
+  setsockopt: errnos("ENOPROTOOPT"),
+  getsockname: errnos("ENOBUFS"),
+  getpeername: errnos("ENOBUFS"),
+};
+const DIES: readonly PlannedFault[] = [{ dies: 1 }];
+const ALL = new Map(Object.entries(FAULTS).map(([name, faults]) => [name, [...faults, ...DIES]]));
+
+export function faultsOf(name: string): readonly PlannedFault[] {
+  return ALL.get(name) ?? DIES;
+}

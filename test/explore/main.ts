@@ -1,0 +1,132 @@
+/**
+ * Explores: every single fault at every system call of every scenario on every system, every pair of faults of the short ones,
+ * and random schedules from seeds. `scripts/explore.mjs` starts it, several at once.
+ *
+ * Arguments: `--part 0/2` (which of several explorers this is), `--schedules N` (at least so many in all parts together),
+ * `--system NAME`, `--scenario PART-OF-NAME`, and for one run again: `--plan JSON`, `--seed N`, `--chance N`.
+ */
+
+import { parseArgs } from "node:util";
+import type { AbiName } from "unix-ancillary/core";
+import { faultsOf, type Plan, type PlannedFault, type Scenario, World } from "./harness.js";
+import { scenarios } from "./scenarios.js";
+
+const { values } = parseArgs({
+  options: {
+    part: { type: "string", default: "0/1" },
+    schedules: { type: "string", default: "1000000" },
+    system: { type: "string" },
+    scenario: { type: "string", default: "" },
+    plan: { type: "string" },
+    seed: { type: "string", default: "1" },
+    chance: { type: "string", default: "0" },
+  },
+});
+
+/** One row for each set of rules; a big-endian and a 32-bit layout among them. */
+const SYSTEMS: readonly AbiName[] = [
+  "linux-x86_64-glibc",
+  "darwin-arm64",
+  "freebsd-amd64",
+  "openbsd-sparc64",
+  "netbsd-i386",
+  "dragonfly-x86_64",
+  "illumos-amd64",
+];
+
+const [part, parts] = values.part.split("/").map(Number) as [number, number];
+const systems = values.system === undefined ? SYSTEMS : [values.system as AbiName];
+const chosen = scenarios.filter(({ name }) => name.includes(values.scenario));
+/** Calls up to which all pairs are tried. */
+const PAIR_CALLS = 24;
+
+const counts: Record<string, number> = {};
+let mine = 0;
+
+/** Runs one schedule if it is this part's; ends the program with how to see it again when it fails. */
+async function explore(
+  world: World,
+  scenario: Scenario,
+  system: string,
+  plan: Plan,
+  seed: number,
+  chance = 0,
+): Promise<void> {
+  if (mine++ % parts !== part) return;
+  counts[system] = (counts[system] ?? 0) + 1;
+  try {
+    await world.run(scenario, plan, seed, chance);
+  } catch (error) {
+    const again = `--system ${system} --scenario ${JSON.stringify(scenario.name)} --seed ${seed} --chance ${chance} --plan '${JSON.stringify([...plan])}'`;
+    console.log(JSON.stringify({ failed: (error as Error).stack, scenario: scenario.name, system, again }));
+    process.exit(1);
+  }
+}
+
+/** The calls that a scenario makes under a plan, by name. */
+async function callsOf(world: World, scenario: Scenario, plan: Plan): Promise<string[]> {
+  const names: string[] = [];
+  const { enter } = world.kernel;
+  world.kernel.enter = (process, name, fd) => {
+    names.push(name);
+    return enter.call(world.kernel, process, name, fd);
+  };
+  try {
+    await world.run(scenario, plan, 1);
+  } finally {
+    world.kernel.enter = enter;
+  }
+  return names;
+}
+
+if (values.plan !== undefined) {
+  const world = new World(systems[0]!);
+  const plan = new Map(JSON.parse(values.plan) as [number, PlannedFault][]);
+  await explore(world, chosen[0]!, systems[0]!, plan, Number(values.seed), Number(values.chance));
+  console.log("nothing found");
+  process.exit(0);
+}
+
+const wanted = Number(values.schedules);
+for (const system of systems) {
+  const world = new World(system);
+  for (const scenario of chosen) {
+    if (scenario.systems?.test(system) === false) continue;
+    const first = await callsOf(world, scenario, new Map());
+    for (const [i, name] of first.entries()) {
+      for (const fault of faultsOf(name)) {
+        const plan = new Map([[i, fault]]);
+        await explore(world, scenario, system, plan, 1);
+        if (first.length > PAIR_CALLS) continue;
+        const second = await callsOf(world, scenario, plan);
+        for (let j = i + 1; j < second.length; j++) {
+          for (const other of faultsOf(second[j]!))
+            await explore(
+              world,
+              scenario,
+              system,
+              new Map([
+                [i, fault],
+                [j, other],
+              ]),
+              1,
+            );
+        }
+      }
+    }
+  }
+}
+
+// Random schedules, to the number that is wanted: each system and scenario in turn.
+const worlds = systems.map((system) => [system, new World(system)] as const);
+for (let seed = 2; mine < wanted; seed++) {
+  for (const [system, world] of worlds) {
+    for (const scenario of chosen) {
+      if (scenario.systems?.test(system) === false) continue;
+      // From one fault in four calls to one in sixty-four.
+      await explore(world, scenario, system, new Map(), seed, 1 << (2 + (seed % 5)));
+    }
+  }
+}
+console.log(JSON.stringify({ counts, schedules: Object.values(counts).reduce((sum, count) => sum + count, 0) }));
+process.exit(0);

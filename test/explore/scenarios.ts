@@ -1,0 +1,562 @@
+/** The operations of the public API, each small enough that every fault at every system call can be tried. */
+
+import {
+  type AncillaryData,
+  type ReceivedFds,
+  recvmsg,
+  SocketAncillary,
+  sendmsg,
+  UnixDatagram,
+  UnixListener,
+  UnixSeqpacket,
+  UnixStream,
+} from "unix-ancillary";
+import { Ledger, REASON, type Scenario, type World } from "./harness.js";
+
+type Connected = UnixStream | UnixSeqpacket;
+
+/** Sends, and enters what was accepted. */
+async function send(
+  world: World,
+  socket: Connected | UnixDatagram,
+  ledger: Ledger,
+  length: number,
+  fds: number,
+): Promise<void> {
+  const data = world.bytes(length);
+  const files = Array.from({ length: fds }, () => world.file());
+  const names = files.map((file) => world.processes[0].nameOf(file.fd)!);
+  const sent = await world.attempt("sendFds", () => socket.sendFds(data, files));
+  if (sent !== null) ledger.accepted(data.slice(0, sent), names);
+}
+
+/** Sends all, and enters what was accepted, also of one that failed half-way. */
+async function sendAll(
+  world: World,
+  socket: Connected,
+  ledger: Ledger,
+  length: number,
+  fds: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const data = world.bytes(length);
+  const files = Array.from({ length: fds }, () => world.file());
+  const names = files.map((file) => world.processes[0].nameOf(file.fd)!);
+  let progress = { bytesSent: length, fdsSent: true };
+  await world.attempt("sendFdsAll", async () => {
+    try {
+      await socket.sendFdsAll(data, files, signal === undefined ? {} : { signal });
+    } catch (error) {
+      progress = { bytesSent: 0, fdsSent: false, ...(error as object) };
+      throw error;
+    }
+  });
+  ledger.accepted(data.slice(0, progress.bytesSent), progress.fdsSent ? names : []);
+}
+
+/** Enters what came, and closes its descriptors. */
+function enter(world: World, ledger: Ledger, message: ReceivedFds): void {
+  const names = message.fds.map((fd) => world.processes[0].nameOf(fd.fd) ?? "?");
+  ledger.came(message.data.toString(), names);
+  if (message.surplus > 0 || message.dataTruncated) ledger.lossy();
+  message[Symbol.dispose]();
+}
+
+/** What a failed receive had brought. */
+function enterError(ledger: Ledger, error: unknown): void {
+  ledger.lossy();
+  const { data } = error as { data?: Uint8Array };
+  if (data !== undefined) ledger.came(Buffer.from(data).toString(), []);
+}
+
+/** Receives to the end, or to an error that does not go away; whether the end was seen. */
+async function receiveAll(
+  world: World,
+  socket: Connected | UnixDatagram,
+  ledger: Ledger,
+  receive: () => Promise<ReceivedFds>,
+  most = 50,
+): Promise<boolean> {
+  for (let failures = 0, i = 0; i < most && failures < 3 && !socket.closed; i++) {
+    // Entered in the very turn in which it is settled: several of these run at once.
+    const eof = await world.attempt("recvFds", () =>
+      receive().then(
+        (message) => {
+          enter(world, ledger, message);
+          return message.eof;
+        },
+        (error) => {
+          enterError(ledger, error);
+          throw error;
+        },
+      ),
+    );
+    if (eof === null) failures++;
+    else if (eof) return true;
+  }
+  return false;
+}
+
+function ledgerOf(world: World, finished: () => boolean): Ledger {
+  const ledger = new Ledger();
+  world.finally(() => ledger.check(finished()));
+  return ledger;
+}
+
+export const scenarios: readonly Scenario[] = [
+  {
+    name: "stream: sends and receives",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      let finished = false;
+      const ledger = ledgerOf(world, () => finished);
+      const receiving = receiveAll(world, b, ledger, () => b.recvFds(4));
+      await send(world, a, ledger, 5, 1);
+      await send(world, a, ledger, 3, 0);
+      await send(world, a, ledger, 2, 2);
+      await world.attempt("close", () => a.close());
+      finished = await receiving;
+    },
+  },
+  {
+    name: "stream: more than fits, descriptors once",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      let finished = false;
+      const ledger = ledgerOf(world, () => finished);
+      const receiving = receiveAll(world, b, ledger, () => b.recvFds(4, { bufferSize: 50 }));
+      await sendAll(world, a, ledger, 150, 2);
+      await sendAll(world, a, ledger, 1, 1);
+      await world.attempt("shutdown", () => a.shutdown("write"));
+      finished = await receiving;
+    },
+  },
+  {
+    name: "stream: synchronous",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const ledger = ledgerOf(world, () => false);
+      const receive = () => {
+        try {
+          const message = b.tryRecvFds(3);
+          if (message === null) return false;
+          enter(world, ledger, message);
+          return true;
+        } catch (error) {
+          enterError(ledger, error);
+          world.checkError("tryRecvFds", error);
+          return true;
+        }
+      };
+      world.kernel.whileWaiting = receive;
+      for (const [length, fds] of [
+        [4, 1],
+        [80, 0],
+        [3, 3],
+      ] as const) {
+        const data = world.bytes(length);
+        const files = Array.from({ length: fds }, () => world.file());
+        const names = files.map((file) => world.processes[0].nameOf(file.fd)!);
+        let sent: { bytesSent: number; fdsSent: boolean } = { bytesSent: length, fdsSent: true };
+        await world.attempt("sendFdsAllSync", () => {
+          try {
+            a.sendFdsAllSync(data, files, { timeout: 20 });
+          } catch (error) {
+            sent = { bytesSent: 0, fdsSent: false, ...(error as object) };
+            throw error;
+          } finally {
+            ledger.accepted(data.slice(0, sent.bytesSent), sent.fdsSent ? names : []);
+          }
+        });
+      }
+      world.kernel.whileWaiting = null;
+      await world.attempt("recvFdsSync", () => {
+        try {
+          enter(world, ledger, b.recvFdsSync(3, { timeout: 5 }));
+        } catch (error) {
+          enterError(ledger, error);
+          throw error;
+        }
+      });
+    },
+  },
+  {
+    name: "stream: exactly so many",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const ledger = ledgerOf(world, () => false);
+      for (const fds of [2, 1, 3]) {
+        await send(world, a, ledger, 4, fds);
+        await receiveAll(world, b, ledger, () => b.recvFdsExact(2), 1);
+      }
+    },
+  },
+  {
+    name: "stream: into the caller's buffers, fewer descriptors than come",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      let finished = false;
+      const ledger = ledgerOf(world, () => finished);
+      await send(world, a, ledger, 9, 3);
+      await send(world, a, ledger, 9, 1);
+      await world.attempt("close", () => a.close());
+      finished = await receiveAll(world, b, ledger, async () => {
+        const buffers = [new Uint8Array(2), new Uint8Array(0), new Uint8Array(5)];
+        const message = await b.recvFdsInto(buffers, 1);
+        const data = Buffer.concat(buffers, message.bytesRead);
+        return Object.assign(message, { data }) as unknown as ReceivedFds;
+      });
+    },
+  },
+  {
+    name: "stream: aborted at any time",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const ledger = ledgerOf(world, () => false);
+      const abort = new AbortController();
+      const sending = sendAll(world, a, ledger, 100, 2, abort.signal);
+      const receiving = world.attempt("recvFds", async () => {
+        try {
+          enter(world, ledger, await b.recvFds(2, { bufferSize: 20, signal: abort.signal }));
+        } catch (error) {
+          if (error !== REASON) enterError(ledger, error);
+          throw error;
+        }
+      });
+      for (let turns = world.random(30); turns > 0; turns--) await null;
+      abort.abort(REASON);
+      await receiving;
+      // Nothing was lost: what is left comes now.
+      for (let i = 0; i < 12; i++) {
+        await world.attempt("tryRecvFds", () => {
+          try {
+            const message = b.tryRecvFds(2);
+            if (message !== null) enter(world, ledger, message);
+          } catch (error) {
+            enterError(ledger, error);
+            throw error;
+          }
+        });
+        await null;
+      }
+      await sending;
+      await send(world, a, ledger, 2, 1);
+      await receiveAll(world, b, ledger, () => b.recvFds(2), 1);
+    },
+  },
+  {
+    name: "stream: closed while operations wait",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const ledger = ledgerOf(world, () => false);
+      const waiting = [
+        ...Array.from({ length: 3 }, () => receiveAll(world, b, ledger, () => b.recvFds(1), 1)),
+        sendAll(
+          world,
+          b,
+          ledgerOf(world, () => false),
+          100,
+          1,
+        ),
+        send(world, a, ledger, 3, 1),
+      ];
+      for (let turns = world.random(40); turns > 0; turns--) await null;
+      await world.attempt("close", () => b.close());
+      await Promise.all(waiting);
+    },
+  },
+  {
+    name: "stream: many at once, in the order of the calls",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      let finished = false;
+      const ledger = ledgerOf(world, () => finished);
+      const receiving = Promise.all(
+        Array.from({ length: 4 }, () => receiveAll(world, b, ledger, () => b.recvFds(1, { bufferSize: 30 }))),
+      );
+      await Promise.all([
+        sendAll(world, a, ledger, 70, 1),
+        sendAll(world, a, ledger, 20, 1),
+        sendAll(world, a, ledger, 3, 0),
+      ]);
+      await world.attempt("close", () => a.close());
+      finished = (await receiving).every(Boolean);
+    },
+  },
+  {
+    name: "stream: iterated, and left early",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const ledger = ledgerOf(world, () => false);
+      await send(world, a, ledger, 2, 1);
+      await send(world, a, ledger, 2, 2);
+      await send(world, a, ledger, 2, 1);
+      await world.attempt("messages", async () => {
+        let count = 0;
+        try {
+          for await (const message of b.messages(4)) {
+            enter(world, ledger, message);
+            if (++count === 2) break;
+          }
+        } catch (error) {
+          enterError(ledger, error);
+          throw error;
+        }
+      });
+    },
+  },
+  {
+    name: "connection: bound, connected, accepted, in two processes",
+    async run(world) {
+      const listener = await world.attempt("bind", () =>
+        world.using(UnixListener.bind("/socket", { ...world.platform, mode: 0o600 })),
+      );
+      if (listener === null) return;
+      const accepting = world.attempt("accept", () => listener.accept());
+      const client = await world.attempt("connect", () => UnixStream.connect("/socket", world.otherPlatform));
+      if (client !== null) world.using(client);
+      const server = await accepting;
+      if (server !== null) world.using(server);
+      if (client !== null && server !== null) {
+        await world.attempt("peerCredentials", () => server.peerCredentials());
+        const file = world.file(world.processes[1]);
+        await world.attempt("sendFds", () => client.sendFds("x", [file]));
+        await world.attempt("close", () => client.close());
+        for (let eof = false, i = 0; !eof && i < 3; i++) {
+          const message = await world.attempt("recvFds", () => server.recvFds(1));
+          eof = message?.eof ?? false;
+          message?.[Symbol.dispose]();
+        }
+      }
+      await world.attempt("close", () => listener.close());
+    },
+  },
+  {
+    name: "connection: a dead socket at the path is replaced, and one of another type refused",
+    systems: /^(?!darwin)/,
+    async run(world) {
+      const dead = await world.attempt("bind", () => world.using(UnixListener.bind("/socket", world.otherPlatform)));
+      if (dead === null) return;
+      world.processes[1].kill();
+      const listener = await world.attempt("bind", () => world.using(UnixListener.bind("/socket", world.platform)));
+      if (listener === null) return;
+      await world.attempt("bind", () => world.using(UnixListener.bind("/socket", world.platform)));
+      const client = await world.attempt("connectSync", () =>
+        world.using(UnixStream.connectSync("/socket", world.platform)),
+      );
+      await world.attempt("connectSync", () => world.using(UnixSeqpacket.connectSync("/socket", world.platform)));
+      const server = await world.attempt("acceptSync", () => world.using(listener.acceptSync({ timeout: 5 })));
+      if (client !== null && server !== null)
+        await world.attempt("sendFdsSync", () => client.sendFdsSync("x", [listener]));
+    },
+  },
+  {
+    name: "datagrams: named, with descriptors, more than the receiver takes",
+    async run(world) {
+      const receiver = await world.attempt("bind", () => world.using(UnixDatagram.bind("/receiver", world.platform)));
+      const sender = await world.attempt("unbound", () => world.using(UnixDatagram.unbound(world.platform)));
+      if (receiver === null || sender === null) return;
+      const ledger = ledgerOf(world, () => false);
+      const sendTo = async (length: number, fds: number): Promise<void> => {
+        const data = world.bytes(length);
+        const files = Array.from({ length: fds }, () => world.file());
+        const names = files.map((file) => world.processes[0].nameOf(file.fd)!);
+        const sent = await world.attempt("sendFdsTo", () => sender.sendFdsTo(data, files, "/receiver"));
+        if (sent !== null) ledger.accepted(data, names);
+      };
+      const sending = (async () => {
+        for (const [length, fds] of [
+          [3, 1],
+          [0, 1],
+          [2, 0],
+          [5, 2],
+          [1, 0],
+        ] as const)
+          await sendTo(length, fds);
+      })();
+      await receiveAll(
+        world,
+        receiver,
+        ledger,
+        () => receiver.recvFdsFrom(2, { bufferSize: 4, allowTruncated: true }),
+        5,
+      );
+      await world.attempt("close", () => receiver.close());
+      await sending;
+    },
+  },
+  {
+    name: "datagrams: a connected pair",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixDatagram.pair(world.platform));
+      const ledger = ledgerOf(world, () => false);
+      const sending = (async () => {
+        for (let i = 0; i < 5; i++) await send(world, a, ledger, i, i % 3);
+      })();
+      await receiveAll(world, b, ledger, () => b.recvFds(3), 5);
+      await world.attempt("close", () => b.close());
+      await sending;
+    },
+  },
+  {
+    name: "records: longer than the buffer, empty, and the end",
+    systems: /^(?!darwin)/,
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixSeqpacket.pair(world.platform));
+      let finished = false;
+      const ledger = ledgerOf(world, () => finished);
+      const receiving = receiveAll(world, b, ledger, () => b.recvFds(2, { bufferSize: 6 }));
+      for (const [length, fds] of [
+        [4, 1],
+        [9, 2],
+        [0, 1],
+        [6, 0],
+      ] as const)
+        await send(world, a, ledger, length, fds);
+      await world.attempt("close", () => a.close());
+      finished = await receiving;
+    },
+  },
+  {
+    name: "reader: bytes and descriptors in step",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const sent = new Ledger();
+      const sending = (async () => {
+        await sendAll(world, a, sent, 10, 1);
+        await sendAll(world, a, sent, 90, 2);
+        await world.attempt("close", () => a.close());
+      })();
+      await world.attempt("reader", async () => {
+        const reader = b.reader({ maxQueuedBytes: 16 });
+        const first = await reader.read(10);
+        sent.came(
+          first.toString(),
+          reader.takeFds(1).map((fd) => {
+            const name = world.processes[0].nameOf(fd.fd)!;
+            world.using(fd);
+            return name;
+          }),
+        );
+        const second = await reader.read(90);
+        sent.came(second.toString(), []);
+        for (const fd of reader.takeFds(reader.queuedFds)) {
+          sent.came("", [world.processes[0].nameOf(fd.fd)!]);
+          world.using(fd);
+        }
+        await reader.ended();
+        reader.close();
+      });
+      await sending;
+      world.finally(() => sent.check(false));
+    },
+  },
+  {
+    name: "reader: closed with descriptors in it",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const ledger = new Ledger();
+      await send(world, a, ledger, 5, 2);
+      await world.attempt("reader", async () => {
+        const reader = b.reader();
+        await reader.read(2);
+        const waiting = world.attempt("readUntil", () => reader.readUntil(";", 100));
+        for (let turns = world.random(20); turns > 0; turns--) await null;
+        reader.close();
+        await waiting;
+      });
+    },
+  },
+  {
+    name: "low level: sendmsg and recvmsg",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const ledger = ledgerOf(world, () => false);
+      const out = new SocketAncillary(256, world.platform);
+      const into = new SocketAncillary(256, world.platform);
+      world.using({ close: () => into.clear() });
+      for (const fds of [1, 3, 0]) {
+        const files = Array.from({ length: fds }, () => world.file());
+        const names = files.map((file) => world.processes[0].nameOf(file.fd)!);
+        const data = world.bytes(5);
+        const sent = await world.attempt("sendmsg", () => {
+          out.clear();
+          if (fds > 0) out.addFds(files);
+          return sendmsg(a, data, out, { ...world.platform, wait: true, timeout: 5 });
+        });
+        if (sent !== null) ledger.accepted(data.slice(0, sent), names);
+        const buffer = Buffer.alloc(16);
+        const result = await world.attempt("recvmsg", () => {
+          try {
+            return recvmsg(b, buffer, into, world.platform);
+          } catch (error) {
+            enterError(ledger, error);
+            throw error;
+          }
+        });
+        if (result === null) continue;
+        const came: string[] = [];
+        for (const message of into.messages() as Iterable<AncillaryData>) {
+          if (message.kind !== "rights") continue;
+          for (const fd of message.fds) {
+            came.push(world.processes[0].nameOf(fd.fd)!);
+            await world.attempt("close", () => fd.close());
+          }
+        }
+        if (result.ancillaryTruncated) ledger.lossy();
+        ledger.came(buffer.toString("latin1", 0, result.bytesRead), came);
+      }
+    },
+  },
+  {
+    name: "low level: too little room, and none",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const out = new SocketAncillary(256, world.platform);
+      const into = new SocketAncillary(24, world.platform);
+      world.using({ close: () => into.clear() });
+      await world.attempt("low level", () => {
+        out.addFds([world.file(), world.file(), world.file()]);
+        sendmsg(a, "x", out, world.platform);
+        recvmsg(b, Buffer.alloc(4), into, world.platform);
+        sendmsg(a, "y", out, world.platform);
+        recvmsg(b, Buffer.alloc(4), null, world.platform);
+        sendmsg(a, "z", out, world.platform);
+        recvmsg(b, Buffer.alloc(4), into, world.platform);
+      });
+    },
+  },
+  {
+    name: "who sent it: credentials and a pidfd",
+    systems: /^linux/,
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const ledger = ledgerOf(world, () => false);
+      await world.attempt("options", () => {
+        b.setPassCredentials(true);
+        b.setPassPidfd(true);
+      });
+      await send(world, a, ledger, 4, 2);
+      await receiveAll(world, b, ledger, () => b.recvFds(1), 1);
+      await world.attempt("setPassPidfd", () => world.using(b.peerPidfd()));
+      await send(world, a, ledger, 4, 0);
+      await world.attempt("close", () => a.close());
+      await receiveAll(world, b, ledger, () => b.recvFds(1), 2);
+    },
+  },
+  {
+    name: "owned: duplicated, described, released",
+    async run(world) {
+      const file = world.file();
+      await world.attempt("dup", () => {
+        const copy = world.using(file.dup());
+        copy.describe();
+        const again = world.using(copy.dup());
+        again.close();
+        copy.close();
+        copy.close();
+      });
+      await world.attempt("close", () => file.close());
+    },
+  },
+];
