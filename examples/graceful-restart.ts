@@ -15,21 +15,23 @@ import assert from "node:assert/strict";
 import { type ChildProcess, fork } from "node:child_process";
 import { on, once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { Agent, createServer, get } from "node:http";
+import { createServer } from "node:http";
 import { type AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { UnixListener, UnixStream } from "unix-ancillary";
+import type { LoadReport } from "./graceful-restart/load.ts";
+
+const self = fileURLToPath(import.meta.url);
+const load = fileURLToPath(new URL("graceful-restart/load.js", import.meta.url));
 
 const HANDOVERS = 20;
 /** Requests that a server answers before its successor starts. */
 const WARM = 50;
-/** Clients that keep their connections, and as many that do not. */
-const CLIENTS = 6;
 
-const tell = (what: LoadReport | { ready: number } | { warm: true } | { served: number }) => process.send!(what);
+const tell = (what: { ready: number } | { warm: true } | { served: number }) => process.send!(what);
 
 /** One server, from the moment it has the listening socket until its last connection has ended. */
 async function serve(door: string, isFirst: boolean): Promise<void> {
@@ -41,8 +43,9 @@ async function serve(door: string, isFirst: boolean): Promise<void> {
     await sleep(5 * (Number(path.slice(1)) % 4));
     if (draining) response.setHeader("connection", "close");
     response.end(`${path} ${process.pid}`);
-    if (++served === WARM) tell({ warm: true });
+    if (++served === WARM) server.emit("warm");
   });
+  const warm = once(server, "warm");
   if (isFirst) {
     await once(server.listen(0, "127.0.0.1"), "listening");
   } else {
@@ -59,9 +62,13 @@ async function serve(door: string, isFirst: boolean): Promise<void> {
 
   const stop = once(process, "message");
   tell({ ready: (server.address() as AddressInfo).port });
-  await Promise.race([handOver(door, server), stop]);
+  const over = Promise.race([handOver(door, server), stop]);
+  await warm;
+  tell({ warm: true });
+  await over;
   draining = true;
   const closed = once(server, "close");
+  // And not server.close(): see above.
   Server.prototype.close.call(server);
   await closed;
   tell({ served });
@@ -71,7 +78,7 @@ async function serve(door: string, isFirst: boolean): Promise<void> {
 /** Gives the listening socket to whoever comes to the door, and returns when that one serves. */
 async function handOver(door: string, server: Server): Promise<void> {
   // Only this user may come.
-  const listener = UnixListener.bind(door, { mode: 0o600 }).unref();
+  const listener = UnixListener.bind(door, { mode: 0o600 });
   for await (const successor of listener) {
     const given = successor.sendFds("yours too", [server]);
     const answer = await given.then(() => successor.recvFds(0)).catch(() => null);
@@ -83,51 +90,12 @@ async function handOver(door: string, server: Server): Promise<void> {
   }
 }
 
-interface LoadReport {
-  readonly requests: number;
-  readonly failures: readonly string[];
-  readonly slowest: number;
-  readonly pids: readonly number[];
-}
-
-/** Asks without a pause until it is told to stop. Node's client repeats no request: whatever goes wrong is counted. */
-async function load(port: number): Promise<void> {
-  let stopped = false;
-  process.once("message", () => (stopped = true));
-  let requests = 0;
-  let slowest = 0;
-  const failures: string[] = [];
-  const pids = new Set<number>();
-  const ask = async (agent: Agent): Promise<void> => {
-    const path = `/${requests++}`;
-    const start = performance.now();
-    try {
-      const [response] = await once(get({ host: "127.0.0.1", port, path, agent }), "response");
-      let body = "";
-      for await (const chunk of response) body += chunk;
-      const [echo, pid] = body.split(" ");
-      assert.deepEqual([response.statusCode, echo], [200, path]);
-      pids.add(Number(pid));
-    } catch (error) {
-      failures.push(`${path}: ${(error as Error).message}`);
-    }
-    slowest = Math.max(slowest, performance.now() - start);
-  };
-  const agents = [new Agent({ keepAlive: true, maxSockets: CLIENTS }), new Agent({ keepAlive: false })];
-  const clients = agents.flatMap((agent) =>
-    Array.from({ length: CLIENTS }, async () => {
-      while (!stopped) await ask(agent);
-    }),
-  );
-  await Promise.all(clients);
-  for (const agent of agents) agent.destroy();
-  tell({ requests, failures, slowest, pids: [...pids] });
-  process.disconnect();
-}
-
-/** A process in a role, what it tells, and its end. */
-function start(...args: string[]): { child: ChildProcess; next: () => Promise<unknown>; exit: Promise<unknown[]> } {
-  const child = fork(fileURLToPath(import.meta.url), args);
+/** A process, what it tells, and its end. */
+function start(
+  program: string,
+  ...args: string[]
+): { child: ChildProcess; next: () => Promise<unknown>; exit: Promise<unknown[]> } {
+  const child = fork(program, args);
   // Which comes after the last message; "exit" may come before it.
   const told = on(child, "message", { close: ["disconnect"] });
   const next = async () => (await told.next()).value?.[0];
@@ -138,9 +106,9 @@ async function supervisor(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "unix-ancillary-restart-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   const door = join(folder, "door");
-  let server = start("server", door, "first");
-  const { ready: port } = (await server.next()) as { ready: number };
-  const clients = start("load", String(port));
+  let server = start(self, door, "first");
+  const port = ((await server.next()) as { ready: number }).ready;
+  const clients = start(load, String(port));
   assert.deepEqual(await server.next(), { warm: true });
   const servers: (number | undefined)[] = [];
   let served = 0;
@@ -155,7 +123,7 @@ async function supervisor(): Promise<void> {
     (await quitter.recvFdsExact(1))[Symbol.dispose]();
     quitter.close();
     const old = server;
-    server = start("server", door);
+    server = start(self, door);
     assert.deepEqual(await server.next(), { ready: port });
     assert.deepEqual(await server.next(), { warm: true });
     // The load goes on: the old one ends because its last connection was told to go, and not for want of requests.
@@ -165,9 +133,7 @@ async function supervisor(): Promise<void> {
   const { requests, failures, slowest, pids } = (await clients.next()) as LoadReport;
   server.child.send("stop");
   await ended(server);
-  console.log(
-    `${requests} requests, ${served} served by ${pids.length} processes, ${HANDOVERS} hand-overs of port ${port}`,
-  );
+  console.log(`${requests} requests, ${served} served by ${pids.length} processes; ${HANDOVERS} hand-overs`);
   console.log(`slowest request: ${slowest.toFixed(1)} ms; failed: ${failures.length}`);
   assert.deepEqual(failures, []);
   assert.equal(served, requests);
@@ -175,9 +141,7 @@ async function supervisor(): Promise<void> {
   console.log("held: no request failed, and none was answered twice");
 }
 
-// Whether it has done its part or lost its supervisor: a process of ours ends.
+const [door, generation] = process.argv.slice(2);
+// A server that loses its supervisor ends.
 process.once("disconnect", () => process.exit());
-const [role, where, generation] = process.argv.slice(2);
-if (role === "server") await serve(where!, generation === "first");
-else if (role === "load") await load(Number(where));
-else await supervisor();
+await (door === undefined ? supervisor() : serve(door, generation === "first"));

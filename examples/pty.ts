@@ -39,8 +39,8 @@ tty
 stty size
 printf 'Your name? '
 read -r name
-echo "Hello, $name, from $$"
-echo 'this one waits' && sleep 60
+echo "Hello, $name."
+cat
 echo 'never printed'
 `;
 
@@ -86,8 +86,10 @@ while (end === "") {
     printed += bytes.toString("utf8", 0, bytesRead);
     const seen = (text: string) => printed.includes(text) && !before.includes(text);
     if (seen("name? ")) await writeFd(master.fd, "supervisor\n");
-    // ^C: the terminal makes a signal of it.
-    if (seen("waits\r\n")) await writeFd(master.fd, "\x03");
+    if (seen("Hello, supervisor.\r\n")) await writeFd(master.fd, "once more\n");
+    // The terminal showed it, and then cat did, which runs and waits: ^C, of which the terminal makes a signal. (Earlier it
+    // could meet a shell between vfork and exec, where dash loses it.)
+    if (seen("once more\r\nonce more\r\n")) await writeFd(master.fd, "\x03");
     if (bytesRead === 0) end = "no bytes";
   } catch (error) {
     end = (error as NodeJS.ErrnoException).code ?? String(error);
@@ -100,8 +102,7 @@ const [code, signal] = await exit;
 const lines = printed.trimEnd().split("\r\n");
 for (const line of lines) console.log(`  | ${line}`);
 assert.equal(end, "EIO");
-assert.deepEqual(lines.slice(0, 3), [slaveName, "33 111", "Your name? supervisor"]);
-assert.match(lines[3]!, /^Hello, supervisor, from \d+$/);
-assert.deepEqual(lines.slice(4), ["this one waits", "^C"]);
+const typed = ["Your name? supervisor", "Hello, supervisor.", "once more", "once more", "^C"];
+assert.deepEqual(lines, [slaveName, "33 111", ...typed]);
 assert.ok(signal === null && code !== 0, "the shell was interrupted");
 console.log(`held: the shell sat at a terminal, answered what was typed, was interrupted by ^C; the end was ${end}`);

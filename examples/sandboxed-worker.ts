@@ -20,6 +20,7 @@ import {
   readFileSync,
   readlinkSync,
   readSync,
+  realpathSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -43,7 +44,7 @@ interface Report {
 }
 
 async function parent(): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "unix-ancillary-sandbox-"));
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), "unix-ancillary-sandbox-")));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   // The modes of the files stop the worker, not the folder.
   chmodSync(folder, 0o755);
