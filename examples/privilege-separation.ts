@@ -55,11 +55,9 @@ async function serve(stream: UnixStream, policy: Policy, asker?: Credentials): P
     }
     // O_NOFOLLOW: whoever can write to the folder could otherwise choose which file root opens.
     const file = OwnedFd.fromRaw(openSync(entry.path, constants.O_RDONLY | constants.O_NOFOLLOW));
-    await stream.sendFds("granted", [file]);
-    file.close();
+    await stream.sendFds("granted", [file]).finally(() => file.close());
     say(`sent ${JSON.stringify(name)} to uid ${who.uid}, pid ${who.pid}`);
   }
-  stream.close();
 }
 
 /** Asks for a file by its name; null: refused. */
@@ -90,8 +88,14 @@ async function helper(): Promise<void> {
 
   // The door with a path: anybody may knock.
   const listener = UnixListener.bind(door, { mode: 0o666 });
+  let rude = 0;
+  const visits: Promise<void>[] = [];
   const doorkeeper = (async () => {
-    for await (const stream of listener) void serve(stream, policy, stream.peerCredentials());
+    for await (const stream of listener) {
+      // An asker that leaves without its answer (EPIPE, ECONNRESET) is no reason for the helper to end.
+      const served = serve(stream, policy, stream.peerCredentials()).catch(() => rude++);
+      visits.push(served.then(() => stream.close()));
+    }
   })();
   // The door by inheritance, once for each child.
   const start = async (role: string, uid: number): Promise<void> => {
@@ -105,13 +109,15 @@ async function helper(): Promise<void> {
     });
     theirs.close();
     const exit = new Promise<number | null>((resolve) => child.once("close", resolve));
-    await serve(ours, policy);
+    await serve(ours, policy).finally(() => ours.close());
     assert.equal(await exit, 0, `the ${role} failed; can uid ${uid} read this program?`);
   };
   await start("nobody", NOBODY);
   await start("stranger", STRANGER);
   listener.close();
   await doorkeeper;
+  await Promise.all(visits);
+  assert.equal(rude, 1);
   console.log("held: the file was read by nobody, who may not open it, and by no other asker");
 }
 
@@ -143,8 +149,10 @@ async function asker(allowed: boolean): Promise<void> {
     file.close();
     say("read the file through the descriptor that came; writing to it: EBADF");
   }
-  inherited.close();
+  // The stranger leaves with a question still open, which the helper has to survive.
+  if (!allowed) await connected.sendFds("secret");
   connected.close();
+  inherited.close();
 }
 
 const role = process.argv[2];

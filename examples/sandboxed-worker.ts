@@ -81,8 +81,8 @@ async function parent(): Promise<void> {
   await ours.sendFds("upper case, please", [input, output]);
   input.close();
   output.close();
-  const answer = await ours.recvFds(0, { bufferSize: 65536 });
-  assert.equal(answer.eof, false, `the worker did not start; can ${root ? "nobody" : "it"} read this program?`);
+  const answer = await ours.recvFds(0, { bufferSize: 65536 }).catch(() => null);
+  assert.ok(answer?.data.length, `the worker failed; can ${root ? "nobody" : "this user"} read this program?`);
   const report = JSON.parse(answer.data.toString()) as Report;
   // It waits for our answer: its descriptors can be looked at from outside, where its own word is not needed.
   const links = readdirSync(`/proc/${worker.pid}/fd`).map((fd) => readlinkSync(`/proc/${worker.pid}/fd/${fd}`));
