@@ -39,6 +39,8 @@ const systems = values.system === undefined ? SYSTEMS : [values.system as AbiNam
 const chosen = scenarios.filter(({ name }) => name.includes(values.scenario));
 /** Calls up to which all pairs are tried. */
 const PAIR_CALLS = 24;
+/** Orders of events that every single fault is tried in. */
+const SEEDS = 8;
 
 const counts: Record<string, number> = {};
 let mine = 0;
@@ -57,14 +59,18 @@ async function explore(
   try {
     await world.run(scenario, plan, seed, chance);
   } catch (error) {
-    const again = `--system ${system} --scenario ${JSON.stringify(scenario.name)} --seed ${seed} --chance ${chance} --plan '${JSON.stringify([...plan])}'`;
-    console.log(JSON.stringify({ failed: (error as Error).stack, scenario: scenario.name, system, again }));
-    process.exit(1);
+    fail(error, scenario, system, plan, seed, chance);
   }
 }
 
+function fail(error: unknown, scenario: Scenario, system: string, plan: Plan, seed: number, chance: number): never {
+  const again = `--system ${system} --scenario ${JSON.stringify(scenario.name)} --seed ${seed} --chance ${chance} --plan '${JSON.stringify([...plan])}'`;
+  console.log(JSON.stringify({ failed: (error as Error).stack, scenario: scenario.name, system, again }));
+  process.exit(1);
+}
+
 /** The calls that a scenario makes under a plan, by name. */
-async function callsOf(world: World, scenario: Scenario, plan: Plan): Promise<string[]> {
+async function callsOf(world: World, scenario: Scenario, plan: Plan, seed: number): Promise<string[]> {
   const names: string[] = [];
   const { enter } = world.kernel;
   world.kernel.enter = (process, name, fd) => {
@@ -72,7 +78,9 @@ async function callsOf(world: World, scenario: Scenario, plan: Plan): Promise<st
     return enter.call(world.kernel, process, name, fd);
   };
   try {
-    await world.run(scenario, plan, 1);
+    await world.run(scenario, plan, seed);
+  } catch (error) {
+    fail(error, scenario, world.kernel.abi.name, plan, seed, 0);
   } finally {
     world.kernel.enter = enter;
   }
@@ -92,25 +100,23 @@ for (const system of systems) {
   const world = new World(system);
   for (const scenario of chosen) {
     if (scenario.systems?.test(system) === false) continue;
-    const first = await callsOf(world, scenario, new Map());
-    for (const [i, name] of first.entries()) {
-      for (const fault of faultsOf(name)) {
-        const plan = new Map([[i, fault]]);
-        await explore(world, scenario, system, plan, 1);
-        if (first.length > PAIR_CALLS) continue;
-        const second = await callsOf(world, scenario, plan);
-        for (let j = i + 1; j < second.length; j++) {
-          for (const other of faultsOf(second[j]!))
-            await explore(
-              world,
-              scenario,
-              system,
-              new Map([
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const first = await callsOf(world, scenario, new Map(), seed);
+      for (const [i, name] of first.entries()) {
+        for (const fault of faultsOf(name)) {
+          const plan = new Map([[i, fault]]);
+          await explore(world, scenario, system, plan, seed);
+          if (seed > 1 || first.length > PAIR_CALLS) continue;
+          const second = await callsOf(world, scenario, plan, seed);
+          for (let j = i + 1; j < second.length; j++) {
+            for (const other of faultsOf(second[j]!)) {
+              const both = new Map([
                 [i, fault],
                 [j, other],
-              ]),
-              1,
-            );
+              ]);
+              await explore(world, scenario, system, both, seed);
+            }
+          }
         }
       }
     }
@@ -119,7 +125,7 @@ for (const system of systems) {
 
 // Random schedules, to the number that is wanted: each system and scenario in turn.
 const worlds = systems.map((system) => [system, new World(system)] as const);
-for (let seed = 2; mine < wanted; seed++) {
+for (let seed = SEEDS + 1; mine < wanted; seed++) {
   for (const [system, world] of worlds) {
     for (const scenario of chosen) {
       if (scenario.systems?.test(system) === false) continue;

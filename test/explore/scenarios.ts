@@ -214,7 +214,6 @@ export const scenarios: readonly Scenario[] = [
       const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
       const ledger = ledgerOf(world, () => false);
       const abort = new AbortController();
-      const sending = sendAll(world, a, ledger, 100, 2, abort.signal);
       const receiving = world.attempt("recvFds", async () => {
         try {
           enter(world, ledger, await b.recvFds(2, { bufferSize: 20, signal: abort.signal }));
@@ -223,7 +222,9 @@ export const scenarios: readonly Scenario[] = [
           throw error;
         }
       });
-      for (let turns = world.random(30); turns > 0; turns--) await null;
+      for (let turns = world.random(10); turns > 0; turns--) await null;
+      const sending = sendAll(world, a, ledger, 100, 2, abort.signal);
+      for (let turns = world.random(10); turns > 0; turns--) await null;
       abort.abort(REASON);
       await receiving;
       // Nothing was lost: what is left comes now.
@@ -542,6 +543,20 @@ export const scenarios: readonly Scenario[] = [
       await send(world, a, ledger, 4, 0);
       await world.attempt("close", () => a.close());
       await receiveAll(world, b, ledger, () => b.recvFds(1), 2);
+    },
+  },
+  {
+    name: "who sent it: a pidfd that nobody asked for",
+    systems: /^linux/,
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const { system, abi } = world.processes[0].platform;
+      await world.attempt("setsockopt", () => {
+        system.setsockopt(b.fd, abi.SOL_SOCKET, abi.SO_PASSPIDFD!, 1);
+      });
+      const ledger = ledgerOf(world, () => false);
+      await send(world, a, ledger, 4, 1);
+      await receiveAll(world, b, ledger, () => b.recvFds(1), 1);
     },
   },
   {
