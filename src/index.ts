@@ -1,5 +1,9 @@
 /** The public list for Node. */
 
+export { type ChannelOptions, FdChannel, type PeerPolicy } from "./channel/channel.ts";
+export { ChannelError, type ChannelErrorCode } from "./channel/errors.ts";
+export type { Frame } from "./channel/frame.ts";
+export { type Spawned, spawn } from "./channel/spawn.ts";
 export type { AncillaryErrorCode, TruncationReason } from "./core/errors.ts";
 export { AncillaryError } from "./core/errors.ts";
 export {

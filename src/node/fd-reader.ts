@@ -44,6 +44,8 @@ const SIGNAL_ONLY = {
   },
 };
 
+const LEAST_GROWTH = 65536;
+
 type ReadOptions = Pick<WaitOptions, "signal">;
 
 /**
@@ -69,6 +71,8 @@ export class FdReader implements Disposable, AsyncDisposable {
   readonly #ranges: { from: number; to: number; count: number }[] = [];
   #ended = false;
   #failure: unknown = null;
+  /** Reads that are not over. */
+  #waiting = 0;
   /** The last read in the order of the calls. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -112,6 +116,11 @@ export class FdReader implements Disposable, AsyncDisposable {
       }
       return this.#take(bytes);
     });
+  }
+
+  /** @internal {@link read} where nothing has to be waited for; null: it has to. */
+  readNow(bytes: number): Buffer | null {
+    return this.#waiting > 0 || this.#failure !== null || this.#end - this.#start < bytes ? null : this.#take(bytes);
   }
 
   /**
@@ -227,9 +236,14 @@ export class FdReader implements Disposable, AsyncDisposable {
   }
 
   #inTurn<T>(read: () => Promise<T>): Promise<T> {
+    this.#waiting++;
     const run = async (): Promise<T> => {
-      if (this.#failure !== null) throw this.#failure;
-      return read();
+      try {
+        if (this.#failure !== null) throw this.#failure;
+        return await read();
+      } finally {
+        this.#waiting--;
+      }
     };
     const turn = this.#last.then(run, run);
     this.#last = turn;
@@ -280,7 +294,8 @@ export class FdReader implements Disposable, AsyncDisposable {
       this.#receiveBytes === RECEIVE_BYTES.stream
         ? Math.min(16 * this.#receiveBytes, this.#maxQueuedBytes - queued)
         : this.#receiveBytes;
-    const room = Math.max(ahead, wanted - queued);
+    // Of a large read as much as has come already: whoever announces much has to send much before it costs memory.
+    const room = Math.max(ahead, Math.min(wanted - queued, Math.max(LEAST_GROWTH, queued)));
     if (this.#buffer.length - this.#end >= room) return room;
     const grown = queued + room > this.#buffer.length ? Buffer.allocUnsafeSlow(queued + room) : this.#buffer;
     this.#buffer.copy(grown, 0, this.#start, this.#end);

@@ -1,6 +1,6 @@
 /** One run of a scenario under a plan of faults, and what has to hold afterwards. */
 
-import { AncillaryError, type OwnedFd } from "unix-ancillary";
+import { AncillaryError, ChannelError, type OwnedFd } from "unix-ancillary";
 import type { AbiName } from "unix-ancillary/core";
 import { type Call, type Fault, VirtualKernel, type VirtualProcess } from "unix-ancillary/testing";
 
@@ -50,7 +50,7 @@ export class Ledger {
   }
 }
 
-function isSubsequence<T>(part: ArrayLike<T>, whole: ArrayLike<T>): boolean {
+export function isSubsequence<T>(part: ArrayLike<T>, whole: ArrayLike<T>): boolean {
   let at = 0;
   for (let i = 0; i < whole.length && at < part.length; i++) if (part[at] === whole[i]) at++;
   return at === part.length;
@@ -129,7 +129,7 @@ export class World {
 
   checkError(what: string, error: unknown): void {
     if (error instanceof Violation) throw error;
-    if (error === REASON || error instanceof AncillaryError || error instanceof RangeError) return;
+    if (error === REASON || [AncillaryError, ChannelError, RangeError].some((type) => error instanceof type)) return;
     const { code, errno, syscall, name, cause } = error as NodeJS.ErrnoException & { cause?: unknown };
     if (name === "AbortError" && cause === REASON) return;
     if (typeof code !== "string" || typeof errno !== "number" || errno >= 0 || typeof syscall !== "string")

@@ -2,6 +2,7 @@
 
 import {
   type AncillaryData,
+  FdChannel,
   type ReceivedFds,
   recvmsg,
   SocketAncillary,
@@ -11,7 +12,7 @@ import {
   UnixSeqpacket,
   UnixStream,
 } from "unix-ancillary";
-import { Ledger, REASON, type Scenario, type World } from "./harness.js";
+import { isSubsequence, Ledger, REASON, type Scenario, Violation, type World } from "./harness.js";
 
 type Connected = UnixStream | UnixSeqpacket;
 
@@ -557,6 +558,66 @@ export const scenarios: readonly Scenario[] = [
       const ledger = ledgerOf(world, () => false);
       await send(world, a, ledger, 4, 1);
       await receiveAll(world, b, ledger, () => b.recvFds(1), 1);
+    },
+  },
+  {
+    name: "channel: frames, more descriptors than expected of one, and the end",
+    async run(world) {
+      const channels = await world.attempt("pair", () =>
+        world.usingBoth(FdChannel.pair({ ...world.platform, maxFds: 4, frameTimeout: 100 })),
+      );
+      if (channels === null) return;
+      const [a, b] = channels;
+      const sent: string[] = [];
+      const came: string[] = [];
+      const sending = (async () => {
+        for (const [length, fds] of [
+          [3, 1],
+          [90, 2],
+          [0, 0],
+        ] as const) {
+          const data = world.bytes(length);
+          const files = Array.from({ length: fds }, () => world.file());
+          const names = files.map((file) => world.processes[0].nameOf(file.fd)!);
+          // What cannot be said to have been sent may have come all the same: its last byte was taken.
+          sent.push(`${data} ${names}`);
+          await world.attempt("send", () => a.send(data, files));
+        }
+        await world.attempt("close", () => a.close());
+      })();
+      for (let failures = 0; failures < 2; ) {
+        const frame = await world.attempt("recv", () => b.recv());
+        if (frame === null) {
+          failures++;
+          continue;
+        }
+        came.push(`${frame.payload} ${frame.fds.map((fd) => world.processes[0].nameOf(fd.fd))}`);
+        frame[Symbol.dispose]();
+      }
+      await sending;
+      world.finally(() => {
+        if (!isSubsequence(came, sent)) throw new Violation(`frames ${came.join("; ")}, sent ${sent.join("; ")}`);
+      });
+    },
+  },
+  {
+    name: "channel: closed, and aborted, with frames on the way",
+    async run(world) {
+      const channels = await world.attempt("pair", () => world.usingBoth(FdChannel.pair(world.platform)));
+      if (channels === null) return;
+      const [a, b] = channels;
+      const abort = new AbortController();
+      const waiting = [
+        world.attempt("send", () => a.send(world.bytes(90), [world.file()], { signal: abort.signal })),
+        world.attempt("send", () => a.send("x", [world.file()])),
+        world.attempt("recv", async () => (await b.recv({ signal: abort.signal }))?.[Symbol.dispose]()),
+        world.attempt("recv", async () => (await b.recv())?.[Symbol.dispose]()),
+      ];
+      for (let turns = world.random(40); turns > 0; turns--) await null;
+      abort.abort(REASON);
+      for (let turns = world.random(20); turns > 0; turns--) await null;
+      await world.attempt("close", () => b.close());
+      await Promise.all(waiting);
     },
   },
   {

@@ -1,0 +1,550 @@
+/** Messages with descriptors attached, over a stream or a seqpacket socket: bounded, framed, authenticated. */
+
+import {
+  AncillaryError,
+  type Checks,
+  options as checkOptions,
+  integer,
+  outOfRange,
+  wrongType,
+} from "../core/errors.ts";
+import type { AsFd } from "../node/as-fd.ts";
+import type { SendProgress } from "../node/connected.ts";
+import type { Credentials } from "../node/credentials.ts";
+import { SIGNAL, type WaitOptions } from "../node/endpoint.ts";
+import type { FdReader } from "../node/fd-reader.ts";
+import { closeAll, OwnedFd } from "../node/owned-fd.ts";
+import { Platform } from "../node/platform.ts";
+import { resolveFds } from "../node/send.ts";
+import { UnixSeqpacket } from "../node/seqpacket.ts";
+import { UnixStream } from "../node/stream.ts";
+import type { Timer } from "../node/system.ts";
+import { ChannelError } from "./errors.ts";
+import {
+  checkLimits,
+  type Frame,
+  HEADER_BYTES,
+  type Header,
+  MAX_FDS,
+  MAX_PAYLOAD,
+  ReceivedFrame,
+  readHeader,
+  writeHeader,
+} from "./frame.ts";
+
+/** Who may be at the other end: these numbers, or whoever the function says yes to. */
+export type PeerPolicy =
+  | { readonly uid?: number | undefined; readonly gid?: number | undefined; readonly pid?: number | undefined }
+  | ((credentials: Credentials) => boolean);
+
+/** Limits of a channel, in both directions, and its policy. */
+export interface ChannelOptions {
+  /** Bytes of payload in a frame at most; 16 MiB by default. */
+  maxPayload?: number | undefined;
+  /** Descriptors in a frame at most; by default as many as the system can send in one message. */
+  maxFds?: number | undefined;
+  /** Milliseconds from the first byte of a frame that is received to its last; for ever by default. */
+  frameTimeout?: number | undefined;
+  /** Who may be at the other end; anybody by default. A peer that the system does not name is rejected. */
+  peer?: PeerPolicy | undefined;
+  /** Of `pair`: where the sockets live; a virtual kernel, in tests. */
+  platform?: Platform | undefined;
+}
+
+const POLICY: Checks = {
+  uid: (name, value) => void integer(name, value, 0, 0xfffffffe),
+  gid: (name, value) => void integer(name, value, 0, 0xfffffffe),
+  pid: (name, value) => void integer(name, value, 1, 0x7fffffff),
+};
+
+/** Checks for the options of everything that makes a channel. */
+export const CHANNEL: Checks = {
+  maxPayload: (name, value) => void integer(name, value, 0, MAX_PAYLOAD),
+  maxFds: (name, value) => void integer(name, value, 0, MAX_FDS),
+  frameTimeout(name, value) {
+    if (typeof value !== "number") throw wrongType(name, "a number of milliseconds", value);
+    if (!(value >= 0)) throw outOfRange(name, "at least 0 milliseconds", value);
+  },
+  peer(name, value) {
+    if (typeof value !== "function") checkOptions(name, value, POLICY);
+  },
+  platform(name, value) {
+    if (!(value instanceof Platform)) throw wrongType(name, "a Platform", value);
+  },
+};
+
+type SignalOption = Pick<WaitOptions, "signal">;
+
+/** A frame that is to be sent. */
+interface Outgoing {
+  readonly payload: Uint8Array;
+  readonly fds: readonly AsFd[];
+  readonly signal: AbortSignal | undefined;
+  resolve(id: bigint): void;
+  reject(error: unknown): void;
+}
+
+/** The variable that names the descriptor of a child's end. */
+export const PARENT = "UNIX_ANCILLARY_CHANNEL_FD";
+
+/** The most of a frame in one record of a seqpacket socket. */
+const RECORD_BYTES = 65536;
+const DEFAULT_PAYLOAD = 16 * 1024 * 1024;
+
+/** With what peer a channel is made whose socket does not name it. */
+export let channelOver: (
+  socket: UnixStream | UnixSeqpacket,
+  options: ChannelOptions | undefined,
+  peer: Credentials | null,
+) => FdChannel;
+
+/**
+ * A channel of frames: a payload and descriptors each, in order, once.
+ *
+ * A frame that is half sent, or half received when the peer ends or breaks the protocol, poisons that direction: nothing goes on
+ * behind it. Frames wait in the kernel until they are received.
+ */
+export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Frame> {
+  /** Who is at the other end, as the kernel recorded it; null: the system does not tell. */
+  readonly peer: Credentials | null;
+  readonly #socket: UnixStream | UnixSeqpacket;
+  readonly #reader: FdReader;
+  readonly #maxPayload: number;
+  readonly #maxFds: number;
+  readonly #frameTimeout: number;
+  readonly #most: number;
+  readonly #records: boolean;
+  readonly #outgoing: Outgoing[] = [];
+  #sending = false;
+  #nextId = 1n;
+  #sendPoison: unknown = null;
+  /** The frame that is being received: its header, where it began, and until when it has to be there. */
+  #begun = false;
+  #header: Header | null = null;
+  #deadline = Infinity;
+  #receivePoison: unknown = null;
+  #lastReceive: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  private constructor(
+    socket: UnixStream | UnixSeqpacket,
+    options: ChannelOptions | undefined,
+    peer: Credentials | null,
+  ) {
+    this.#socket = socket;
+    this.peer = peer;
+    this.#most = socket.platform.abi.maxFdsPerMessage;
+    this.#records = socket instanceof UnixSeqpacket;
+    this.#maxPayload = options?.maxPayload ?? DEFAULT_PAYLOAD;
+    this.#maxFds = options?.maxFds ?? this.#most;
+    this.#frameTimeout = options?.frameTimeout ?? Infinity;
+    // Behind a whole frame those of the next one's first message may have come.
+    this.#reader = socket.reader({ maxQueuedFds: this.#maxFds + this.#most });
+  }
+
+  static {
+    channelOver = (socket, options, peer) => new FdChannel(socket, options, peer);
+  }
+
+  /** Two channels connected with each other. */
+  static pair(options?: ChannelOptions): [FdChannel, FdChannel] {
+    checkOptions("options", options, CHANNEL);
+    const [a, b] = UnixStream.pair(options?.platform === undefined ? {} : { platform: options.platform });
+    try {
+      return [FdChannel.over(a, options), FdChannel.over(b, options)];
+    } catch (error) {
+      a.close();
+      b.close();
+      throw error;
+    }
+  }
+
+  /**
+   * A channel over a connected socket, which it owns from then on.
+   *
+   * @throws ChannelError `ERR_CHANNEL_PEER_REJECTED` when the policy says no; the socket is closed then.
+   *   AncillaryError `ERR_SOCKET_CLOSED`, `ERR_SOCKET_BUSY`
+   */
+  static over(socket: UnixStream | UnixSeqpacket, options?: ChannelOptions): FdChannel {
+    checkOptions("options", options, CHANNEL);
+    if (!(socket instanceof UnixStream || socket instanceof UnixSeqpacket))
+      throw wrongType("socket", "a UnixStream or a UnixSeqpacket", socket);
+    if (socket.closed) throw new AncillaryError("ERR_SOCKET_CLOSED", "the socket was closed");
+    let peer: Credentials | null = null;
+    let cause: unknown;
+    try {
+      peer = socket.peerCredentials();
+    } catch (error) {
+      cause = error;
+    }
+    checkPeer(socket, options?.peer, peer, cause);
+    return new FdChannel(socket, options, peer);
+  }
+
+  /**
+   * In a child that was started by {@link spawn}: the channel to its parent. It can be taken once; grandchildren do not inherit
+   * it.
+   *
+   * @throws ChannelError `ERR_NO_PARENT` in any other process, `ERR_CHANNEL_PEER_REJECTED`
+   */
+  static fromParent(options?: ChannelOptions): FdChannel {
+    checkOptions("options", options, CHANNEL);
+    const named = process.env[PARENT];
+    delete process.env[PARENT];
+    if (named === undefined || !/^\d{1,9}$/.test(named))
+      throw new ChannelError(
+        "ERR_NO_PARENT",
+        `expected a process that spawn() started, ${PARENT} is ${named ?? "not set"}`,
+      );
+    let owned: OwnedFd;
+    let socket: UnixStream;
+    try {
+      owned = OwnedFd.fromRaw(Number(named));
+      socket = UnixStream.from(owned);
+    } catch (cause) {
+      throw new ChannelError("ERR_NO_PARENT", `expected a connected socket at descriptor ${named}`, { cause });
+    }
+    const { system, constants } = socket.platform;
+    // It was inherited, and so is not CLOEXEC.
+    system.fcntl(socket.fd, constants.F_SETFD!, constants.FD_CLOEXEC!);
+    return FdChannel.over(socket, options);
+  }
+
+  /**
+   * Sends a frame, behind those before it; fulfilled with its id when the kernel has taken all of it. The descriptors stay the
+   * caller's, and must stay open until then.
+   *
+   * @throws ChannelError `ERR_CHANNEL_PAYLOAD_TOO_LARGE`, `ERR_CHANNEL_TOO_MANY_FDS`, nothing sent;
+   *   `ERR_CHANNEL_POISONED` behind a frame that was half sent; `ERR_CHANNEL_CLOSED`. AncillaryError `ERR_FD_CLOSED`.
+   *   SystemError `EPIPE` ... The error of a frame that was half sent tells how far it got ({@link SendProgress})
+   */
+  send(payload: string | Uint8Array, fds?: readonly AsFd[], options?: SignalOption): Promise<bigint> {
+    return new Promise((resolve, reject) => {
+      checkOptions("options", options, SIGNAL);
+      if (typeof payload !== "string" && !(payload instanceof Uint8Array))
+        throw wrongType("payload", "a string or a Uint8Array", payload);
+      if (fds !== undefined && !Array.isArray(fds)) throw wrongType("fds", "an array of descriptors", fds);
+      const bytes = typeof payload === "string" ? Buffer.from(payload) : payload;
+      const descriptors = fds === undefined ? [] : [...fds];
+      checkLimits({ fds: descriptors.length, payload: bytes.length }, this.#limits);
+      if (descriptors.length > this.#most * (HEADER_BYTES + bytes.length)) {
+        const text = `expected at most ${this.#most} descriptors for each byte of the frame, got ${descriptors.length}`;
+        throw new ChannelError("ERR_CHANNEL_TOO_MANY_FDS", text);
+      }
+      // Refused now rather than when its turn comes; they are read again then.
+      resolveFds(descriptors);
+      this.#throwIfUnusable(this.#sendPoison);
+      const signal = options?.signal;
+      signal?.throwIfAborted();
+      const outgoing: Outgoing = { payload: bytes, fds: descriptors, signal, resolve, reject };
+      this.#outgoing.push(outgoing);
+      if (this.#sending) this.#withdrawOnAbort(outgoing);
+      else this.#sendNext();
+    });
+  }
+
+  /**
+   * The next frame; null when the peer has finished between frames. An abort within a frame loses nothing: the next call goes
+   * on with it.
+   *
+   * @throws ChannelError for a peer that breaks the protocol, with `ERR_CHANNEL_POISONED` from then on;
+   *   `ERR_CHANNEL_TIMEOUT`, `ERR_CHANNEL_UNEXPECTED_EOF` likewise; `ERR_CHANNEL_CLOSED`
+   */
+  recv(options?: SignalOption): Promise<Frame | null> {
+    try {
+      checkOptions("options", options, SIGNAL);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const receive = () => this.#receive(options?.signal);
+    const turn = this.#lastReceive.then(receive, receive);
+    this.#lastReceive = turn;
+    return turn;
+  }
+
+  /** The frames until the peer finishes. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Frame, void, undefined> {
+    for (let frame = await this.recv(); frame !== null; frame = await this.recv()) yield frame;
+  }
+
+  /** True after {@link close}. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Lets what waits keep the process alive (the default). */
+  ref(): this {
+    if (!this.#socket.closed) this.#socket.ref();
+    return this;
+  }
+
+  /** Lets the process end although something waits. */
+  unref(): this {
+    if (!this.#socket.closed) this.#socket.unref();
+    return this;
+  }
+
+  /**
+   * Closes the channel and every descriptor that was not handed out. What waits fails with `ERR_CHANNEL_CLOSED`. Again: nothing
+   * happens.
+   */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#header = null;
+    for (const one of this.#outgoing.splice(0)) one.reject(closedError());
+    // Closes the socket.
+    this.#reader.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  get #limits(): { maxFds: number; maxPayload: number } {
+    return { maxFds: this.#maxFds, maxPayload: this.#maxPayload };
+  }
+
+  #throwIfUnusable(poison: unknown): void {
+    if (this.#closed) throw closedError();
+    if (poison !== null) {
+      throw new ChannelError(
+        "ERR_CHANNEL_POISONED",
+        "a frame before was not sent or received whole: nothing can follow it",
+        {
+          cause: poison,
+        },
+      );
+    }
+    if (this.#socket.closed) throw closedError();
+  }
+
+  #withdrawOnAbort(outgoing: Outgoing): void {
+    const { signal } = outgoing;
+    signal?.addEventListener(
+      "abort",
+      () => {
+        const at = this.#outgoing.indexOf(outgoing);
+        // Begun already: the socket withdraws it, or it is too late.
+        if (at === -1) return;
+        this.#outgoing.splice(at, 1);
+        outgoing.reject(signal.reason);
+      },
+      { once: true },
+    );
+  }
+
+  #sendNext(): void {
+    const outgoing = this.#outgoing.shift();
+    if (outgoing === undefined) return;
+    this.#sending = true;
+    const done = () => {
+      this.#sending = false;
+      this.#sendNext();
+    };
+    this.#transmit(outgoing).then(
+      (id) => {
+        outgoing.resolve(id);
+        done();
+      },
+      (error) => {
+        outgoing.reject(this.#closed ? closedError() : error);
+        if (this.#sendPoison !== null) {
+          for (const one of this.#outgoing.splice(0)) {
+            try {
+              this.#throwIfUnusable(this.#sendPoison);
+            } catch (poisoned) {
+              one.reject(poisoned);
+            }
+          }
+        }
+        done();
+      },
+    );
+  }
+
+  /** Sends a frame in as many pieces as its descriptors, and on a seqpacket socket its bytes, need. */
+  async #transmit({ payload, fds, signal }: Outgoing): Promise<bigint> {
+    const id = this.#nextId;
+    const header = writeHeader({ fds: fds.length, payload: payload.length, messageId: id });
+    const options = signal === undefined ? {} : { signal };
+    const whole = HEADER_BYTES + payload.length;
+    let bytesSent = 0;
+    let rest = fds;
+    try {
+      this.#throwIfUnusable(this.#sendPoison);
+      do {
+        const now = rest.length > this.#most ? rest.slice(0, this.#most) : rest;
+        rest = rest.slice(now.length);
+        // Whoever has descriptors left sends one byte: the next ones go with the byte behind it.
+        const most = rest.length > 0 ? 1 : this.#records ? RECORD_BYTES : whole;
+        const piece = slice(header, payload, bytesSent, Math.min(whole, bytesSent + most));
+        await this.#socket.sendFdsAll(piece, now, options);
+        bytesSent = Math.min(whole, bytesSent + most);
+      } while (bytesSent < whole);
+    } catch (error) {
+      const progress = error as Error & Partial<SendProgress>;
+      bytesSent += progress.bytesSent ?? 0;
+      if (bytesSent > 0) {
+        this.#sendPoison = error;
+        Object.assign(progress, { bytesSent, fdsSent: fds.length > 0 });
+      }
+      throw error;
+    }
+    this.#nextId++;
+    return id;
+  }
+
+  async #receive(signal: AbortSignal | undefined): Promise<Frame | null> {
+    this.#throwIfUnusable(this.#receivePoison);
+    signal?.throwIfAborted();
+    try {
+      if (!this.#begun) {
+        if (this.#reader.queuedBytes === 0 && (await this.#reader.ended({ signal }))) {
+          this.#checkFds(0, this.#reader.offset);
+          return null;
+        }
+        this.#begun = true;
+        this.#deadline = this.#socket.platform.system.now() + this.#frameTimeout;
+      }
+      return await this.#frameInTime(signal);
+    } catch (error) {
+      if (this.#closed) throw closedError();
+      if (signal?.aborted === true && error === signal.reason) throw error;
+      const failure = asChannelError(error);
+      this.#receivePoison = failure;
+      this.#header = null;
+      // What came with the bad frame, and behind it, nobody will take.
+      closeAll(this.#reader.takeFds(this.#reader.queuedFds));
+      throw failure;
+    }
+  }
+
+  /** The rest of a frame that has begun, in time. */
+  async #frameInTime(signal: AbortSignal | undefined): Promise<Frame> {
+    if (this.#deadline === Infinity) return this.#frame(signal);
+    const deadline = new Deadline(this.#socket.platform, this.#deadline, signal);
+    try {
+      return await this.#frame(deadline.signal);
+    } finally {
+      deadline.close();
+    }
+  }
+
+  async #frame(signal: AbortSignal | undefined): Promise<Frame> {
+    this.#header ??= readHeader(await this.#read(HEADER_BYTES, signal), this.#limits);
+    const { fds, messageId, payload } = this.#header;
+    const bytes = await this.#read(payload, signal);
+    const frame = new ReceivedFrame(messageId, bytes, this.#checkFds(fds, this.#reader.offset));
+    this.#header = null;
+    this.#begun = false;
+    return frame;
+  }
+
+  #read(bytes: number, signal: AbortSignal | undefined): Buffer | Promise<Buffer> {
+    return this.#reader.readNow(bytes) ?? this.#reader.read(bytes, signal === undefined ? {} : { signal });
+  }
+
+  /**
+   * The descriptors of a frame that ends at an offset. They have to have come with its own bytes: none may be left that came
+   * before its end, and none may be taken that came with the next frame.
+   */
+  #checkFds(count: number, end: number): OwnedFd[] {
+    let own = 0;
+    for (const { from, to, count: batch } of this.#reader.fdRanges) {
+      // Linux glues plain bytes in front of those that carry descriptors, the others behind.
+      const carrier = this.#socket.platform.abi.os === "linux" ? to - 1 : from;
+      if (carrier < end) own += batch;
+    }
+    if (own !== count) {
+      const text = `expected the ${count} descriptors that the frame tells of, ${own} came with its bytes`;
+      throw new ChannelError("ERR_CHANNEL_FD_COUNT", text);
+    }
+    return this.#reader.takeFds(count);
+  }
+}
+
+/** A signal for what is aborted when a time has come, or by another signal. */
+class Deadline {
+  readonly signal: AbortSignal;
+  readonly #outer: AbortSignal | undefined;
+  readonly #timer: Timer;
+  readonly #forward: () => void;
+
+  constructor({ system }: Platform, deadline: number, outer: AbortSignal | undefined) {
+    const controller = new AbortController();
+    this.signal = controller.signal;
+    this.#outer = outer;
+    this.#forward = () => controller.abort(outer!.reason);
+    outer?.addEventListener("abort", this.#forward, { once: true });
+    // What has come already is looked at first, even if nobody did in time.
+    const left = Math.min(Math.max(deadline - system.now(), 1), 0x7fffffff);
+    this.#timer = system.timer(left, () =>
+      controller.abort(new ChannelError("ERR_CHANNEL_TIMEOUT", "the frame was not complete in time")),
+    );
+  }
+
+  close(): void {
+    this.#timer.close();
+    this.#outer?.removeEventListener("abort", this.#forward);
+  }
+}
+
+/** @throws ChannelError `ERR_CHANNEL_PEER_REJECTED`; the socket is closed then */
+export function checkPeer(
+  socket: { close(): void },
+  policy: PeerPolicy | undefined,
+  peer: Credentials | null,
+  cause?: unknown,
+): void {
+  if (policy === undefined) return;
+  let allowed = false;
+  try {
+    allowed =
+      peer !== null &&
+      (typeof policy === "function"
+        ? policy(peer) === true
+        : (["uid", "gid", "pid"] as const).every((name) => policy[name] === undefined || policy[name] === peer[name]));
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+  if (allowed) return;
+  socket.close();
+  const who =
+    peer === null ? "a peer that the system does not name" : `pid ${peer.pid}, uid ${peer.uid}, gid ${peer.gid}`;
+  throw new ChannelError("ERR_CHANNEL_PEER_REJECTED", `expected a peer that the policy allows, got ${who}`, { cause });
+}
+
+function closedError(): ChannelError {
+  return new ChannelError("ERR_CHANNEL_CLOSED", "the channel was closed");
+}
+
+/** What the reader found, in the channel's words; failures of the system stay what they are. */
+function asChannelError(error: unknown): unknown {
+  switch ((error as Partial<AncillaryError>).code) {
+    case "ERR_UNEXPECTED_EOF":
+      return new ChannelError("ERR_CHANNEL_UNEXPECTED_EOF", "the peer finished in the middle of a frame", {
+        cause: error,
+      });
+    case "ERR_TOO_MANY_FDS":
+      return new ChannelError("ERR_CHANNEL_TOO_MANY_FDS", (error as Error).message, { cause: error });
+    case "ERR_SOCKET_CLOSED":
+      return closedError();
+    default:
+      return error;
+  }
+}
+
+/** Bytes of a frame from `from` to `to`, uncopied. */
+function slice(header: Uint8Array, payload: Uint8Array, from: number, to: number): Uint8Array | Uint8Array[] {
+  const pieces = [
+    header.subarray(Math.min(from, HEADER_BYTES), Math.min(to, HEADER_BYTES)),
+    payload.subarray(Math.max(0, from - HEADER_BYTES), Math.max(0, to - HEADER_BYTES)),
+  ].filter(({ length }) => length > 0);
+  return pieces.length === 1 ? pieces[0]! : pieces;
+}

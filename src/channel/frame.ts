@@ -1,0 +1,101 @@
+/**
+ * A frame on the wire: a header of 20 bytes, big-endian, then the payload. The descriptors travel with the frame's first
+ * bytes: as many as one message takes with the first, the next ones with the second, and so on.
+ *
+ * | bytes | |
+ * | --- | --- |
+ * | 0 to 3 | `UANC` |
+ * | 4 | version, 1 |
+ * | 5 | flags, 0 |
+ * | 6 and 7 | descriptors of this frame |
+ * | 8 to 11 | bytes of payload |
+ * | 12 to 19 | message id |
+ */
+
+import { closeAll, type OwnedFd } from "../node/owned-fd.ts";
+import { ChannelError } from "./errors.ts";
+
+export const HEADER_BYTES = 20;
+const MAGIC: Buffer = Buffer.from("UANC");
+const VERSION = 1;
+
+/** The largest numbers that a header can say. */
+export const MAX_FDS = 0xffff;
+export const MAX_PAYLOAD = 0xffffffff;
+
+/** What a header says. */
+export interface Header {
+  readonly fds: number;
+  readonly payload: number;
+  readonly messageId: bigint;
+}
+
+/** What is received of a peer at most. */
+export interface Limits {
+  readonly maxFds: number;
+  readonly maxPayload: number;
+}
+
+export function writeHeader({ fds, payload, messageId }: Header): Buffer {
+  const bytes = Buffer.alloc(HEADER_BYTES);
+  MAGIC.copy(bytes);
+  bytes.writeUInt8(VERSION, 4);
+  bytes.writeUInt16BE(fds, 6);
+  bytes.writeUInt32BE(payload, 8);
+  bytes.writeBigUInt64BE(messageId, 12);
+  return bytes;
+}
+
+/** @throws ChannelError for what is no header of this version, or says more than the limits */
+export function readHeader(bytes: Buffer, limits: Limits): Header {
+  if (!bytes.subarray(0, 4).equals(MAGIC))
+    throw new ChannelError(
+      "ERR_CHANNEL_MAGIC",
+      `expected a frame that begins with "UANC", got ${bytes.toString("hex", 0, 4)}`,
+    );
+  const version = bytes.readUInt8(4);
+  if (version !== VERSION)
+    throw new ChannelError("ERR_CHANNEL_VERSION", `expected version ${VERSION} of the protocol, got ${version}`);
+  const flags = bytes.readUInt8(5);
+  if (flags !== 0)
+    throw new ChannelError("ERR_CHANNEL_FLAGS", `expected a frame without flags, got 0x${flags.toString(16)}`);
+  const header = { fds: bytes.readUInt16BE(6), payload: bytes.readUInt32BE(8), messageId: bytes.readBigUInt64BE(12) };
+  checkLimits(header, limits);
+  return header;
+}
+
+/** The same limits hold for what is sent. */
+export function checkLimits({ fds, payload }: Pick<Header, "fds" | "payload">, { maxFds, maxPayload }: Limits): void {
+  if (payload > maxPayload)
+    throw new ChannelError(
+      "ERR_CHANNEL_PAYLOAD_TOO_LARGE",
+      `expected at most ${maxPayload} bytes of payload, got ${payload}`,
+    );
+  if (fds > maxFds)
+    throw new ChannelError("ERR_CHANNEL_TOO_MANY_FDS", `expected at most ${maxFds} descriptors in a frame, got ${fds}`);
+}
+
+/** A received message. Disposing of it closes the descriptors that are still open. */
+export interface Frame extends Disposable {
+  /** Which message it is; the sender numbers them from 1. */
+  readonly messageId: bigint;
+  readonly payload: Buffer;
+  /** All CLOEXEC, in the sender's order. */
+  readonly fds: OwnedFd[];
+}
+
+export class ReceivedFrame implements Frame {
+  readonly messageId: bigint;
+  readonly payload: Buffer;
+  readonly fds: OwnedFd[];
+
+  constructor(messageId: bigint, payload: Buffer, fds: OwnedFd[]) {
+    this.messageId = messageId;
+    this.payload = payload;
+    this.fds = fds;
+  }
+
+  [Symbol.dispose](): void {
+    closeAll(this.fds);
+  }
+}
