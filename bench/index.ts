@@ -1,53 +1,90 @@
 /**
- * Where the library stands beside the limit: a C program that makes the same system calls. Both take turns in one run.
+ * Where the library stands beside its rivals. All of them take turns in one run; each pair of turns gives one ratio.
  *
- * `npm run bench` ... 200,000 round trips; `-- --quick`: a tenth of them.
+ * `npm run bench`: everything, a few minutes. `-- --quick`: everything in shorter turns, under a minute. `-- --only NAME`: one
+ * case. `-- --save`: the results, and a chart of them, into `docs/`. A target that is missed is told, and no failure.
  */
 
-import { closeSync, openSync } from "node:fs";
-import { UnixStream } from "unix-ancillary";
-import { compile, Rival } from "./rival.ts";
-import { show, spread } from "./statistics.ts";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus, release, type } from "node:os";
+import { parseArgs } from "node:util";
+import { type Line, met, type Pace, showTarget } from "./case.ts";
+import { cases } from "./cases/index.ts";
+import { chart } from "./chart.ts";
+import { digits, show } from "./statistics.ts";
 
-const quick = process.argv.includes("--quick");
-const TURNS = 20;
-const ROUNDS = (quick ? 20_000 : 200_000) / TURNS;
+const FULL: Pace = { turns: 15, turnMs: 100, warmUpMs: 1000 };
+const QUICK: Pace = { turns: 5, turnMs: 20, warmUpMs: 400 };
 
-const file = openSync("/dev/null", "r");
-const [left, right] = UnixStream.pair();
-const data = Buffer.alloc(64);
-
-/** The public API as a user would write it: an OwnedFd comes, and is closed. */
-function roundTrips(rounds: number): number {
-  const start = process.hrtime.bigint();
-  for (let i = 0; i < rounds; i++) {
-    left.sendFdsSync(data, [file]);
-    const { fds } = right.recvFdsSync(1);
-    fds[0]!.close();
-  }
-  return Number(process.hrtime.bigint() - start) / rounds;
+const { values } = parseArgs({
+  options: { quick: { type: "boolean" }, only: { type: "string" }, save: { type: "boolean" } },
+});
+const { quick = false, only, save = false } = values;
+const chosen = cases.filter(({ name }) => only === undefined || name === only);
+if (chosen.length === 0) {
+  console.error(`no case is named ${only}; there are ${cases.map(({ name }) => name).join(", ")}`);
+  process.exit(1);
+}
+if (save && only !== undefined) {
+  console.error("--save needs all cases, not one");
+  process.exit(1);
 }
 
-const c = new Rival(compile("round-trip"));
-// Both are warm before the first turn counts.
-roundTrips(20_000);
-await c.measure(20_000, 1);
-
-const ours: number[] = [];
-const theirs: number[] = [];
-for (let turn = 0; turn < TURNS; turn++) {
-  theirs.push(await c.measure(ROUNDS, 1));
-  ours.push(roundTrips(ROUNDS));
+/** Columns as wide as they need to be; numbers to the right. */
+function table(lines: readonly Line[]): string {
+  const rows = lines.map((line) => {
+    const verdict = met(line);
+    const sign = line.kind === "difference" && line.result.median >= 0 ? "+" : "";
+    const unit = line.kind === "ratio" ? "" : ` ${line.unit}`;
+    return [
+      line.what,
+      `${digits(line.ours.median)} ${line.unit}`,
+      line.theirs === null ? "" : `${digits(line.theirs.median)} ${line.unit}`,
+      line.rival ?? "",
+      `${sign}${show(line.result)}${unit}`,
+      `${showTarget(line.target)}${line.target === null ? "" : unit}`,
+      verdict === null ? "" : verdict ? "met" : "MISSED",
+    ];
+  });
+  const heads = ["", "ours", "theirs", "rival", "result (quartiles)", "target", ""];
+  const right = new Set([1, 2, 5]);
+  const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => row[i]!.length)));
+  return [heads, ...rows]
+    .map((row) => row.map((cell, i) => (right.has(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))))
+    .map((row) => `  ${row.join("  ").trimEnd()}`)
+    .join("\n");
 }
-c.close();
-left.close();
-right.close();
-closeSync(file);
 
-const ratios = ours.map((ns, turn) => ns / theirs[turn]!);
+const pace = quick ? QUICK : FULL;
+const skipped: { what: string; why: string }[] = [];
+const results: { name: string; title: string; lines: Line[] }[] = [];
+for (const one of chosen) {
+  console.log(`${one.name}: ${one.title}`);
+  const lines = await one.run({
+    pace,
+    skip(what, why) {
+      console.log(`SKIPPED: ${one.name}, ${what}: ${why}`);
+      skipped.push({ what: `${one.name}, ${what}`, why });
+    },
+  });
+  console.log(`${table(lines)}\n`);
+  results.push({ name: one.name, title: one.title, lines });
+}
+
+const verdicts = results.flatMap(({ lines }) => lines.map(met)).filter((verdict) => verdict !== null);
+const cpu = `${cpus()[0]?.model.trim()}, ${cpus().length} cores`;
+const machine = { node: process.version, system: `${type()} ${release()}`, cpu };
 console.log(
-  `${(TURNS * ROUNDS).toLocaleString("en")} sync round trips, 64 bytes, one descriptor, closed on receipt; ns, median (quartiles)`,
+  `${verdicts.filter(Boolean).length} of ${verdicts.length} targets met; Node ${machine.node}, ${machine.system}, ${cpu}`,
 );
-console.log(`  C               ${spread(theirs).median.toFixed(0)}`);
-console.log(`  unix-ancillary  ${spread(ours).median.toFixed(0)}`);
-console.log(`  ratio           ${show(spread(ratios))}`);
+if (skipped.length > 0) console.log(`${skipped.length} measurements skipped, see above`);
+
+const date = new Date().toISOString().slice(0, 10);
+const report = `${JSON.stringify({ date, quick, ...machine, targetsMet: verdicts.filter(Boolean).length, targets: verdicts.length, skipped, cases: results }, null, 2)}\n`;
+mkdirSync("build/bench", { recursive: true });
+writeFileSync("build/bench/results.json", report);
+if (save) {
+  writeFileSync("docs/benchmark.json", report);
+  const footer = `Node ${machine.node}, ${machine.system}, ${cpu}; ${date}. Medians of turns taken alternately: npm run bench`;
+  writeFileSync("docs/benchmark.svg", chart(results, footer));
+}

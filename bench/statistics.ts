@@ -1,5 +1,6 @@
-/** Medians of ratios: the machines are noisy, so two programs take turns and each pair of turns gives one ratio. */
+/** Medians: the machines are noisy, so programs take turns, and each pair of turns gives one ratio. */
 
+/** A median and its quartiles. */
 export interface Spread {
   readonly median: number;
   /** First and third quartile. */
@@ -7,6 +8,7 @@ export interface Spread {
   readonly high: number;
 }
 
+/** The median and the quartiles, interpolated. */
 export function spread(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (q: number) => {
@@ -18,7 +20,14 @@ export function spread(values: readonly number[]): Spread {
   return { median: at(0.5), low: at(0.25), high: at(0.75) };
 }
 
+/** A number with about three digits. */
+export function digits(value: number): string {
+  const size = Math.abs(value);
+  if (size >= 100) return Math.round(value).toLocaleString("en");
+  return value.toFixed(size >= 10 ? 1 : 2);
+}
+
 /** `1.23 (1.20 - 1.27)`. */
 export function show({ median, low, high }: Spread): string {
-  return `${median.toFixed(2)} (${low.toFixed(2)} - ${high.toFixed(2)})`;
+  return `${digits(median)} (${digits(low)} - ${digits(high)})`;
 }

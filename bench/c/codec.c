@@ -1,9 +1,13 @@
-/* The C macros' walk over one control buffer, descriptors copied out: -O2. "ROUNDS FDS\n" in, nanoseconds a walk out. */
+/* The C macros, compiled with -O2. Arguments: "encode", "decode" or "verdict"; descriptors a message; messages.
+ * "ROUNDS\n" in, nanoseconds a round out. */
 #define _GNU_SOURCE
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+
+enum { MOST_BYTES = 65536, MOST_FDS = 16384 };
 
 static double now(void) {
   struct timespec t;
@@ -11,10 +15,27 @@ static double now(void) {
   return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-static _Alignas(16) unsigned char control[65536];
-static int table[16384];
+static _Alignas(16) unsigned char control[MOST_BYTES];
+static int table[MOST_FDS];
+static int surplus[MOST_FDS];
 
-__attribute__((noinline)) static int walk(size_t length) {
+/* SCM_RIGHTS messages of `fds` descriptors each; msg_controllen. */
+__attribute__((noinline)) static int encode(int fds, int messages) {
+  const size_t each = CMSG_SPACE(fds * sizeof(int));
+  struct msghdr message = {.msg_control = control, .msg_controllen = messages * each};
+  memset(control, 0, messages * each);
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  for (int i = 0; i < messages; i++, header = CMSG_NXTHDR(&message, header)) {
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fds * sizeof(int));
+    memcpy(CMSG_DATA(header), table + i * fds, fds * sizeof(int));
+  }
+  return (int)(messages * each);
+}
+
+/* Every descriptor into the table; how many, -1 for malformed control data. */
+__attribute__((noinline)) static int decode(size_t length) {
   struct msghdr message = {.msg_control = control, .msg_controllen = length};
   int count = 0;
   for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL; header = CMSG_NXTHDR(&message, header)) {
@@ -28,18 +49,32 @@ __attribute__((noinline)) static int walk(size_t length) {
   return count;
 }
 
-int main(void) {
-  int rounds, fds;
-  while (scanf("%d %d", &rounds, &fds) == 2) {
-    struct cmsghdr *header = (struct cmsghdr *)(void *)control;
-    memset(control, 0, CMSG_SPACE(fds * sizeof(int)));
-    header->cmsg_len = CMSG_LEN(fds * sizeof(int));
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
+/* decode, and those beyond `most` apart: a receiver would close them. All of them when the kernel cut the message. */
+__attribute__((noinline)) static int verdict(size_t length, int flags, int most) {
+  const int count = decode(length);
+  if (count < 0 || (flags & MSG_CTRUNC) != 0) return -1;
+  const int kept = count < most ? count : most;
+  memcpy(surplus, table + kept, (count - kept) * sizeof(int));
+  return kept;
+}
+
+int main(int argc, char **argv) {
+  if (argc != 4) return 1;
+  const char what = argv[1][0];
+  const int fds = atoi(argv[2]), messages = atoi(argv[3]);
+  const int length = (int)(messages * CMSG_SPACE(fds * sizeof(int)));
+  if (length > MOST_BYTES || fds * messages > MOST_FDS || encode(fds, messages) != length) return 1;
+  /* Not known when this is compiled. */
+  volatile int flags = 0, most = MOST_FDS;
+  int rounds;
+  while (scanf("%d", &rounds) == 1) {
     const double start = now();
-    int sum = 0;
-    for (int i = 0; i < rounds; i++) sum += walk(CMSG_SPACE(fds * sizeof(int)));
-    printf("%.3f\n", sum == rounds * fds ? (now() - start) / rounds : -1.0);
+    long sum = 0;
+    for (int i = 0; i < rounds; i++)
+      sum += what == 'e' ? encode(fds, messages) : what == 'd' ? decode(length) : verdict(length, flags, most);
+    const long expected = what == 'e' ? length : fds * messages;
+    if (sum != rounds * expected) return 2;
+    printf("%.3f\n", (now() - start) / rounds);
     fflush(stdout);
   }
   return 0;

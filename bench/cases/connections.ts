@@ -1,0 +1,93 @@
+/** Many connections, few of them active. */
+
+import { execFileSync } from "node:child_process";
+import { type Case, type Line, takeTurns, times } from "../case.ts";
+import { Contestant } from "../contestant.ts";
+import { spread } from "../statistics.ts";
+
+const COUNTS = [10, 100, 1_000, 10_000];
+/** Descriptors that a process has beside its connections, at most. */
+const OTHERS = 100;
+/** Below, the pages of the heap decide more than the connections do. */
+const MEMORY_FROM = 1_000;
+
+/** Descriptors a process may have. Node itself raises its soft limit to the hard one when it starts. */
+function descriptorLimit(): number {
+  const limit = execFileSync("sh", ["-c", "ulimit -Hn"], { encoding: "utf8" }).trim();
+  return limit === "unlimited" ? Infinity : Number(limit);
+}
+
+export const connections: Case = {
+  name: "connections",
+  title: "connections that wait, one in a hundred active: a message and a descriptor each way, and the server's memory",
+  async run({ pace, skip }) {
+    const limit = descriptorLimit();
+    const counts = COUNTS.filter((count) => {
+      if (count + OTHERS <= limit) return true;
+      skip(`${count.toLocaleString("en")} connections`, `a process may have ${limit} descriptors (ulimit -Hn)`);
+      return false;
+    });
+    const contestants: Record<string, Contestant> = {};
+    const memory: Line[] = [];
+    let results: Record<string, number[]>;
+    try {
+      for (const count of counts) {
+        contestants[`ours ${count}`] = Contestant.node("connections", count);
+        contestants[`net ${count}`] = Contestant.node("connections-net", count);
+      }
+      results = await takeTurns(contestants, pace);
+      for (const count of counts.filter((count) => count >= MEMORY_FROM)) {
+        const perConnection: [number, number][] = [];
+        for (let i = 0; i < Math.ceil(pace.turns / 5); i++) {
+          perConnection.push([await memoryOf("connections", count), await memoryOf("connections-net", count)]);
+        }
+        const ours = spread(perConnection.map(([bytes]) => bytes / 1024));
+        memory.push({
+          what: `${count.toLocaleString("en")} connections, memory of each`,
+          unit: "KiB",
+          ours,
+          rival: "net.Socket",
+          theirs: spread(perConnection.map(([, bytes]) => bytes / 1024)),
+          kind: "value",
+          result: ours,
+          target: { atMost: 2 },
+        });
+      }
+    } finally {
+      for (const contestant of Object.values(contestants)) await contestant.close();
+    }
+    const few = counts[0]!;
+    return [
+      ...counts.map((count) =>
+        times(
+          `${count.toLocaleString("en")} connections`,
+          results[`ours ${count}`]!,
+          "net.Socket, no descriptor",
+          results[`net ${count}`]!,
+        ),
+      ),
+      ...counts
+        .slice(1)
+        .map((count) =>
+          times(
+            `${count.toLocaleString("en")} connections`,
+            results[`ours ${count}`]!,
+            `ours with ${few}`,
+            results[`ours ${few}`]!,
+            { atMost: 1.1 },
+          ),
+        ),
+      ...memory,
+    ];
+  },
+};
+
+/** Resident bytes of a fresh server, for each connection. */
+async function memoryOf(name: string, count: number): Promise<number> {
+  const contestant = Contestant.node(name, count);
+  try {
+    return await contestant.ask("memory");
+  } finally {
+    await contestant.close();
+  }
+}

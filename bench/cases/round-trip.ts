@@ -1,0 +1,54 @@
+/** Synchronous round trips in one process. */
+
+import { type Case, contest, type Line, type Target, times } from "../case.ts";
+import { Contestant, pythonContestant, rustContestant } from "../contestant.ts";
+
+/** Where the limit is, in C, for descriptors closed one by one and all at once. */
+const LIMITS: Readonly<Record<number, readonly [each: number, batch: number]>> = { 1: [1.2, 1.2], 253: [1.6, 1.4] };
+/** Beside Python, for one descriptor. */
+const PYTHON = 0.45;
+
+export const roundTrip: Case = {
+  name: "round-trip",
+  title: "synchronous round trip, 64 bytes, in one process; every descriptor is an OwnedFd and closed on receipt",
+  async run({ pace, skip }) {
+    const lines: Line[] = [];
+    for (const count of [0, 1, 4, 16, 64, 253]) {
+      const python = pythonContestant("round_trip", count);
+      const rust = rustContestant(count);
+      const contestants: Record<string, Contestant> = {
+        each: Contestant.node("round-trip", count, "each"),
+        ...(count > 0 ? { batch: Contestant.node("round-trip", count, "batch") } : {}),
+        c: Contestant.c("round-trip", count),
+        ...(python instanceof Error ? {} : { python }),
+        ...(rust instanceof Error ? {} : { rust }),
+      };
+      if (python instanceof Error) skip(`${count} descriptors, Python`, python.message);
+      if (rust instanceof Error) skip(`${count} descriptors, Rust`, rust.message);
+      const results = await contest(contestants, pace);
+      for (const [closing, how] of [
+        ["each", "one by one"],
+        ["batch", "in one batch"],
+      ] as const) {
+        const ours = results[closing];
+        if (ours === undefined) continue;
+        const what = count === 0 ? "no descriptor" : `${count} descriptor${count > 1 ? "s" : ""}, closed ${how}`;
+        const limit = LIMITS[count]?.[closing === "each" ? 0 : 1];
+        const targets: Record<string, Target | null> = {
+          c: limit === undefined ? null : { atMost: limit },
+          python: count === 1 ? { atMost: PYTHON } : null,
+          rust: null,
+        };
+        for (const [name, rival] of [
+          ["c", "C"],
+          ["python", "Python"],
+          ["rust", "Rust (nix)"],
+        ] as const) {
+          const theirs = results[name];
+          if (theirs !== undefined) lines.push(times(what, ours, rival, theirs, targets[name]));
+        }
+      }
+    }
+    return lines;
+  },
+};

@@ -1,0 +1,84 @@
+/** The ratios that have a target, as an SVG that is readable on light and on dark ground. */
+
+import { type Line, met, showTarget } from "./case.ts";
+import { digits } from "./statistics.ts";
+
+/** The lines of one case. */
+export interface Group {
+  readonly title: string;
+  readonly lines: readonly Line[];
+}
+
+const WIDTH = 860;
+/** Where bars begin, how long one of ratio 1 is, and what fits. */
+const LEFT = 470;
+const UNIT = 150;
+const MOST = 2;
+const ROW = 22;
+const BAR = 12;
+
+const STYLE = `
+  text { font: 12px system-ui, sans-serif; fill: #24292f }
+  .title { font-weight: 600 }
+  .quiet { fill: #57606a }
+  .met { fill: #2da44e }
+  .missed { fill: #d4780a }
+  .grid { stroke: #8c959f; stroke-opacity: .5 }
+  .target { stroke: #24292f; stroke-width: 2 }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3 }
+    .quiet { fill: #9198a1 }
+    .met { fill: #3fb950 }
+    .missed { fill: #db8b2a }
+    .target { stroke: #e6edf3 }
+  }`;
+
+function escaped(text: string): string {
+  return text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+/** The chart; lines without a ratio, a rival or a target are left out. */
+export function chart(groups: readonly Group[], footer: string): string {
+  const parts: string[] = [];
+  let y = 46;
+  const text = (x: number, className: string, content: string, anchor = "start") =>
+    parts.push(
+      `<text x="${x}" y="${y + BAR - 2}" class="${className}" text-anchor="${anchor}">${escaped(content)}</text>`,
+    );
+  for (const { title, lines } of groups) {
+    const shown = lines.filter(({ kind, target, rival }) => kind === "ratio" && target !== null && rival !== null);
+    if (shown.length === 0) continue;
+    text(10, "title", title);
+    y += ROW;
+    for (const line of shown) {
+      const { result, target } = line;
+      const length = Math.min(result.median, MOST) * UNIT;
+      const limit = "atMost" in target! ? target.atMost : target!.atLeast;
+      const at = LEFT + Math.min(limit, MOST) * UNIT;
+      text(LEFT - 10, "", `${line.what} / ${line.rival}`, "end");
+      parts.push(
+        `<rect x="${LEFT}" y="${y}" width="${length.toFixed(1)}" height="${BAR}" class="${met(line) ? "met" : "missed"}"/>`,
+        `<line x1="${at}" x2="${at}" y1="${y - 3}" y2="${y + BAR + 3}" class="target"/>`,
+      );
+      text(LEFT + MOST * UNIT + 8, "quiet", `${digits(result.median)} (${showTarget(target)})`);
+      y += ROW;
+    }
+    y += 8;
+  }
+  const grid = [0, 0.5, 1, 1.5, 2].map((ratio) => {
+    const x = LEFT + ratio * UNIT;
+    return `<line x1="${x}" x2="${x}" y1="40" y2="${y}" class="grid"/><text x="${x}" y="34" class="quiet" text-anchor="middle">${ratio}</text>`;
+  });
+  const height = y + 46;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">
+<title>unix-ancillary by its rivals, with the targets</title>
+<style>${STYLE}
+</style>
+<text x="10" y="18" class="title">unix-ancillary by its rivals: ratios of time (of throughput, where it says so), and their targets</text>
+${grid.join("\n")}
+${parts.join("\n")}
+<text x="10" y="${y + 16}" class="quiet">Green: target met. Orange: missed. The mark is the target; a bar at the right edge is longer.</text>
+<text x="10" y="${y + 34}" class="quiet">${escaped(footer)}</text>
+</svg>
+`;
+}

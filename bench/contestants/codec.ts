@@ -1,0 +1,61 @@
+/**
+ * The codec. Arguments: `public` (Codec, whose answers are copies, as anybody calls it) or `in-place` (the core on its own
+ * memory, as a send and a receive of the library use it); `encode`, `decode` or `verdict`; descriptors a message; messages.
+ */
+
+import { Codec } from "unix-ancillary/core";
+import type * as wasm from "../../dist/core/wasm.js";
+import { check, serve } from "./serve.ts";
+
+const [way, what] = process.argv.slice(2);
+const [fds, messages] = process.argv.slice(4).map(Number) as [number, number];
+const codec = new Codec("linux-x86_64-glibc");
+const numbers = Array.from({ length: fds }, (_, i) => 3 + i);
+
+function make(): Uint8Array {
+  return codec.encode(Array.from({ length: messages }, () => codec.rights(numbers)));
+}
+const control = make();
+
+function encode(rounds: number): void {
+  for (let i = 0; i < rounds; i++) check(make().length === control.length, "encoded");
+}
+
+function decode(rounds: number): void {
+  for (let i = 0; i < rounds; i++) {
+    let count = 0;
+    for (const message of codec.decode(control).messages) count += codec.fdsOf(message).length;
+    check(count === fds * messages, "decoded");
+  }
+}
+
+function verdict(rounds: number): void {
+  for (let i = 0; i < rounds; i++) {
+    const { keep } = codec.verdict({ control, flags: 0, maxFds: 16384 });
+    check(keep.length === fds * messages, "verdict");
+  }
+}
+
+// Not public: what the library itself calls.
+const { Core, REGISTER }: typeof wasm = await import(new URL("../../../dist/core/wasm.js", import.meta.url).href);
+const core = new Core(codec.abi);
+core.control.set(control);
+
+function encodeInPlace(rounds: number): void {
+  for (let i = 0; i < rounds; i++) {
+    core.fds.set(numbers);
+    check(core.encodeRights(fds) > 0, "encoded");
+  }
+}
+
+function verdictInPlace(rounds: number): void {
+  for (let i = 0; i < rounds; i++) {
+    core.verdict(control.length, 0, 16384, -1, false);
+    check(core.registers[REGISTER.KEEP] === fds * messages, "verdict");
+  }
+}
+
+const run =
+  way === "in-place" ? { encode: encodeInPlace, verdict: verdictInPlace }[what!] : { encode, decode, verdict }[what!];
+check(run !== undefined, `${way} ${what}`);
+await serve(run);

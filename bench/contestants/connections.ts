@@ -1,0 +1,65 @@
+/**
+ * A server process with many connections, each of which waits for a message. One in a hundred of them, at least one, is
+ * active: this process sends 64 bytes and a descriptor on one after the other, and the server answers likewise.
+ * Argument: connections. "memory" in: resident bytes of the server for each connection out.
+ */
+
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { openSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { OwnedFd, UnixListener, UnixStream } from "unix-ancillary";
+import { args, isPeer } from "./peer.ts";
+import { check, serve } from "./serve.ts";
+import { FEW, listenerPath, memoryOf, reportMemory } from "./server.ts";
+
+const count = Number(args[0]);
+const data = Buffer.alloc(64);
+const file = OwnedFd.fromRaw(openSync("/dev/null", "r"));
+
+if (isPeer) {
+  const serveOne = async (stream: UnixStream) => {
+    await stream.sendFds("x");
+    for await (const message of stream.messages(1)) {
+      message[Symbol.dispose]();
+      await stream.sendFds(data, [file]);
+    }
+    stream.close();
+  };
+  const listener = UnixListener.bind(listenerPath(process.ppid));
+  reportMemory();
+  for await (const stream of listener) serveOne(stream);
+} else {
+  const env = { ...process.env, UNIX_ANCILLARY_BENCH_PEER: "1" };
+  const server = fork(fileURLToPath(import.meta.url), args, { env });
+  await once(server, "message");
+  const connections: UnixStream[] = [];
+  const open = async (wanted: number) => {
+    while (connections.length < wanted) {
+      const stream = await UnixStream.connect(listenerPath(process.pid));
+      connections.push(stream);
+      // Accepted, and waiting.
+      await stream.recvFds(0);
+    }
+  };
+  const round = async (stream: UnixStream) => {
+    await stream.sendFds(data, [file]);
+    const message = await stream.recvFds(1);
+    check(message.fds.length === 1 && message.data.length === 64, "one message");
+    message[Symbol.dispose]();
+  };
+  await open(FEW);
+  for (const stream of connections) await round(stream);
+  const before = await memoryOf(server);
+  await open(count);
+  const after = await memoryOf(server);
+  const active = connections.filter((_, i) => i % 100 === 0);
+  await serve(
+    async (rounds) => {
+      for (let i = 0; i < rounds; i++) await round(active[i % active.length]!);
+    },
+    { memory: async () => (after - before) / (count - FEW) },
+  );
+  server.kill();
+  process.exit();
+}

@@ -1,0 +1,3 @@
+/** A module that does nothing: what Node takes for any. */
+
+export {};

@@ -1,0 +1,34 @@
+/** The second process of a contestant: the same file again, with a socket as descriptor 3. */
+
+import { spawn } from "node:child_process";
+import type { Socket } from "node:net";
+import { fileURLToPath } from "node:url";
+import { UnixStream } from "unix-ancillary";
+
+const ROLE = "UNIX_ANCILLARY_BENCH_PEER";
+
+/** Whether this is the second process. */
+export const isPeer: boolean = process.env[ROLE] !== undefined;
+
+const options = { env: { ...process.env, [ROLE]: "1" } };
+
+/** The arguments of this process, behind its file. */
+export const args: readonly string[] = process.argv.slice(2);
+
+function command(url: string): [string, string[]] {
+  return [process.execPath, [fileURLToPath(url), ...args]];
+}
+
+/** Starts this file again, connected by a stream of ours. It ends when the stream is closed. */
+export function startPeer(url: string): UnixStream {
+  const [ours, theirs] = UnixStream.pair();
+  spawn(...command(url), { ...options, stdio: ["ignore", "inherit", "inherit", theirs.fd] });
+  theirs.close();
+  return ours;
+}
+
+/** Starts this file again, connected by a net.Socket: Node's own pipe of two ways is a Unix stream socket. */
+export function startNetPeer(url: string): Socket {
+  const child = spawn(...command(url), { ...options, stdio: ["ignore", "inherit", "inherit", "pipe"] });
+  return child.stdio[3] as Socket;
+}

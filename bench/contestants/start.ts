@@ -1,0 +1,11 @@
+/** A whole program: the package is imported, one descriptor sent and received, and it ends. Imports nothing else. */
+
+import { UnixStream } from "unix-ancillary";
+
+const [left, right] = UnixStream.pair();
+left.sendFdsSync("x", [0]);
+const { fds } = right.recvFdsSync(1);
+if (fds.length !== 1) throw new Error("the descriptor is missing");
+fds[0]!.close();
+left.close();
+right.close();
