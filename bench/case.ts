@@ -61,8 +61,6 @@ export function showTarget(target: Target | null): string {
 
 /** Warms a program up until it takes a turn of the wanted length; how many rounds that is. */
 async function calibrate(contestant: Contestant, { turnMs, warmUpMs }: Pace): Promise<number> {
-  // Its start, and its peer's, are in the first answer.
-  await contestant.measure(1);
   let rounds = 1;
   let ran = 0;
   for (;;) {
@@ -85,6 +83,8 @@ export async function takeTurns<Name extends string>(
   pace: Pace,
 ): Promise<Record<Name, number[]>> {
   const entries = Object.entries(contestants) as [Name, Contestant][];
+  // The start of a program, and of its peer, are in its first answer: all are there before anything is measured.
+  for (const [, contestant] of entries) await contestant.measure(1);
   const rounds = new Map<Name, number>();
   for (const [name, contestant] of entries) rounds.set(name, await calibrate(contestant, pace));
   const results = Object.fromEntries(entries.map(([name]) => [name, [] as number[]])) as Record<Name, number[]>;

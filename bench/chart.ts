@@ -9,11 +9,11 @@ export interface Group {
   readonly lines: readonly Line[];
 }
 
-const WIDTH = 860;
+const WIDTH = 930;
 /** Where bars begin, how long one of ratio 1 is, and what fits. */
 const LEFT = 470;
-const UNIT = 150;
-const MOST = 2;
+const UNIT = 140;
+const MOST = 2.5;
 const ROW = 22;
 const BAR = 12;
 
@@ -48,7 +48,8 @@ export function chart(groups: readonly Group[], footer: string): string {
   for (const { title, lines } of groups) {
     const shown = lines.filter(({ kind, target, rival }) => kind === "ratio" && target !== null && rival !== null);
     if (shown.length === 0) continue;
-    text(10, "title", title);
+    const better = "atMost" in shown[0]!.target! ? "less is better" : "more is better";
+    text(10, "title", `${title}: ${better}`);
     y += ROW;
     for (const line of shown) {
       const { result, target } = line;
@@ -65,16 +66,16 @@ export function chart(groups: readonly Group[], footer: string): string {
     }
     y += 8;
   }
-  const grid = [0, 0.5, 1, 1.5, 2].map((ratio) => {
+  const grid = [0, 0.5, 1, 1.5, 2, 2.5].map((ratio) => {
     const x = LEFT + ratio * UNIT;
     return `<line x1="${x}" x2="${x}" y1="40" y2="${y}" class="grid"/><text x="${x}" y="34" class="quiet" text-anchor="middle">${ratio}</text>`;
   });
   const height = y + 46;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">
-<title>unix-ancillary by its rivals, with the targets</title>
+<title>Ratios of unix-ancillary to its rivals, with the targets</title>
 <style>${STYLE}
 </style>
-<text x="10" y="18" class="title">unix-ancillary by its rivals: ratios of time (of throughput, where it says so), and their targets</text>
+<text x="10" y="18" class="title">unix-ancillary / rival: ratios of time, of throughput where it says so</text>
 ${grid.join("\n")}
 ${parts.join("\n")}
 <text x="10" y="${y + 16}" class="quiet">Green: target met. Orange: missed. The mark is the target; a bar at the right edge is longer.</text>

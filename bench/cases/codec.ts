@@ -8,7 +8,7 @@ const BUFFERS = { "1 descriptor": [1, 1], "253 descriptors": [253, 1], "64 KiB o
 
 export const codec: Case = {
   name: "codec",
-  title: "the codec, in nanoseconds a control buffer; rival: the C macros, compiled with -O2",
+  title: "the codec beside the C macros, compiled with -O2",
   async run({ pace }) {
     const lines: Line[] = [];
     for (const [name, [fds, messages]] of Object.entries(BUFFERS)) {

@@ -19,7 +19,7 @@ function descriptorLimit(): number {
 
 export const connections: Case = {
   name: "connections",
-  title: "connections that wait, one in a hundred active: a message and a descriptor each way, and the server's memory",
+  title: "many connections, one in a hundred active, a message and a descriptor each way",
   async run({ pace, skip }) {
     const limit = descriptorLimit();
     const counts = COUNTS.filter((count) => {

@@ -10,7 +10,7 @@ const PYTHON = 0.45;
 
 export const roundTrip: Case = {
   name: "round-trip",
-  title: "synchronous round trip, 64 bytes, in one process; every descriptor is an OwnedFd and closed on receipt",
+  title: "synchronous round trip, 64 bytes, descriptors owned and closed on receipt",
   async run({ pace, skip }) {
     const lines: Line[] = [];
     for (const count of [0, 1, 4, 16, 64, 253]) {

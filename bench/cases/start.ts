@@ -17,7 +17,7 @@ function run(...args: readonly string[]): number {
 
 export const start: Case = {
   name: "start",
-  title: "a process that imports the package, makes a pair, sends and receives a descriptor, and ends; the difference",
+  title: "a process that imports the package, sends and receives a descriptor, and ends",
   async run({ pace }) {
     const contestants = {
       ours: [join(made, "contestants", "start.js")],

@@ -31,8 +31,7 @@ function rates(
 
 export const throughput: Case = {
   name: "throughput",
-  title:
-    "asynchronous throughput to another process, one way, a descriptor on each message; the ratio is of throughputs",
+  title: "asynchronous throughput to another process, one way, a descriptor on each message",
   async run({ pace }) {
     const lines: Line[] = [];
     for (const [size, bytes] of Object.entries(SIZES)) {

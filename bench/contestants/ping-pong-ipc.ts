@@ -6,15 +6,13 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { connect, createServer, Server, Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { args, isPeer } from "./peer.ts";
 import { check, serve } from "./serve.ts";
 
 const text = "x".repeat(64);
 // The abstract namespace: nothing is left behind.
-const server = createServer().listen(join(`\0${tmpdir()}`, `unix-ancillary-${process.pid}`));
+const server = createServer().listen(`\0unix-ancillary-bench-ipc-${process.pid}`);
 await once(server, "listening");
 
 async function handle(): Promise<Server | Socket> {
