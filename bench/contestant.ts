@@ -23,12 +23,26 @@ export class Contestant {
   readonly compilesAsItRuns: boolean;
 
   constructor(command: string, args: readonly string[] = []) {
-    this.compilesAsItRuns = command === process.execPath;
+    this.compilesAsItRuns = command === process.execPath || args.includes(process.execPath);
     this.#child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
     // A program that ends early is noticed where its answer is missing.
     this.#child.stdin!.on("error", () => {});
     this.#reader = createInterface({ input: this.#child.stdout! });
     this.#lines = this.#reader[Symbol.asyncIterator]();
+  }
+
+  /**
+   * A program of `bench/contestants`, and its peer, on one processor.
+   *
+   * Two processes that wait for each other in turn lose nothing by it. On two processors the scheduler decides whether a
+   * sleeping one has to be woken for each message, which takes three times as long as everything else (measured in a virtual
+   * machine: 50 instead of 13 us with net.Socket).
+   */
+  static onOneProcessor(name: string, ...args: readonly (string | number)[]): Contestant {
+    const cpu = processor();
+    if (cpu instanceof Error) return Contestant.node(name, ...args);
+    const file = join(made, "contestants", `${name}.js`);
+    return new Contestant("taskset", ["-c", cpu, process.execPath, "--expose-gc", file, ...args.map(String)]);
   }
 
   /** A program of `bench/contestants`. */
@@ -68,6 +82,21 @@ export class Contestant {
     }
     this.#reader.close();
   }
+}
+
+let cpu: string | Error | undefined;
+
+/** The last of the processors that this process may use, by `taskset`; or why there is none to be named. */
+export function processor(): string | Error {
+  if (cpu === undefined) {
+    try {
+      const list = execFileSync("taskset", ["-cp", String(process.pid)], { encoding: "utf8" });
+      cpu = /\d+$/.exec(list.trim())?.[0] ?? new Error(`taskset says ${list}`);
+    } catch {
+      cpu = new Error("needs taskset");
+    }
+  }
+  return cpu;
 }
 
 const compiled = new Set<string>();

@@ -13,7 +13,7 @@ import { cases } from "./cases/index.ts";
 import { chart } from "./chart.ts";
 import { digits, show } from "./statistics.ts";
 
-const FULL: Pace = { turns: 15, turnMs: 100, warmUpMs: 1000 };
+const FULL: Pace = { turns: 15, turnMs: 100, warmUpMs: 1500 };
 const QUICK: Pace = { turns: 5, turnMs: 20, warmUpMs: 400 };
 
 const { values } = parseArgs({

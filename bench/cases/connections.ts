@@ -2,7 +2,7 @@
 
 import { execFileSync } from "node:child_process";
 import { type Case, type Line, takeTurns, times } from "../case.ts";
-import { Contestant } from "../contestant.ts";
+import { Contestant, processor } from "../contestant.ts";
 import { spread } from "../statistics.ts";
 
 const COUNTS = [10, 100, 1_000, 10_000];
@@ -19,8 +19,10 @@ function descriptorLimit(): number {
 
 export const connections: Case = {
   name: "connections",
-  title: "many connections, one in a hundred active, a message and a descriptor each way",
+  title: "many connections, one in a hundred active, a descriptor each way, on one processor",
   async run({ pace, skip }) {
+    const cpu = processor();
+    if (cpu instanceof Error) skip("both processes on one processor", cpu.message);
     const limit = descriptorLimit();
     const counts = COUNTS.filter((count) => {
       if (count + OTHERS <= limit) return true;
@@ -32,8 +34,8 @@ export const connections: Case = {
     let results: Record<string, number[]>;
     try {
       for (const count of counts) {
-        contestants[`ours ${count}`] = Contestant.node("connections", count);
-        contestants[`net ${count}`] = Contestant.node("connections-net", count);
+        contestants[`ours ${count}`] = Contestant.onOneProcessor("connections", count);
+        contestants[`net ${count}`] = Contestant.onOneProcessor("connections-net", count);
       }
       results = await takeTurns(contestants, pace);
       for (const count of counts.filter((count) => count >= MEMORY_FROM)) {

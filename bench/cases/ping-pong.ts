@@ -1,18 +1,20 @@
 /** Two processes, a message each way in turn. */
 
 import { type Case, contest, times } from "../case.ts";
-import { Contestant } from "../contestant.ts";
+import { Contestant, processor } from "../contestant.ts";
 
 export const pingPong: Case = {
   name: "ping-pong",
-  title: "asynchronous ping-pong of two processes, 64 bytes and one descriptor each way",
-  async run({ pace }) {
+  title: "asynchronous ping-pong of two processes on one processor, 64 bytes and a descriptor each way",
+  async run({ pace, skip }) {
+    const cpu = processor();
+    if (cpu instanceof Error) skip("both processes on one processor", cpu.message);
     const { ours, net, server, socket } = await contest(
       {
-        ours: Contestant.node("ping-pong"),
-        net: Contestant.node("ping-pong-net"),
-        server: Contestant.node("ping-pong-ipc", "server"),
-        socket: Contestant.node("ping-pong-ipc", "socket"),
+        ours: Contestant.onOneProcessor("ping-pong"),
+        net: Contestant.onOneProcessor("ping-pong-net"),
+        server: Contestant.onOneProcessor("ping-pong-ipc", "server"),
+        socket: Contestant.onOneProcessor("ping-pong-ipc", "socket"),
       },
       pace,
     );
