@@ -3,6 +3,8 @@
  * holds no row of its own. Until it is configured it is that of 64-bit little-endian Linux.
  */
 
+import { CONTROL_BYTES } from "./memory";
+
 /** `sizeof(struct cmsghdr)`. */
 export let headerBytes: u32 = 16;
 /** `cmsg_len`: where in the header, and 4 or 8 bytes wide. */
@@ -30,6 +32,9 @@ export let MSG_CTRUNC: i32 = 8;
 export let padLast: bool = true;
 /** DragonFly loses MSG_CTRUNC: there a `cmsg_len` past the end is the only sign of a truncation. */
 export let losesCtrunc: bool = false;
+
+/** Whether a header is that of 64-bit little-endian Linux, musl's included: what {@link rightsAlone} can tell at a glance. */
+export let isLinux64: bool = true;
 
 /** The largest offset or alignment a layout may name. No ABI comes near; it bounds every sum that is made of them. */
 const LIMIT: u32 = 64;
@@ -69,6 +74,14 @@ export function layout(
   dataAlign = alignment;
   headerAlign = headerAlignment;
   bigEndian = big;
+  isLinux64 =
+    !big &&
+    lengthAt === 0 &&
+    levelAt === 8 &&
+    typeAt === 12 &&
+    dataAt === 16 &&
+    alignment === 8 &&
+    headerAlignment === 8;
   return true;
 }
 
@@ -102,4 +115,16 @@ export function readInt(at: usize): i32 {
 /** The opposite. */
 export function writeInt(at: usize, value: i32): void {
   store<i32>(at, bigEndian ? bswap<i32>(value) : value);
+}
+
+/**
+ * Of a control area that holds one SCM_RIGHTS message alone: the bytes of its payload; -1 for anything else, and whatever the
+ * layout. Level and type are compared at once, and so are the 8 bytes that the kernel writes where musl declares 4 and a pad.
+ */
+export function rightsAlone(control: usize, length: u32): i32 {
+  if (!isLinux64 || length <= 16 || length > CONTROL_BYTES) return -1;
+  const told = load<u64>(control);
+  if (told <= 16 || told > length || ((<u32>told + 7) & ~7) < length) return -1;
+  if (load<u64>(control + 8) !== (((<u64>(<u32>SCM_RIGHTS)) << 32) | <u64>(<u32>SOL_SOCKET))) return -1;
+  return <i32>(<u32>told - 16);
 }

@@ -17,6 +17,14 @@ export const LENGTH_TOO_SMALL: i32 = 2;
 /** `cmsg_len` reaches past the end. */
 export const LENGTH_OVERRUNS: i32 = 3;
 
+/** Whether a walk has begun since {@link forget}: then registers may say something of its messages. */
+export let touched: bool = true;
+
+/** The registers say nothing of any message. */
+export function forget(): void {
+  touched = false;
+}
+
 let at: u32 = 0;
 let end: u32 = 0;
 let clamps: bool = false;
@@ -27,6 +35,7 @@ let clamps: bool = false;
  * without shortening `cmsg_len` (XNU `bsd/kern/uipc_syscalls.c`, python/cpython #80931), and what did arrive is open.
  */
 export function open(length: i32, clamp: bool): void {
+  touched = true;
   at = 0;
   end = length < 0 ? 0 : min<u32>(length, CONTROL_BYTES);
   clamps = clamp;

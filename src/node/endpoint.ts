@@ -348,16 +348,18 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
 
   #onReady(events: number): void {
     this.#burst = 0;
+    // What somebody waited for is no reason to stop watching, even if nobody waits behind them: see rearm.
+    const unwanted = this.#reading.length === 0 ? events & POLLIN : 0;
     if ((events & POLLIN) !== 0) this.#serve(this.#reading);
     if ((events & POLLOUT) !== 0) this.#serve(this.#writing);
-    this.#rearm(events);
+    this.#rearm(unwanted);
   }
 
   /**
    * Watches for what is waited for. Readable stays armed when the last receive is served, as another one follows as a
    * rule and two calls of epoll are saved; it is disarmed when something comes that nobody waits for.
    */
-  #rearm(fired = 0): void {
+  #rearm(unwanted = 0): void {
     const handle = this.#handle;
     if (handle.fd === -1) return;
     const reads = this.#reading.length > 0;
@@ -383,7 +385,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       });
     }
     const writes = this.#writing.length > 0 && retryAfter === 0;
-    const keepReading = reads || ((this.#armed & POLLIN) !== 0 && (fired & POLLIN) === 0);
+    const keepReading = reads || ((this.#armed & POLLIN) !== 0 && unwanted === 0);
     const events = (keepReading ? POLLIN : 0) | (writes ? POLLOUT : 0);
     if (events !== this.#armed) {
       this.#armed = events;

@@ -13,8 +13,8 @@ import { errnoError } from "./errors.ts";
 import { reportLeak } from "./leak.ts";
 import { hostPlatform, type Platform } from "./platform.ts";
 
-/** How many new owners wait at most, and how long. */
-const NURSERY_CAPACITY = 256;
+/** How many new owners wait at most, and how long: several messages of as many descriptors as one can carry. */
+const NURSERY_CAPACITY = 4096;
 const NURSERY_MS = 10;
 
 const nursery: (OwnedFd | null)[] = new Array(NURSERY_CAPACITY).fill(null);
