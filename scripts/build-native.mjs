@@ -28,21 +28,32 @@ function compiler() {
   throw new Error(`a C++ compiler is needed to build the addon; tried ${tried.join(", ")}. Install one, or set CXX.`);
 }
 
+/** What is compiled, and with which flags, whatever the target. */
+export function nativeSources() {
+  const [gyp] = JSON.parse(readFileSync("native/binding.gyp", "utf8")).targets;
+  return {
+    sources: gyp.sources.map((name) => join("native", name)),
+    flags: [
+      ...gyp.cflags_cc,
+      ...gyp.defines.map((name) => `-D${name}`),
+      "-DNODE_GYP_MODULE_NAME=unix_ancillary",
+      "-fPIC",
+      `-I${headers()}`,
+      "-Inode_modules/node-addon-api",
+    ],
+  };
+}
+
 /** Builds `out`, by default where the library looks for this machine's addon. The library has to be built before. */
 export async function buildNative({ extraFlags = [], out, strip = true } = {}) {
   if (out === undefined) {
     const { target } = await import("../dist/node/native.js");
     out = join("prebuilds", target(), "unix-ancillary.node");
   }
-  const [gyp] = JSON.parse(readFileSync("native/binding.gyp", "utf8")).targets;
   const darwin = process.platform === "darwin";
+  const { sources, flags: common } = nativeSources();
   const flags = [
-    ...gyp.cflags_cc,
-    ...gyp.defines.map((name) => `-D${name}`),
-    "-DNODE_GYP_MODULE_NAME=unix_ancillary",
-    "-fPIC",
-    `-I${headers()}`,
-    "-Inode_modules/node-addon-api",
+    ...common,
     ...(darwin ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared", "-pthread"]),
     ...(strip && !darwin ? ["-s", "-Wl,--gc-sections", "-ffunction-sections"] : []),
     ...extraFlags,
@@ -50,7 +61,7 @@ export async function buildNative({ extraFlags = [], out, strip = true } = {}) {
   mkdirSync(dirname(out), { recursive: true });
   // Never half a file under the final name: another process may be loading it.
   const temporary = `${out}.${process.pid}`;
-  execFileSync(compiler(), [...flags, ...gyp.sources.map((name) => join("native", name)), "-o", temporary], {
+  execFileSync(compiler(), [...flags, ...sources, "-o", temporary], {
     stdio: "inherit",
   });
   renameSync(temporary, out);

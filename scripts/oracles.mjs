@@ -9,6 +9,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { File, OpenFile, WASI } from "@bjorn3/browser_wasi_shim";
 import { abis, Codec } from "unix-ancillary/core";
+import { nativeSources } from "./build-native.mjs";
 
 /** ABI, compiler, flags, and what runs the result. */
 const ORACLES = [
@@ -241,6 +242,11 @@ if (!existsSync(zig)) {
   writeFileSync(join(zigFolder, "package.json"), "{}");
   spawnSync("npm", ["install", "--prefix", zigFolder, "--no-save", "--ignore-scripts", "--force", ZIG]);
 }
+function runZig(args) {
+  const cache = resolve(zigFolder, "cache");
+  const env = { ...process.env, ZIG_GLOBAL_CACHE_DIR: cache, ZIG_LOCAL_CACHE_DIR: cache };
+  return spawnSync(zig, args, { env, encoding: "utf8" });
+}
 for (const [name, target] of [
   ["darwin-arm64", "aarch64-macos"],
   ["darwin-x86_64", "x86_64-macos"],
@@ -288,16 +294,7 @@ for (const [name, target] of [
     ...absent.map(([key]) => `#ifdef ${key}\n_Static_assert(0, "${key} exists");\n#endif`),
   ].join("\n");
   writeFileSync(source, `${text}\n`);
-  const cache = {
-    ...process.env,
-    ZIG_GLOBAL_CACHE_DIR: resolve(zigFolder, "cache"),
-    ZIG_LOCAL_CACHE_DIR: resolve(zigFolder, "cache"),
-  };
-  const { status, stderr } = spawnSync(
-    zig,
-    ["cc", `--target=${target}`, "-c", source, "-o", join(folder, `${name}.o`)],
-    { env: cache, encoding: "utf8" },
-  );
+  const { status, stderr } = runZig(["cc", `--target=${target}`, "-c", source, "-o", join(folder, `${name}.o`)]);
   console.log(
     `${status === 0 ? "ok  " : "FAIL"}  ${name}: Darwin's own headers, ${claims.length + absent.length} assertions at compile time`,
   );
@@ -305,6 +302,29 @@ for (const [name, target] of [
   else {
     failed++;
     console.log(stderr.split("\n").slice(0, 12).join("\n"));
+  }
+}
+// The addon, compiled for what it cannot be run on here; a warning is an error.
+for (const target of [
+  "aarch64-macos",
+  "x86_64-macos",
+  "aarch64-linux-gnu",
+  "x86_64-linux-musl",
+  "arm-linux-gnueabihf",
+]) {
+  if (!existsSync(zig)) {
+    missing(`the addon for ${target}`, ZIG);
+    continue;
+  }
+  const { sources, flags } = nativeSources();
+  const compile = (source) =>
+    runZig(["c++", `--target=${target}`, ...flags, "-Werror", "-c", source, "-o", join(folder, "addon.o")]);
+  const refused = sources.map(compile).filter(({ status }) => status !== 0);
+  console.log(`${refused.length === 0 ? "ok  " : "FAIL"}  the addon compiles for ${target}`);
+  if (refused.length === 0) passed++;
+  else {
+    failed++;
+    console.log(refused[0].stderr.split("\n").slice(0, 12).join("\n"));
   }
 }
 // Every row has an oracle.
