@@ -1,14 +1,14 @@
 /**
  * Synchronous round trips in one process, by the public API as a user would write it: OwnedFds come and are closed.
- * Arguments: descriptors a message; `each` (closed one by one) or `batch` (the message is disposed of).
+ * Arguments: descriptors a message; `each` (closed one by one), `batch` (the message is disposed of), or `ancillary` (by
+ * SocketAncillary, sendmsg and recvmsg, closed one by one).
  */
 
 import { openSync } from "node:fs";
-import { UnixStream } from "unix-ancillary";
+import { recvmsg, SocketAncillary, sendmsg, UnixStream } from "unix-ancillary";
 import { check, serve } from "./serve.ts";
 
 const count = Number(process.argv[2]);
-const batch = process.argv[3] === "batch";
 const fds = new Array<number>(count).fill(openSync("/dev/null", "r"));
 const [left, right] = UnixStream.pair();
 const data = Buffer.alloc(64);
@@ -33,4 +33,28 @@ function disposed(rounds: number): void {
   }
 }
 
-await serve(batch ? disposed : each);
+const room = SocketAncillary.bufferSizeForRights(count);
+const out = new SocketAncillary(room);
+const into = new SocketAncillary(room);
+const buffer = Buffer.alloc(4096);
+
+/** By the low level, filled anew for each message. */
+function ancillary(rounds: number): void {
+  for (let i = 0; i < rounds; i++) {
+    out.clear();
+    out.addFds(fds);
+    sendmsg(left, data, out);
+    const { bytesRead } = recvmsg(right, buffer, into);
+    check(bytesRead === data.length, "bytes");
+    let came = 0;
+    for (const message of into.messages()) {
+      if (message.kind !== "rights") continue;
+      came += message.fds.length;
+      for (const fd of message.fds) fd.close();
+    }
+    check(came === count, "descriptors");
+  }
+}
+
+const ways: Readonly<Record<string, (rounds: number) => void>> = { each, batch: disposed, ancillary };
+await serve(ways[process.argv[3]!]!);

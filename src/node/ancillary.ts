@@ -507,7 +507,7 @@ export function sendmsg(
   const payload = iovec(iov);
   const to = options?.address === undefined ? null : sunPath(platform, options.address);
   const flags = sendFlags | (options?.flags ?? 0);
-  const deadline = system.now() + (options?.timeout ?? Infinity);
+  const deadline = options?.timeout === undefined ? Infinity : system.now() + options.timeout;
   for (let waited = 0; ; ) {
     // Getters of the caller's run first, those of the descriptors last; only then the core is touched.
     let fd = socketFd(platform, socket);
@@ -557,7 +557,7 @@ export function recvmsg(
   ancillary?.clear();
   const capacity = peeks ? 0 : platform.receiveCapacity;
   const flags = platform.receiveFlags | (options?.flags ?? 0);
-  const deadline = system.now() + (options?.timeout ?? Infinity);
+  const deadline = options?.timeout === undefined ? Infinity : system.now() + options.timeout;
   for (;;) {
     const fd = socketFd(platform, socket);
     const room = byteLength(into);

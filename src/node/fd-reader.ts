@@ -44,7 +44,8 @@ const SIGNAL_ONLY = {
   },
 };
 
-const LEAST_GROWTH = 65536;
+/** Bytes of one receive at most, where no read asks for more. */
+const MOST_AHEAD = 65536;
 
 type ReadOptions = Pick<WaitOptions, "signal">;
 
@@ -62,6 +63,8 @@ export class FdReader implements Disposable, AsyncDisposable {
   readonly #maxQueuedFds: number;
   readonly #maxQueuedBytes: number;
   readonly #receiveBytes: number;
+  /** Bytes of the next receive: few at first, as a page costs a short session nothing. */
+  #ahead: number;
   /** Bytes from {@link #start} to {@link #end} have come and were not read; the first has the stream offset {@link #offset}. */
   #buffer: Buffer = Buffer.alloc(0);
   #start = 0;
@@ -94,6 +97,7 @@ export class FdReader implements Disposable, AsyncDisposable {
     this.#maxQueuedFds = options?.maxQueuedFds ?? 1024;
     this.#maxQueuedBytes = options?.maxQueuedBytes ?? 65536;
     this.#receiveBytes = receiveBytes;
+    this.#ahead = receiveBytes;
     this.#offset = offset;
   }
 
@@ -274,6 +278,8 @@ export class FdReader implements Disposable, AsyncDisposable {
       throw this.#failure;
     }
     const from = this.#offset + this.#end - this.#start;
+    // A peer that fills the room has more.
+    if (bytesRead === room) this.#ahead = Math.min(2 * this.#ahead, MOST_AHEAD);
     this.#end += bytesRead;
     if (fds.length > 0) {
       this.#fds.push(...fds);
@@ -290,12 +296,10 @@ export class FdReader implements Disposable, AsyncDisposable {
   #makeRoom(wanted: number): number {
     const queued = this.#end - this.#start;
     // A record has to fit whole; of a stream no more than the limit, or than what is asked for.
-    const ahead =
-      this.#receiveBytes === RECEIVE_BYTES.stream
-        ? Math.min(16 * this.#receiveBytes, this.#maxQueuedBytes - queued)
-        : this.#receiveBytes;
-    // Of a large read as much as has come already: whoever announces much has to send much before it costs memory.
-    const room = Math.max(ahead, Math.min(wanted - queued, Math.max(LEAST_GROWTH, queued)));
+    const whole = this.#receiveBytes === RECEIVE_BYTES.seqpacket;
+    const ahead = whole ? this.#ahead : Math.min(this.#ahead, this.#maxQueuedBytes - queued);
+    // Of a large read as much again as has come: whoever announces much has to send much before it costs memory.
+    const room = Math.max(ahead, Math.min(wanted - queued, Math.max(this.#ahead, queued)));
     if (this.#buffer.length - this.#end >= room) return room;
     const grown = queued + room > this.#buffer.length ? Buffer.allocUnsafeSlow(queued + room) : this.#buffer;
     this.#buffer.copy(grown, 0, this.#start, this.#end);

@@ -1,0 +1,76 @@
+/**
+ * Frames through a channel in two processes: a million with a descriptor each way (`--quick`: a tenth), in order, each
+ * descriptor the right one, with flat memory and as many descriptors as before.
+ */
+
+import { fstatSync, openSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { FdChannel, spawn } from "unix-ancillary";
+import { fileWith, openFds } from "../support.js";
+
+const FRAMES = process.argv.includes("--quick") ? 100_000 : 1_000_000;
+/** Frames on their way at once. */
+const WINDOW = 32;
+
+if (process.argv.includes("--child")) {
+  const channel = FdChannel.fromParent();
+  for await (const frame of channel) {
+    await channel.send(frame.payload, frame.fds);
+    frame[Symbol.dispose]();
+  }
+  process.exit(0);
+}
+
+function check(good: boolean, what: string): asserts good {
+  if (!good) throw new Error(what);
+}
+
+/** Resident memory, without what can be collected. */
+function resident(): number {
+  for (let i = 0; i < 4; i++) (globalThis as { gc?: () => void }).gc?.();
+  return process.memoryUsage.rss();
+}
+
+const files = Array.from({ length: 3 }, (_, i) => openSync(fileWith(`file ${i}`), "r"));
+const inodes = files.map((fd) => fstatSync(fd).ino);
+const { child, channel } = spawn(process.execPath, [fileURLToPath(import.meta.url), "--child"], {
+  stdio: ["ignore", "inherit", "inherit"],
+});
+const exited = new Promise((resolve) => child.once("exit", resolve));
+const before = openFds().size;
+
+let sent = 0;
+let came = 0;
+let warm = 0;
+const sending = (async () => {
+  while (sent < FRAMES) {
+    while (sent - came < WINDOW && sent < FRAMES) {
+      await channel.send(`frame ${sent}`, [files[sent % files.length]!]);
+      sent++;
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+})();
+const start = process.hrtime.bigint();
+while (came < FRAMES) {
+  const frame = await channel.recv();
+  check(frame !== null, "the end came early");
+  check(frame.payload.toString() === `frame ${came}`, `expected frame ${came}, got ${frame.payload}`);
+  check(frame.messageId === BigInt(came + 1), `expected id ${came + 1}, got ${frame.messageId}`);
+  check(frame.fds.length === 1, `expected 1 descriptor, got ${frame.fds.length}`);
+  // One in a hundred is looked at: fstat takes as long as the rest.
+  if (came % 100 === 0) check(fstatSync(frame.fds[0]!.fd).ino === inodes[came % files.length], "another descriptor");
+  frame[Symbol.dispose]();
+  came++;
+  if (came === FRAMES / 2) warm = resident();
+}
+await sending;
+const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+const growth = resident() / warm;
+check(openFds().size === before, `${openFds().size} descriptors, there were ${before}`);
+check(growth < 1.05, `resident memory grew ${growth.toFixed(3)} times`);
+channel.close();
+check((await exited) === 0, "the child failed");
+console.log(
+  `${FRAMES.toLocaleString("en")} frames there and back in order, ${Math.round(FRAMES / seconds).toLocaleString("en")} a second, memory ${growth.toFixed(3)} times that at half`,
+);
