@@ -19,7 +19,8 @@ struct Orphan {
   std::vector<char> control;
   std::vector<uint32_t> closed;
 };
-// One lock for both: the orphans, and how to wake each living environment.
+// One lock for both: the orphans, and how to wake each living environment. They outlive the last environment, as the library
+// is linked with nodelete: Node unloads what only workers had loaded, and the next one has to find the orphans.
 std::mutex process_mutex;
 std::vector<Orphan> orphans;
 std::vector<Environment*> living;

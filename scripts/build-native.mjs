@@ -33,6 +33,7 @@ export function nativeSources() {
   const [gyp] = JSON.parse(readFileSync("native/binding.gyp", "utf8")).targets;
   return {
     sources: gyp.sources.map((name) => join("native", name)),
+    ldflags: gyp.ldflags,
     flags: [
       ...gyp.cflags_cc,
       ...gyp.defines.map((name) => `-D${name}`),
@@ -51,10 +52,10 @@ export async function buildNative({ extraFlags = [], out, strip = true } = {}) {
     out = join("prebuilds", target(), "unix-ancillary.node");
   }
   const darwin = process.platform === "darwin";
-  const { sources, flags: common } = nativeSources();
+  const { sources, flags: common, ldflags } = nativeSources();
   const flags = [
     ...common,
-    ...(darwin ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared", "-pthread"]),
+    ...(darwin ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared", "-pthread", ...ldflags]),
     ...(strip && !darwin ? ["-s", "-Wl,--gc-sections", "-ffunction-sections"] : []),
     ...extraFlags,
   ];

@@ -7,8 +7,9 @@ import { fstatSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { FdChannel, spawn } from "unix-ancillary";
 import { fileWith, openFds } from "../support.js";
+import { amount, check, resident } from "./measure.js";
 
-const FRAMES = process.argv.includes("--quick") ? 100_000 : 1_000_000;
+const FRAMES = amount(1_000_000);
 /** Frames on their way at once. */
 const WINDOW = 32;
 
@@ -19,16 +20,6 @@ if (process.argv.includes("--child")) {
     frame[Symbol.dispose]();
   }
   process.exit(0);
-}
-
-function check(good: boolean, what: string): asserts good {
-  if (!good) throw new Error(what);
-}
-
-/** Resident memory, without what can be collected. */
-function resident(): number {
-  for (let i = 0; i < 4; i++) (globalThis as { gc?: () => void }).gc?.();
-  return process.memoryUsage.rss();
 }
 
 const files = Array.from({ length: 3 }, (_, i) => openSync(fileWith(`file ${i}`), "r"));

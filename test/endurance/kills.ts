@@ -1,0 +1,82 @@
+/** Peers killed at random points of a thousand transfers (`--seed N`): a proper error or the end, and nothing leaks. */
+
+import { openSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { ReceivedFds } from "unix-ancillary";
+import { openFds } from "../support.js";
+import { amount, check, inherited, perSecond, role, sameDescriptors, startPeer } from "./measure.js";
+
+const TRANSFERS = amount(1000);
+const PEERS = amount(100);
+
+if (role === "echo") {
+  const stream = inherited();
+  for await (const message of stream) {
+    await stream.sendFdsAll(message.data, message.fds);
+    message[Symbol.dispose]();
+  }
+  process.exit(0);
+}
+
+const seed = Number(process.argv[process.argv.indexOf("--seed") + 1]) || 1;
+let state = seed >>> 0;
+const random = (below: number): number => {
+  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+  return Math.floor((state / 2 ** 32) * below);
+};
+
+const file = openSync("/dev/null", "r");
+const large = Buffer.alloc(300_000);
+const before = openFds().size;
+const start = process.hrtime.bigint();
+const ends = new Map<string, number>();
+let transfers = 0;
+let killed = 0;
+while (killed < PEERS || transfers < TRANSFERS) {
+  const { child, stream, exited } = startPeer(fileURLToPath(import.meta.url), "echo");
+  const dies = 1 + random(20);
+  let code = "none";
+  try {
+    for (let i = 0; i < 40; i++) {
+      // In the middle of a large one, behind several small ones, or while nothing is on the way.
+      const data = random(3) === 0 ? large : "small";
+      const sending = stream.sendFdsAll(data, [file, file]);
+      const receiving = (async () => {
+        let left = data.length;
+        let came = 0;
+        while (left > 0) {
+          const message: ReceivedFds = await stream.recvFds(2, { bufferSize: 65536 });
+          if (message.eof) return message.eof;
+          left -= message.data.length;
+          came += message.fds.length;
+          message[Symbol.dispose]();
+        }
+        check(came === 2, `${came} descriptors came back of 2`);
+        return false;
+      })();
+      if (i === dies) {
+        for (let turns = random(4); turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve));
+        child.kill("SIGKILL");
+      }
+      const [sent, received] = await Promise.allSettled([sending, receiving]);
+      for (const one of [sent, received]) if (one.status === "rejected") throw one.reason;
+      if (received.status === "fulfilled" && received.value) {
+        code = "end";
+        break;
+      }
+      transfers++;
+    }
+  } catch (error) {
+    ({ code = `${error}` } = error as { code?: string });
+  }
+  check(["end", "EPIPE", "ECONNRESET"].includes(code), `seed ${seed}, peer ${killed}: ended with ${code}`);
+  ends.set(code, (ends.get(code) ?? 0) + 1);
+  stream.close();
+  await exited;
+  killed++;
+}
+const speed = perSecond(transfers, start);
+await sameDescriptors(before);
+console.log(
+  `${killed} peers killed in ${transfers} transfers, seed ${seed}, ${speed}: ${[...ends].map(([what, times]) => `${what} ${times}`).join(", ")}`,
+);

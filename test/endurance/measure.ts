@@ -1,0 +1,59 @@
+/** What the programs of this folder share. */
+
+import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
+import { OwnedFd, UnixStream } from "unix-ancillary";
+import { openFds } from "../support.js";
+
+export const quick: boolean = process.argv.includes("--quick");
+
+/** As many as are asked for, or a tenth. */
+export function amount(full: number): number {
+  return quick ? full / 10 : full;
+}
+
+export function check(good: boolean, what: string): asserts good {
+  if (!good) throw new Error(what);
+}
+
+/** Resident bytes, without what can be collected. */
+export function resident(): number {
+  for (let i = 0; i < 4; i++) (globalThis as { gc?: () => void }).gc?.();
+  return process.memoryUsage.rss();
+}
+
+/** The role this program was started in again; undefined: the first one. */
+export const role: string | undefined = process.argv.find((argument) => argument.startsWith("--role="))?.slice(7);
+
+/** This program again, with one end of a pair at descriptor 3. */
+export function startPeer(
+  path: string,
+  name: string,
+): { child: ChildProcess; stream: UnixStream; exited: Promise<number | null> } {
+  const [ours, theirs] = UnixStream.pair();
+  const child = spawnProcess(process.execPath, ["--expose-gc", path, `--role=${name}`, ...process.argv.slice(2)], {
+    stdio: ["ignore", "inherit", "inherit", theirs.fd],
+  });
+  theirs.close();
+  const exited = new Promise<number | null>((resolve) => child.once("exit", resolve));
+  return { child, stream: ours, exited };
+}
+
+/** The peer's end. */
+export function inherited(): UnixStream {
+  return UnixStream.from(OwnedFd.fromRaw(3));
+}
+
+/** Fails when the number of open descriptors is not what it was. */
+export async function sameDescriptors(before: number): Promise<void> {
+  // What libuv closes a turn later is waited for.
+  for (let turn = 0; turn < 200 && openFds().size !== before; turn++)
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  check(
+    openFds().size === before,
+    `${openFds().size} descriptors are open, there were ${before}: ${[...openFds()].join(" ")}`,
+  );
+}
+
+export function perSecond(count: number, start: bigint): string {
+  return `${Math.round((count / Number(process.hrtime.bigint() - start)) * 1e9).toLocaleString("en")} a second`;
+}
