@@ -5,6 +5,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { sourceModule } from "./bundle.mjs";
 
 /** Where Node's own headers are: beside the binary in every official distribution. */
 function headers() {
@@ -45,10 +46,10 @@ export function nativeSources() {
   };
 }
 
-/** Builds `out`, by default where the library looks for this machine's addon. The library has to be built before. */
+/** Builds `out`, by default where the library looks for this machine's addon. */
 export async function buildNative({ extraFlags = [], out, strip = true } = {}) {
   if (out === undefined) {
-    const { target } = await import("../dist/node/native.js");
+    const { target } = await sourceModule("src/node/target.ts");
     out = join("prebuilds", target(), "unix-ancillary.node");
   }
   const darwin = process.platform === "darwin";

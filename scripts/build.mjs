@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildNative } from "./build-native.mjs";
+import { bundle } from "./bundle.mjs";
 import { makeTable } from "./cmsgdump-table.mjs";
 import { embedCore } from "./embed-core.mjs";
 
@@ -57,9 +58,10 @@ await step("the core", "build/.core", ["assembly", "asconfig.json"], () => {
   run(tool("assemblyscript", "asc"), "--config", "asconfig.json", "--target", "release");
   embedCore();
 });
-await step("the library", "build/.library", ["src", "tsconfig.json", "tsconfig.base.json", "build/.core"], () => {
+await step("the library", "build/.library", ["src", "tsconfig.json", "tsconfig.base.json", "build/.core"], async () => {
   rmSync("dist", { recursive: true, force: true });
   run(tool("typescript", "tsc"), "-p", "tsconfig.json");
+  await bundle();
   writeFileSync("dist/core/core.wasm", readFileSync("build/core/core.wasm"));
 });
 await step("cmsgdump", "build/.cmsgdump", ["assembly", "build/.library"], async () => {

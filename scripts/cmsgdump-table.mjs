@@ -4,13 +4,10 @@
 // kind, name, seven parameters). A kind is 0 nothing more, 1 rights, 2 credentials, 3 pidfd, 4 security, 5 times.
 
 import { writeFileSync } from "node:fs";
-import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { sourceModule } from "./bundle.mjs";
 
 export async function makeTable(to = "assembly/cmsgdump/table.ts") {
-  const load = (file) => import(pathToFileURL(resolve("dist", "core", file)).href);
-  const { abis } = await load("abis.js");
-  const { typeName } = await load("inspect.js");
+  const { abis, typeName } = await sourceModule("src/core/internal.ts");
   const out = [];
   const int = (value) => {
     const bytes = new Uint8Array(4);

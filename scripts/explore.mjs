@@ -4,7 +4,7 @@
 // `--plan` one run is made again.
 
 import { spawn } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -44,64 +44,48 @@ async function explore(folder, schedules) {
   return { counts };
 }
 
-/** Planted bugs: what is replaced in which file. Each is found, or the exploration is worth nothing. */
+/** Planted bugs: what is replaced by what. Each is found, or the exploration is worth nothing. */
 const BUGS = [
-  [
-    "a close dropped when a receive is refused",
-    "dist/node/receive.js",
-    "    closeDelivered(platform, 0, delivered);\n    throw",
-    "    throw",
-  ],
-  ["descriptors sent again with the rest of a partial write", "dist/node/connected.js", "this.#fds = NO_FDS;", ""],
-  [
-    "CLOEXEC forgotten where it takes a call of its own",
-    "dist/node/receive.js",
-    "if (platform.needsCloexec)",
-    "if (false)",
-  ],
-  ["CLOEXEC forgotten in the flags of the receive", "dist/node/platform.js", "(abi.MSG_CMSG_CLOEXEC ?? 0) |", ""],
+  ["a close dropped when a receive is refused", "  closeDelivered(platform, 0, delivered);\n  throw", "  throw"],
+  ["descriptors sent again with the rest of a partial write", "this.#fds = NO_FDS;", ""],
+  ["CLOEXEC forgotten where it takes a call of its own", "if (platform.needsCloexec)", "if (false)"],
+  ["CLOEXEC forgotten in the flags of the receive", "(abi.MSG_CMSG_CLOEXEC ?? 0) |", ""],
   [
     "a descriptor adopted twice",
-    "dist/node/receive.js",
     "[adopt(platform, table[0])]",
     "[adopt(platform, table[0]), adopt(platform, table[0])]",
   ],
   [
     "a message lost on abort",
-    "dist/node/endpoint.js",
-    "            remove(queue, operation);\n            settle(operation, { error: operation.withdrawn",
-    "            try { operation.attempt(); } catch {}\n            remove(queue, operation);\n            settle(operation, { error: operation.withdrawn",
+    "      remove(queue, operation);\n      settle(operation, { error: operation.withdrawn",
+    "      try { operation.attempt(); } catch {}\n      remove(queue, operation);\n      settle(operation, { error: operation.withdrawn",
   ],
-  ["a surplus that stays open", "dist/node/receive.js", "if (delivered > kept)", "if (false)"],
-  ["a pidfd that nobody asked for, kept open", "dist/node/receive.js", "source.platform.system.close(pidfd);", ""],
-  [
-    "a socket leaked when its bind fails",
-    "dist/node/listener.js",
-    "            name?.remove();\n            system.close(fd);",
-    "",
-  ],
-  [
-    "operations that are not settled when their socket is closed",
-    "dist/node/endpoint.js",
-    "        this.#abandon();\n",
-    "",
-  ],
-  ["SIGPIPE not muted", "dist/node/platform.js", "(abi.MSG_NOSIGNAL ?? 0) |", ""],
-  ["progress of an unfinished send not said", "dist/node/connected.js", "bytesSent: this.#sent,", "bytesSent: 0,"],
+  ["a surplus that stays open", "if (delivered > kept)", "if (false)"],
+  ["a pidfd that nobody asked for, kept open", "source.platform.system.close(pidfd);", ""],
+  ["a socket leaked when its bind fails", "      name?.remove();\n      system.close(fd);", ""],
+  ["operations that are not settled when their socket is closed", "    this.#abandon();\n", ""],
+  ["SIGPIPE not muted", "(abi.MSG_NOSIGNAL ?? 0) |", ""],
+  ["progress of an unfinished send not said", "bytesSent: this.#sent,", "bytesSent: 0,"],
 ];
+
+function plant(folder, from, to, what) {
+  const files = readdirSync(folder).filter((name) => name.endsWith(".js"));
+  const places = files.map((name) => [join(folder, name), readFileSync(join(folder, name), "utf8").split(from)]);
+  const found = places.filter(([, parts]) => parts.length > 1);
+  if (found.length !== 1 || found[0][1].length !== 2) throw new Error(`there is not exactly one place for: ${what}`);
+  writeFileSync(found[0][0], found[0][1].join(to));
+}
 
 async function selfTest() {
   let failed = 0;
-  for (const [i, [what, file, from, to]] of BUGS.entries()) {
+  for (const [i, [what, from, to]] of BUGS.entries()) {
     const folder = resolve("build", "explore", String(i));
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(join(folder, "build"), { recursive: true });
     for (const name of ["dist", "package.json", "build/test"]) cpSync(name, join(folder, name), { recursive: true });
     symlinkSync(resolve("node_modules"), join(folder, "node_modules"));
     symlinkSync(resolve("prebuilds"), join(folder, "prebuilds"));
-    const code = readFileSync(join(folder, file), "utf8");
-    if (code.split(from).length !== 2) throw new Error(`${file} has not exactly one place for: ${what}`);
-    writeFileSync(join(folder, file), code.replace(from, to));
+    plant(join(folder, "dist"), from, to, what);
     const { failure } = await explore(folder, 60_000);
     if (failure === undefined) failed++;
     console.log(

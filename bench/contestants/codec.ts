@@ -4,7 +4,8 @@
  */
 
 import { Codec } from "unix-ancillary/core";
-import type * as wasm from "../../dist/core/wasm.js";
+// Not public: what the library itself calls.
+import { Core, REGISTER } from "../../src/core/wasm.ts";
 import { check, serve } from "./serve.ts";
 
 const [way, what] = process.argv.slice(2);
@@ -36,8 +37,6 @@ function verdict(rounds: number): void {
   }
 }
 
-// Not public: what the library itself calls.
-const { Core, REGISTER }: typeof wasm = await import(new URL("../../../dist/core/wasm.js", import.meta.url).href);
 const core = new Core(codec.abi);
 core.control.set(control);
 

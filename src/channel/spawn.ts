@@ -1,7 +1,8 @@
 /** Children with a channel to their parent. */
 
-import { type ChildProcess, type SpawnOptions, type StdioOptions, spawn as spawnChild } from "node:child_process";
+import type { ChildProcess, SpawnOptions, StdioOptions } from "node:child_process";
 import { options as checkOptions } from "../core/errors.ts";
+import { childProcess } from "../node/builtins.ts";
 import { UnixStream } from "../node/stream.ts";
 import { CHANNEL, type ChannelOptions, channelOver, checkPeer, type FdChannel, PARENT } from "./channel.ts";
 
@@ -43,7 +44,7 @@ export function spawn(
   try {
     const stdio = [...stdioOf(rest.stdio), theirs.fd];
     const env = { ...(rest.env ?? process.env), [PARENT]: String(stdio.length - 1) };
-    const child = spawnChild(command, args, { ...rest, stdio, env });
+    const child = childProcess().spawn(command, args, { ...rest, stdio, env });
     theirs.close();
     // The kernel names the maker of a pair, which is this process: the child is known otherwise.
     const who =

@@ -246,6 +246,9 @@ function bsd(pointerBytes: 4 | 8, alignBytes: number): Layout {
 
 type Numbers = Omit<Abi, keyof Layout | "name" | "arch" | "libc" | "endian" | "evidence">;
 
+/** Numbers, made when their row is asked for: a process needs one row of all. */
+type Later = () => Numbers;
+
 /** What only Linux has, for the others. */
 const NOT_LINUX = {
   SCM_CREDENTIALS: null,
@@ -318,16 +321,8 @@ function linux(
   bits: 32 | 64,
   overrides: Partial<Numbers> = {},
   oldTimes: typeof time = bits === 64 ? time : time32,
-): Numbers {
-  const timestamps = [
-    oldTimes(29, "SCM_TIMESTAMP_OLD", "microseconds"),
-    oldTimes(35, "SCM_TIMESTAMPNS_OLD", "nanoseconds"),
-    oldTimes(37, "SCM_TIMESTAMPING_OLD", "nanoseconds", 3),
-    time(63, "SCM_TIMESTAMP_NEW", "microseconds"),
-    time(64, "SCM_TIMESTAMPNS_NEW", "nanoseconds"),
-    time(65, "SCM_TIMESTAMPING_NEW", "nanoseconds", 3),
-  ];
-  return {
+): Later {
+  return () => ({
     os: "linux",
     SOL_SOCKET: 1,
     SCM_RIGHTS: 1,
@@ -376,11 +371,18 @@ function linux(
     emptyStreamRights: "dropped",
     nextHeader: "glibc",
     credentials: [UCRED],
-    timestamps,
+    timestamps: [
+      oldTimes(29, "SCM_TIMESTAMP_OLD", "microseconds"),
+      oldTimes(35, "SCM_TIMESTAMPNS_OLD", "nanoseconds"),
+      oldTimes(37, "SCM_TIMESTAMPING_OLD", "nanoseconds", 3),
+      time(63, "SCM_TIMESTAMP_NEW", "microseconds"),
+      time(64, "SCM_TIMESTAMPNS_NEW", "nanoseconds"),
+      time(65, "SCM_TIMESTAMPING_NEW", "nanoseconds", 3),
+    ],
     // ucred, pidfd, SO_INQ; the larger of either kind of SCM_TIMESTAMP and SCM_TIMESTAMPING.
     receiveMessages: [12, 4, 4, 16, 48],
     ...overrides,
-  };
+  });
 }
 
 /** arch/powerpc/include/uapi/asm/socket.h. */
@@ -393,7 +395,7 @@ const MUSL32 = { ...MUSL, SCM_TIMESTAMP: 63 } as const;
 const BIONIC = { nextHeader: "bionic" } as const;
 
 /** AF_UNIX never sends SCM_CREDS. uipc_usrreq.c: (len - 12) * 2 + 12 <= 2048, of a message with one cmsghdr, exactly. */
-const DARWIN: Numbers = {
+const DARWIN: Later = () => ({
   ...BSD,
   os: "darwin",
   SCM_CREDS: 3,
@@ -413,11 +415,11 @@ const DARWIN: Numbers = {
   credentials: [],
   timestamps: [timePadded(2, 16)],
   receiveMessages: [16],
-};
+});
 
 /** `struct sockcred2`: version, pid, uid, euid, gid, egid, groups. */
-function freebsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Numbers {
-  return {
+function freebsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Later {
+  return () => ({
     ...BSD,
     os: "freebsd",
     SCM_CREDS: 3,
@@ -440,11 +442,11 @@ function freebsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Numbers 
     timestamps: [timestamp, { ...time(4, "SCM_BINTIME", "bintime") }],
     // sockcred2 with 16 groups (CMGROUP_MAX) and more; cmsgcred; a time.
     receiveMessages: [32 + 4 * 1023, 84, 16],
-  };
+  });
 }
 
-function openbsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Numbers {
-  return {
+function openbsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Later {
+  return () => ({
     ...BSD,
     os: "openbsd",
     SCM_TIMESTAMP: 4,
@@ -463,12 +465,12 @@ function openbsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Numbers 
     credentials: [],
     timestamps: [timestamp],
     receiveMessages: [16],
-  };
+  });
 }
 
 /** `struct sockcred`: pid, uid, euid, gid, egid, groups. */
-function netbsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Numbers {
-  return {
+function netbsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Later {
+  return () => ({
     ...BSD,
     os: "netbsd",
     SCM_CREDS: 0x10,
@@ -490,10 +492,10 @@ function netbsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Numbers {
     timestamps: [timestamp],
     // sockcred with NGROUPS_MAX, 16, groups; a time.
     receiveMessages: [28 + 4 * 15, 16],
-  };
+  });
 }
 
-const DRAGONFLY: Numbers = {
+const DRAGONFLY: Later = () => ({
   ...BSD,
   os: "dragonfly",
   SCM_CREDS: 3,
@@ -512,10 +514,10 @@ const DRAGONFLY: Numbers = {
   credentials: [CMSGCRED],
   timestamps: [time(2, "SCM_TIMESTAMP", "microseconds")],
   receiveMessages: [84, 16],
-};
+});
 
 /** SCM_UCRED is an opaque `ucred_t`, read with ucred_get(3C) only. */
-const ILLUMOS: Numbers = {
+const ILLUMOS: Later = () => ({
   ...NOT_LINUX,
   os: "illumos",
   SOL_SOCKET: 0xffff,
@@ -556,7 +558,7 @@ const ILLUMOS: Numbers = {
   timestamps: [time(0x1013, "SCM_TIMESTAMP", "microseconds")],
   // A ucred_t is no larger than a page, <sys/ucred.h>.
   receiveMessages: [4096, 16],
-};
+});
 
 /** CMSG_SPACE needs 8 for the header on sparc: the next one begins there, the payload right behind this one. */
 const SPARCV9: Layout = { ...bsd(8, 4), headerAlignBytes: 8 };
@@ -564,7 +566,7 @@ const SPARCV9: Layout = { ...bsd(8, 4), headerAlignBytes: 8 };
 const usec = (type: number): TimestampLayout => time(type, "SCM_TIMESTAMP", "microseconds");
 const usec32 = (type: number): TimestampLayout => time32(type, "SCM_TIMESTAMP", "microseconds");
 
-type Row = readonly [AbiName, "little" | "big", Abi["evidence"], Layout, Numbers];
+type Row = readonly [AbiName, "little" | "big", Abi["evidence"], Layout, Later];
 
 const rows: readonly Row[] = [
   ["linux-x86_64-glibc", "little", "measured", linux64, linux(64)],
@@ -625,12 +627,18 @@ function abi([name, endian, evidence, layout, numbers]: Row): Abi {
     string,
     Abi["libc"],
   ];
-  return Object.freeze({ name, arch, libc: libc ?? null, endian, evidence, ...numbers, ...layout });
+  return Object.freeze({ name, arch, libc: libc ?? null, endian, evidence, ...numbers(), ...layout });
+}
+
+/** A property that makes its row when it is first read (all of them at once cost 2 ms of a program's start, 2026-11). */
+function lazily(row: Row): PropertyDescriptor {
+  let made: Abi | undefined;
+  return { enumerable: true, get: () => (made ??= abi(row)) };
 }
 
 /** Every ABI, by name. */
 export const abis: Readonly<Record<AbiName, Abi>> = Object.freeze(
-  Object.fromEntries(rows.map((row) => [row[0], abi(row)])) as Record<AbiName, Abi>,
+  Object.defineProperties({}, Object.fromEntries(rows.map((row) => [row[0], lazily(row)]))) as Record<AbiName, Abi>,
 );
 
 /** The row of a name; an Abi passes through. @throws RangeError for an unknown name, naming those of the same system */

@@ -75,9 +75,16 @@ export function provideCoreModule(module: WebAssembly.Module): void {
   compiled = module;
 }
 
+/** `atob` is in every host that has WebAssembly, Buffer is not. */
+function decodeBase64(text: string): Uint8Array {
+  const characters = atob(text);
+  const bytes = new Uint8Array(characters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
+  return bytes;
+}
+
 function coreModule(): WebAssembly.Module {
-  // atob is in every host that has WebAssembly, Buffer is not.
-  compiled ??= new WebAssembly.Module(Uint8Array.from(atob(CORE_WASM), (character) => character.charCodeAt(0)));
+  compiled ??= new WebAssembly.Module(decodeBase64(CORE_WASM));
   return compiled;
 }
 

@@ -1,9 +1,9 @@
 /** What connected sockets, streams and seqpacket, have beyond others. */
 
-import { Socket } from "node:net";
 import { AncillaryError, options as checkOptions, wrongType } from "../core/errors.ts";
 import { addressOf, sunPath } from "./address.ts";
 import { type AsFd, resolveFd } from "./as-fd.ts";
+import { net } from "./builtins.ts";
 import { type Credentials, peerCredentials, peerPidfd } from "./credentials.ts";
 import { Operation, SIGNAL, TIMEOUT, WAIT, type WaitOptions } from "./endpoint.ts";
 import { EAGAIN, EINPROGRESS, ENOTCONN, errnoError } from "./errors.ts";
@@ -270,7 +270,7 @@ export function takeConnected(source: unknown, type: SocketType): { platform: Pl
     const taken = takeOver(source);
     return taken;
   }
-  if (!(source instanceof Socket)) throw wrongType("source", "an OwnedFd or a net.Socket", source);
+  if (!(source instanceof net().Socket)) throw wrongType("source", "an OwnedFd or a net.Socket", source);
   const fd = resolveFd(source, "source");
   checkConnected(hostPlatform(), fd, type);
   if (source.bytesRead > 0 || source.readableLength > 0) {

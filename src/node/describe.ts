@@ -1,8 +1,7 @@
 /** What a descriptor refers to. Looking changes nothing: no flag, no offset. */
 
-import { constants as fsConstants, fstatSync, readlinkSync } from "node:fs";
-import { SocketAddress } from "node:net";
 import { addressOf } from "./address.ts";
+import { fs, net } from "./builtins.ts";
 import { OUT, type System } from "./system.ts";
 
 /** The kinds of file that a descriptor can refer to. */
@@ -80,10 +79,11 @@ export function describeFd(system: System, fd: number): FdDescription | number {
   if (flags < 0) return flags;
   const access = accessOf(flags, constants);
   const nonblocking = (flags & constants.O_NONBLOCK!) !== 0;
-  const stat = fstatSync(fd);
-  const type = stat.mode & fsConstants.S_IFMT;
-  if (type === fsConstants.S_IFSOCK) return { kind: "socket", access, nonblocking, socket: describeSocket(system, fd) };
-  if (type === fsConstants.S_IFREG) {
+  const stat = fs.fstatSync(fd);
+  const type = stat.mode & fs.constants.S_IFMT;
+  if (type === fs.constants.S_IFSOCK)
+    return { kind: "socket", access, nonblocking, socket: describeSocket(system, fd) };
+  if (type === fs.constants.S_IFREG) {
     const seals = sealsOf(system, fd);
     const kind = seals === null ? (linkOf(fd)?.startsWith("pidfd:") ? "pidfd" : "file") : "memfd";
     if (kind === "pidfd") return { kind, access, nonblocking };
@@ -107,15 +107,15 @@ function accessOf(flags: number, constants: System["constants"]): FdDescription[
 
 function kindOf(type: number, fd: number): FdKind {
   switch (type) {
-    case fsConstants.S_IFDIR:
+    case fs.constants.S_IFDIR:
       return "directory";
-    case fsConstants.S_IFIFO:
+    case fs.constants.S_IFIFO:
       return "pipe";
-    case fsConstants.S_IFCHR:
+    case fs.constants.S_IFCHR:
       return "character-device";
-    case fsConstants.S_IFBLK:
+    case fs.constants.S_IFBLK:
       return "block-device";
-    case fsConstants.S_IFLNK:
+    case fs.constants.S_IFLNK:
       return "symbolic-link";
     default: {
       // Linux: files in no file system have no type; their name says what they are (anon_inodes).
@@ -128,7 +128,7 @@ function kindOf(type: number, fd: number): FdKind {
 
 function linkOf(fd: number): string | null {
   try {
-    return readlinkSync(`/proc/self/fd/${fd}`);
+    return fs.readlinkSync(`/proc/self/fd/${fd}`);
   } catch {
     // No /proc, as on other systems.
     return null;
@@ -185,7 +185,10 @@ function inetAddress(system: System, family: number): { address: string; port: n
   if (family === constants.AF_INET6 && length >= 22) {
     const groups = Array.from({ length: 8 }, (_, i) => ((bytes[6 + 2 * i]! << 8) | bytes[7 + 2 * i]!).toString(16));
     // SocketAddress writes it as RFC 5952 has it.
-    return { address: new SocketAddress({ address: groups.join(":"), family: "ipv6" }).address, port: portOf(bytes) };
+    return {
+      address: new (net().SocketAddress)({ address: groups.join(":"), family: "ipv6" }).address,
+      port: portOf(bytes),
+    };
   }
   return null;
 }

@@ -1,7 +1,6 @@
 /** Errors from the kernel, shaped as Node's own. */
 
-import { constants } from "node:os";
-import { getSystemErrorMap } from "node:util";
+import { os, util } from "./builtins.ts";
 
 /** What the kernel refused: `EPIPE: broken pipe, sendmsg`. */
 export interface SystemError extends Error {
@@ -14,21 +13,21 @@ export interface SystemError extends Error {
 }
 
 /** Numbers of this host, negative as the {@link System} returns them. The virtual kernel uses the same ones. */
-export const EAGAIN: number = -constants.errno.EAGAIN;
-export const EWOULDBLOCK: number = -constants.errno.EWOULDBLOCK;
-export const EPERM: number = -constants.errno.EPERM;
-export const ENOTSUP: number = -constants.errno.ENOTSUP;
-export const ETIMEDOUT: number = -constants.errno.ETIMEDOUT;
-export const EINPROGRESS: number = -constants.errno.EINPROGRESS;
-export const EMFILE: number = -constants.errno.EMFILE;
-export const ENFILE: number = -constants.errno.ENFILE;
-export const EMSGSIZE: number = -constants.errno.EMSGSIZE;
-export const ENOBUFS: number = -constants.errno.ENOBUFS;
-export const ENOTCONN: number = -constants.errno.ENOTCONN;
-export const EADDRINUSE: number = -constants.errno.EADDRINUSE;
-export const ECONNABORTED: number = -constants.errno.ECONNABORTED;
-export const ECONNREFUSED: number = -constants.errno.ECONNREFUSED;
-export const EBADF: number = -constants.errno.EBADF;
+export const EAGAIN: number = -os.constants.errno.EAGAIN;
+export const EWOULDBLOCK: number = -os.constants.errno.EWOULDBLOCK;
+export const EPERM: number = -os.constants.errno.EPERM;
+export const ENOTSUP: number = -os.constants.errno.ENOTSUP;
+export const ETIMEDOUT: number = -os.constants.errno.ETIMEDOUT;
+export const EINPROGRESS: number = -os.constants.errno.EINPROGRESS;
+export const EMFILE: number = -os.constants.errno.EMFILE;
+export const ENFILE: number = -os.constants.errno.ENFILE;
+export const EMSGSIZE: number = -os.constants.errno.EMSGSIZE;
+export const ENOBUFS: number = -os.constants.errno.ENOBUFS;
+export const ENOTCONN: number = -os.constants.errno.ENOTCONN;
+export const EADDRINUSE: number = -os.constants.errno.EADDRINUSE;
+export const ECONNABORTED: number = -os.constants.errno.ECONNABORTED;
+export const ECONNREFUSED: number = -os.constants.errno.ECONNREFUSED;
+export const EBADF: number = -os.constants.errno.EBADF;
 
 /** What libuv, and so Node's table, has no words for but this library's callers meet. */
 const WORDS: Readonly<Record<string, string>> = {
@@ -41,10 +40,10 @@ const ETOOMANYREFS = process.platform === "linux" ? -109 : null;
 
 /** The name and the words of `-errno`. */
 function describe(errno: number): readonly [string, string] {
-  const known = getSystemErrorMap().get(errno);
+  const known = util.getSystemErrorMap().get(errno);
   if (known !== undefined) return known;
   const [name] =
-    Object.entries(constants.errno).find(([, number]) => number === -errno) ??
+    Object.entries(os.constants.errno).find(([, number]) => number === -errno) ??
     (errno === ETOOMANYREFS ? ["ETOOMANYREFS"] : [`E${-errno}`]);
   return [name!, WORDS[name!] ?? "unknown error"];
 }

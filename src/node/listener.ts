@@ -1,6 +1,6 @@
 /** Listening Unix sockets. */
 
-import { Server } from "node:net";
+import type { Server } from "node:net";
 import {
   AncillaryError,
   type Checks,
@@ -11,6 +11,7 @@ import {
 } from "../core/errors.ts";
 import { BoundName, sunPath } from "./address.ts";
 import { resolveFd } from "./as-fd.ts";
+import { net } from "./builtins.ts";
 import { openSocket } from "./connected.ts";
 import { Endpoint, Operation, SIGNAL, TIMEOUT, WAIT, type WaitOptions } from "./endpoint.ts";
 import { EADDRINUSE, EAGAIN, ECONNABORTED, ECONNREFUSED, EWOULDBLOCK, errnoError } from "./errors.ts";
@@ -128,7 +129,7 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
       platform.system.fcntl(fd, F_SETFL!, platform.system.fcntl(fd, F_GETFL!, 0) | O_NONBLOCK!);
       return new UnixListener<S>(platform, fd, type, null);
     }
-    if (!(source instanceof Server)) throw wrongType("source", "an OwnedFd or a net.Server", source);
+    if (!(source instanceof net().Server)) throw wrongType("source", "an OwnedFd or a net.Server", source);
     const platform = hostPlatform();
     const { system } = platform;
     const fd = resolveFd(source, "source");

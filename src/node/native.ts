@@ -6,12 +6,10 @@
  * 1.13 times a C program's time this way, 1.18 with arguments).
  */
 
-import { chmodSync, linkSync, lstatSync, readFileSync, renameSync, unlinkSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fs, url } from "./builtins.ts";
 import { describeFd, type FdDescription } from "./describe.ts";
 import type { Constants, ReadyCallback, System, Timer, Watcher } from "./system.ts";
+import { target } from "./target.ts";
 
 /** Words of the request block, as in native/environment.h; the first four are OUT of system.ts. */
 const RESULT = 4;
@@ -250,24 +248,24 @@ export class NativeSystem implements System {
   }
 
   socketAt(path: string): string | null {
-    const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    const found = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
     return found?.isSocket() ? `${found.dev}:${found.ino}` : null;
   }
 
   unlink(path: string): number {
-    return fileCall(() => unlinkSync(path));
+    return fileCall(() => fs.unlinkSync(path));
   }
 
   rename(from: string, to: string): number {
-    return fileCall(() => renameSync(from, to));
+    return fileCall(() => fs.renameSync(from, to));
   }
 
   link(from: string, to: string): number {
-    return fileCall(() => linkSync(from, to));
+    return fileCall(() => fs.linkSync(from, to));
   }
 
   chmod(path: string, mode: number): number {
-    return fileCall(() => chmodSync(path, mode));
+    return fileCall(() => fs.chmodSync(path, mode));
   }
 
   listen(fd: number, backlog: number): number {
@@ -404,33 +402,19 @@ function needsThread(): boolean {
   return "Bun" in globalThis || "Deno" in globalThis || process.env.UNIX_ANCILLARY_READINESS === "thread";
 }
 
-/** Whether this process runs on musl. */
-export function isMusl(): boolean {
-  try {
-    // The loader is among the mapped files; the process report would take milliseconds.
-    return /\/ld-musl-/.test(readFileSync("/proc/self/maps", "utf8"));
-  } catch {
-    const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
-    return report?.header !== undefined && report.header.glibcVersionRuntime === undefined;
-  }
-}
-
-/** `linux-x64`, `linux-arm64-musl`, `darwin-arm64` ...: where in `prebuilds/` this machine's addon is. */
-export function target(): string {
-  const libc = process.platform === "linux" && isMusl() ? "-musl" : "";
-  return `${process.platform}-${process.arch}${libc}`;
-}
-
 /** Loads the addon; what it throws is a help page. */
 function load(): Addon {
-  const require = createRequire(import.meta.url);
-  const prebuilds = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "prebuilds");
-  const candidates = [process.env.UNIX_ANCILLARY_ADDON, join(prebuilds, target(), "unix-ancillary.node")];
+  // Whatever the bundler makes of this file lies in dist/.
+  const prebuilds = url.fileURLToPath(new URL("../prebuilds", import.meta.url));
+  const candidates = [process.env.UNIX_ANCILLARY_ADDON, `${prebuilds}/${target()}/unix-ancillary.node`];
   const failures: string[] = [];
   for (const path of candidates) {
     if (path === undefined || path === "") continue;
     try {
-      return require(path) as Addon;
+      const module = { exports: {} };
+      // What `require` does behind 1 ms of looking for packages.
+      process.dlopen(module, path);
+      return module.exports as Addon;
     } catch (error) {
       failures.push(`  ${path}: ${(error as Error).message.split("\n")[0]}`);
     }

@@ -6,9 +6,10 @@
 import { type Abi, abis, hostAbiName } from "../core/abis.ts";
 import { type Checks, options, wrongType } from "../core/errors.ts";
 import { CONTROL_BYTES, Core, REGISTER } from "../core/wasm.ts";
-import { isMusl, NativeSystem } from "./native.ts";
+import { NativeSystem } from "./native.ts";
 import { ReceiveBuffer } from "./receive-buffer.ts";
 import type { Constants, System } from "./system.ts";
+import { isMusl } from "./target.ts";
 
 /** Largest security label that fits: SELinux and AppArmor keep theirs within a page. */
 const SECURITY_BYTES = 4096;

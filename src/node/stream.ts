@@ -1,6 +1,7 @@
 /** Connected AF_UNIX SOCK_STREAM sockets. */
 
-import { Socket, type SocketConstructorOpts } from "node:net";
+import type { Socket, SocketConstructorOpts } from "node:net";
+import { net } from "./builtins.ts";
 import {
   ConnectedSocket,
   type ConnectOptions,
@@ -73,6 +74,6 @@ export class UnixStream extends ConnectedSocket {
    */
   toSocket(options?: Omit<SocketConstructorOpts, "fd" | "signal">): Socket {
     const fd = this.handOver();
-    return new Socket({ readable: true, writable: true, ...options, fd });
+    return new (net().Socket)({ readable: true, writable: true, ...options, fd });
   }
 }

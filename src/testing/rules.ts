@@ -3,8 +3,8 @@
  * from the kernels' sources (see `src/core/abis.ts`), and not with the core: it is what the core is tested against.
  */
 
-import { constants as osConstants } from "node:os";
 import type { Abi } from "../core/abis.ts";
+import { os } from "../node/builtins.ts";
 
 /** What a sender attached. */
 export interface SentControl {
@@ -46,7 +46,7 @@ export type ErrnoName =
 
 /** `-errno` of this host: the numbers that the library speaks. */
 export function errnoOf(name: ErrnoName): number {
-  const numbers = osConstants.errno as Readonly<Record<string, number>>;
+  const numbers = os.constants.errno as Readonly<Record<string, number>>;
   // Node has no name for it; Linux's number.
   return -(numbers[name] ?? 109);
 }

@@ -1,0 +1,27 @@
+/** Which machine this is, as the folders of `prebuilds/` are named. */
+
+import { fs } from "./builtins.ts";
+
+let musl: boolean | undefined;
+
+/** Whether this process runs on musl. */
+export function isMusl(): boolean {
+  musl ??= askMusl();
+  return musl;
+}
+
+function askMusl(): boolean {
+  try {
+    // The loader is among the mapped files; the process report would take milliseconds.
+    return /\/ld-musl-/.test(fs.readFileSync("/proc/self/maps", "utf8"));
+  } catch {
+    const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+    return report?.header !== undefined && report.header.glibcVersionRuntime === undefined;
+  }
+}
+
+/** `linux-x64`, `linux-arm64-musl`, `darwin-arm64` ...: where in `prebuilds/` this machine's addon is. */
+export function target(): string {
+  const libc = process.platform === "linux" && isMusl() ? "-musl" : "";
+  return `${process.platform}-${process.arch}${libc}`;
+}
