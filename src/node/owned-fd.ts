@@ -17,9 +17,18 @@ import { hostPlatform, type Platform } from "./platform.ts";
 const NURSERY_CAPACITY = 4096;
 const NURSERY_MS = 10;
 
-const nursery: (OwnedFd | null)[] = new Array(NURSERY_CAPACITY).fill(null);
+/** One that came alone, or all that came together: a store into an old array costs as much as making an owner. */
+const nursery: (OwnedFd | readonly OwnedFd[] | null)[] = new Array(NURSERY_CAPACITY).fill(null);
 let nurserySize = 0;
+let nurseryOwners = 0;
 let nurseryScheduled = false;
+
+function shelter(newcomers: OwnedFd | readonly OwnedFd[], count: number): void {
+  if (nurseryOwners + count > NURSERY_CAPACITY) emptyNursery();
+  nursery[nurserySize++] = newcomers;
+  nurseryOwners += count;
+  if (!nurseryScheduled) scheduleNursery();
+}
 
 /** Empties the nursery soon, without keeping the process alive for it. */
 function scheduleNursery(): void {
@@ -32,10 +41,13 @@ function scheduleNursery(): void {
 
 function emptyNursery(): void {
   for (let i = 0; i < nurserySize; i++) {
-    registerIfOpen(nursery[i]!);
+    const newcomers = nursery[i]!;
+    if (newcomers instanceof OwnedFd) registerIfOpen(newcomers);
+    else for (const owned of newcomers) registerIfOpen(owned);
     nursery[i] = null;
   }
   nurserySize = 0;
+  nurseryOwners = 0;
 }
 
 const registry = new FinalizationRegistry<{ platform: Platform; fd: number }>(({ platform, fd }) => {
@@ -47,6 +59,9 @@ let registerIfOpen: (owned: OwnedFd) => void;
 
 /** Makes the owner of a descriptor that is already recorded as this thread's. */
 export let adopt: (platform: Platform, fd: number) => OwnedFd;
+
+/** Makes the owners of the first `count` descriptors of a table. */
+export let adoptAll: (platform: Platform, table: Int32Array, count: number) => OwnedFd[];
 
 /** Closes those of `fds` that are still open, all in one call of the addon. */
 export let closeAll: (fds: readonly OwnedFd[]) => void;
@@ -70,13 +85,23 @@ export class OwnedFd implements Disposable {
   private constructor(platform: Platform, fd: number) {
     this.#platform = platform;
     this.#fd = fd;
-    nursery[nurserySize++] = this;
-    if (nurserySize === NURSERY_CAPACITY) emptyNursery();
-    else if (!nurseryScheduled) scheduleNursery();
   }
 
   static {
-    adopt = (platform, fd) => new OwnedFd(platform, fd);
+    adopt = (platform, fd) => {
+      const owned = new OwnedFd(platform, fd);
+      shelter(owned, 1);
+      return owned;
+    };
+    adoptAll = (platform, table, count) => {
+      if (count === 0) return [];
+      if (count === 1) return [adopt(platform, table[0]!)];
+      const fds = new Array<OwnedFd>(count);
+      for (let i = 0; i < count; i++) fds[i] = new OwnedFd(platform, table[i]!);
+      // A copy: the list is its receiver's.
+      shelter(fds.slice(), count);
+      return fds;
+    };
     closeAll = (fds) => {
       if (fds.length === 0) return;
       // What came together lives on one platform.

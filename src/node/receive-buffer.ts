@@ -7,6 +7,7 @@ const SLAB_BYTES = 4 * SLICED_BYTES;
 /** Hands out memory that no two messages share. One receive at a time: {@link prepare}, then {@link take} or nothing. */
 export class ReceiveBuffer {
   #slab: Buffer = Buffer.alloc(0);
+  #memory: ArrayBufferLike = this.#slab.buffer;
   #used = 0;
   #large: Buffer = Buffer.alloc(0);
   /** Where to receive to, and from which offset on. */
@@ -18,6 +19,7 @@ export class ReceiveBuffer {
     if (size <= SLICED_BYTES) {
       if (this.#slab.length - this.#used < size) {
         this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+        this.#memory = this.#slab.buffer;
         this.#used = 0;
       }
       this.buffer = this.#slab;
@@ -32,11 +34,12 @@ export class ReceiveBuffer {
   /** The first `bytes` that were received, the caller's from now on. */
   take(bytes: number): Buffer {
     const { buffer, offset } = this;
-    const data = buffer.subarray(offset, offset + bytes);
     if (buffer === this.#slab) {
       this.#used = (offset + bytes + 7) & ~7;
-      return data;
+      // Two thirds of what `subarray` costs, which asks the buffer for its ArrayBuffer.
+      return Buffer.from(this.#memory, offset, bytes);
     }
+    const data = buffer.subarray(offset, offset + bytes);
     // A small message must not keep a large buffer.
     if (bytes < buffer.length / 2) return Buffer.from(data);
     this.#large = Buffer.alloc(0);

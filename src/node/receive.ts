@@ -8,7 +8,7 @@ import { type Core, OUTCOMES, REGISTER } from "../core/wasm.ts";
 import { addressOf } from "./address.ts";
 import type { Credentials } from "./credentials.ts";
 import { EAGAIN, EMFILE, EMSGSIZE, ENFILE, EWOULDBLOCK, errnoError, type SystemError } from "./errors.ts";
-import { adopt, closeAll, type OwnedFd } from "./owned-fd.ts";
+import { adopt, adoptAll, closeAll, type OwnedFd } from "./owned-fd.ts";
 import { byteLength, copyOf, type Iovec } from "./payload.ts";
 import type { Platform } from "./platform.ts";
 import { OUT } from "./system.ts";
@@ -150,7 +150,7 @@ export function receiveOnce(source: Source, request: Request): Message | null {
   if (outcome !== 0) refuse(source, request, bytes, outcome, controlLength);
   if (platform.needsCloexec) makeCloexec(platform, request, bytes);
 
-  const fds = kept === 1 ? [adopt(platform, table[0]!)] : adoptAll(platform, kept);
+  const fds = adoptAll(platform, table, kept);
   if (delivered > kept) closeDelivered(platform, kept, delivered);
   return new Message(
     request.into === null ? platform.receiveBuffer.take(bytes) : null,
@@ -165,13 +165,6 @@ export function receiveOnce(source: Source, request: Request): Message | null {
     registers[REGISTER.SECURITY_LENGTH]! < 0 ? null : securityOf(core),
     request.wantAddress ? addressOf(system) : null,
   );
-}
-
-function adoptAll(platform: Platform, count: number): OwnedFd[] {
-  const { fds: table } = platform.core;
-  const fds: OwnedFd[] = [];
-  for (let i = 0; i < count; i++) fds.push(adopt(platform, table[i]!));
-  return fds;
 }
 
 /** MSG_TRUNC is never an input flag: the result would be longer than the buffer (CPython's `recv` had that). */

@@ -50,8 +50,8 @@ export function checkCarried(bytes: number, fds: readonly AsFd[]): void {
 
 /** The numbers that these have now. Getters of the caller's run; one that changes the list changes nothing. */
 export function resolveFds(fds: readonly AsFd[]): number[] {
-  const numbers: number[] = [];
-  for (let i = 0, count = fds.length; i < count; i++) numbers.push(resolveFd(fds[i]!, "fds"));
+  const numbers = new Array<number>(fds.length);
+  for (let i = 0; i < numbers.length; i++) numbers[i] = resolveFd(fds[i]!, "fds");
   return numbers;
 }
 
