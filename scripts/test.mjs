@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Runs test files, each in a process of its own, and adds up. Arguments select files by a part of their name.
+// Runs test files, each in a process of its own, and adds up. Arguments select files by a part of their name; `--in FOLDER`: those
+// of a folder of test/.
 //
 // uvu answers 0 for a run of nothing: a file that closes on no test fails here, and so does one that crashes, hangs or is
 // not found.
@@ -7,10 +8,14 @@
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 
 const TIMEOUT_MS = 120_000;
-const folder = join("build", "test");
-const wanted = process.argv.slice(2);
+const { values, positionals: wanted } = parseArgs({
+  options: { in: { type: "string", default: "" } },
+  allowPositionals: true,
+});
+const folder = join("build", "test", values.in);
 const files = readdirSync(folder)
   .filter((name) => name.endsWith(".test.js"))
   .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
@@ -59,8 +64,8 @@ for (const file of files) {
   console.log(
     `${broken ? "FAIL" : "ok  "}  ${file.replace(".test.js", "").padEnd(28)} ${good}/${total}  ${Date.now() - start} ms`,
   );
-  // What was skipped, and why, is said whatever else happened.
-  for (const [line] of output.matchAll(/^SKIPPED: .*$/gm)) console.log(`      ${line}`);
+  // What was skipped, and why, is said whatever else happened; so is what held.
+  for (const [line] of output.matchAll(/^(SKIPPED|held): .*$/gm)) console.log(`      ${line}`);
   if (broken) console.log(output, total === 0 ? "\nno test was run" : "", signal ?? `exit code ${code}`);
 }
 console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);

@@ -31,6 +31,8 @@ export interface LeakChecked {
   python(name: string, body: () => unknown): void;
   /** A test that looks at system calls; skipped, loudly, where there is no strace or it may not trace. */
   strace(name: string, body: () => unknown): void;
+  /** A test that needs something else, by what it is called; skipped, loudly, where it is not there. */
+  needing(there: boolean, what: string, name: string, body: () => unknown): void;
   run(): void;
 }
 
@@ -38,7 +40,7 @@ export interface LeakChecked {
 export const role: string | undefined = process.env.UNIX_ANCILLARY_TEST_ROLE;
 
 /** Whether a program that a test needs works here. Not asked in a second process. */
-const works = (command: string, args: readonly string[]): boolean =>
+export const works = (command: string, args: readonly string[]): boolean =>
   role === undefined && spawnSync(command, args).status === 0;
 const hasPython = works("python3", ["-c", "import socket; socket.send_fds"]);
 
@@ -95,6 +97,7 @@ export function leakChecked(name: string): LeakChecked {
     tests.skip(title);
   };
   return Object.assign(test, {
+    needing,
     python: (title: string, body: () => unknown) =>
       needing(hasPython, "python3 (3.9 or later) in the PATH", title, body),
     strace: (title: string, body: () => unknown) =>

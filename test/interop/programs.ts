@@ -1,0 +1,156 @@
+/** What the tests beside programs that nobody here wrote share: starting such a program, and missing it. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { leakChecked, works } from "../support.ts";
+
+/** A program that a test cannot do without. */
+export interface Needed {
+  /** The Debian package that has it. */
+  readonly debian: string;
+  /** A command that succeeds where it is there. */
+  readonly probe: readonly [command: string, ...args: string[]];
+}
+
+/** Debian's own Python, for which its packages are; another may come first in the PATH. */
+export const PYTHON = "/usr/bin/python3";
+
+/** Milliseconds until a test that hangs is ended. */
+const WATCHDOG = 20_000;
+
+/** Tests that need such programs. Each says, by what it returns, what it proved. */
+export interface Interop {
+  (title: string, needs: readonly Needed[], body: () => Promise<string>): void;
+  run(): void;
+}
+
+/** A leak-checked suite whose tests say what they proved. A missing program is a test skipped, loudly; in CI it fails. */
+export function interop(name: string): Interop {
+  const tests = leakChecked(name);
+  const test = (title: string, needs: readonly Needed[], body: () => Promise<string>): void => {
+    const missing = needs.filter(({ probe: [command, ...args] }) => !works(command, args)).map(({ debian }) => debian);
+    tests.needing(missing.length === 0, `Debian's ${missing.join(" and ")}`, title, async () => {
+      const watchdog = setTimeout(() => {
+        console.error(`${name}, ${title}: hangs since ${WATCHDOG / 1000} s`);
+        // What it started ends with it.
+        process.exit(1);
+      }, WATCHDOG);
+      try {
+        // On a line of its own: uvu writes marks.
+        console.log(`\nheld: ${title}: ${await body()}`);
+      } finally {
+        clearTimeout(watchdog);
+      }
+    });
+  };
+  return Object.assign(test, { run: () => tests.run() });
+}
+
+/** How a program is started. */
+export interface ProgramOptions {
+  readonly env?: Record<string, string>;
+  /** What it inherits, as 3 and on. */
+  readonly fds?: readonly { readonly fd: number }[];
+}
+
+/**
+ * A running program. Disposing of it kills it and waits for its end; the kernel kills it when this process ends in any other way.
+ */
+export class Program implements AsyncDisposable {
+  readonly #command: string;
+  readonly #child: ChildProcess;
+  readonly #closed: Promise<number | NodeJS.Signals>;
+  #ended = false;
+  #unread = "";
+  #stderr = "";
+  #changed: () => void = () => {};
+
+  constructor(command: string, args: readonly string[], { env, fds = [] }: ProgramOptions = {}) {
+    this.#command = [command, ...args].join(" ").slice(0, 200);
+    this.#child = spawn("setpriv", ["--pdeathsig", "KILL", command, ...args], {
+      stdio: ["pipe", "pipe", "pipe", ...fds.map(({ fd }) => fd)],
+      env: { ...process.env, ...env },
+    });
+    this.#child.stdout!.on("data", (bytes) => {
+      this.#unread += bytes;
+      this.#changed();
+    });
+    this.#child.stderr!.on("data", (bytes) => (this.#stderr += bytes));
+    // It may have ended before it read everything.
+    this.#child.stdin!.on("error", () => {});
+    this.#closed = new Promise((resolve, reject) => {
+      this.#child.once("error", reject);
+      this.#child.once("close", (code, signal) => {
+        this.#ended = true;
+        resolve(code ?? signal!);
+        this.#changed();
+      });
+    });
+    this.#closed.catch(() => {});
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  /** Whether it has ended, and all its output is here. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** The next line of its output. */
+  async line(): Promise<string> {
+    for (;;) {
+      const end = this.#unread.indexOf("\n");
+      if (end !== -1) {
+        const line = this.#unread.slice(0, end);
+        this.#unread = this.#unread.slice(end + 1);
+        return line;
+      }
+      if (this.#ended) throw new Error(`${this.#command} ended, a line was expected\n${this.#stderr}`);
+      await new Promise<void>((resolve) => {
+        this.#changed = resolve;
+      });
+    }
+  }
+
+  /** Writes a line to its input. */
+  tell(line: string): void {
+    this.#child.stdin!.write(`${line}\n`);
+  }
+
+  /** Its end, which has to be a success; what is unread of its output. */
+  async success(): Promise<string> {
+    const code = await this.#closed;
+    if (code !== 0) throw new Error(`${this.#command} ended with ${code}\n${this.#unread}${this.#stderr}`);
+    return this.#unread;
+  }
+
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    this.#child.kill(signal);
+    await this.#closed;
+  }
+
+  /** What should happen while it runs; an error when it ends instead. */
+  async meanwhile<T>(happening: Promise<T>): Promise<T> {
+    const early = this.#closed.then((code) => {
+      throw new Error(`${this.#command} ended early with ${code}\n${this.#stderr}`);
+    });
+    return await Promise.race([happening, early]);
+  }
+
+  /** Tries until what has to begin in the program has begun. */
+  async until<T>(attempt: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (this.#ended) throw new Error(`${this.#command} ended early\n${this.#stderr}`, { cause: error });
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.kill();
+  }
+}
