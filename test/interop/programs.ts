@@ -1,6 +1,7 @@
 /** What the tests beside programs that nobody here wrote share: starting such a program, and missing it. */
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { leakChecked, works } from "../support.ts";
 
 /** A program that a test cannot do without. */
@@ -125,9 +126,12 @@ export class Program implements AsyncDisposable {
     return this.#unread;
   }
 
-  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    this.#child.kill(signal);
-    await this.#closed;
+  async kill(): Promise<void> {
+    const { exitCode, signalCode, stdout, stderr } = this.#child;
+    if (exitCode === null && signalCode === null && this.#child.kill("SIGKILL")) await once(this.#child, "exit");
+    // A process of its own may still hold the other ends.
+    stdout!.destroy();
+    stderr!.destroy();
   }
 
   /** What should happen while it runs; an error when it ends instead. */
