@@ -147,6 +147,20 @@ export function socketPath(): string {
   return fresh("socket");
 }
 
+/** Sets variables for the time of a test. */
+export async function withEnvironment(variables: Record<string, string>, body: () => unknown): Promise<void> {
+  const before = { ...process.env };
+  Object.assign(process.env, variables);
+  try {
+    await body();
+  } finally {
+    for (const name of Object.keys(variables)) {
+      if (before[name] === undefined) delete process.env[name];
+      else process.env[name] = before[name];
+    }
+  }
+}
+
 /** What a program that was run left. */
 export interface Run {
   readonly code: number | null;

@@ -5,7 +5,7 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { listenFds, notify, notifyBarrier, UnixDatagram } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { codeOf, errorOf, leakChecked, openFds, role, run, socketPath } from "./support.js";
+import { codeOf, errorOf, leakChecked, openFds, role, run, socketPath, withEnvironment } from "./support.js";
 
 if (role === "listen") {
   const fds = listenFds();
@@ -29,20 +29,6 @@ if (role === "listen-error") {
 }
 
 const test = leakChecked("systemd");
-
-/** Sets variables for the time of a test. */
-async function withEnvironment(variables: Record<string, string>, body: () => unknown): Promise<void> {
-  const before = { ...process.env };
-  Object.assign(process.env, variables);
-  try {
-    await body();
-  } finally {
-    for (const name of Object.keys(variables)) {
-      if (before[name] === undefined) delete process.env[name];
-      else process.env[name] = before[name];
-    }
-  }
-}
 
 /** This test file in another role, with LISTEN_PID its own, as the manager sets it behind the fork. */
 function activated(roleName: string, fds: number[], variables: string): Promise<string> {

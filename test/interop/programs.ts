@@ -15,6 +15,9 @@ export interface Needed {
 /** Debian's own Python, for which its packages are; another may come first in the PATH. */
 export const PYTHON = "/usr/bin/python3";
 
+/** What {@link Program} starts programs with. */
+const setpriv: Needed = { debian: "util-linux", probe: ["setpriv", "--version"] };
+
 /** Milliseconds until a test that hangs is ended. */
 const WATCHDOG = 20_000;
 
@@ -28,7 +31,9 @@ export interface Interop {
 export function interop(name: string): Interop {
   const tests = leakChecked(name);
   const test = (title: string, needs: readonly Needed[], body: () => Promise<string>): void => {
-    const missing = needs.filter(({ probe: [command, ...args] }) => !works(command, args)).map(({ debian }) => debian);
+    const missing = [setpriv, ...needs]
+      .filter(({ probe: [command, ...args] }) => !works(command, args))
+      .map(({ debian }) => debian);
     tests.needing(missing.length === 0, `Debian's ${missing.join(" and ")}`, title, async () => {
       const watchdog = setTimeout(() => {
         console.error(`${name}, ${title}: hangs since ${WATCHDOG / 1000} s`);
@@ -134,12 +139,12 @@ export class Program implements AsyncDisposable {
     stderr!.destroy();
   }
 
-  /** What should happen while it runs; an error when it ends instead. */
+  /** What the program should make happen; an error when it fails instead. */
   async meanwhile<T>(happening: Promise<T>): Promise<T> {
-    const early = this.#closed.then((code) => {
-      throw new Error(`${this.#command} ended early with ${code}\n${this.#stderr}`);
+    const failed = new Promise<never>((_, reject) => {
+      this.success().catch(reject);
     });
-    return await Promise.race([happening, early]);
+    return await Promise.race([happening, failed]);
   }
 
   /** Tries until what has to begin in the program has begun. */
