@@ -113,7 +113,7 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
   }
 
   /** The messages until the peer finishes, each with as many descriptors as the system can send in one. */
-  [Symbol.asyncIterator](): AsyncGenerator<ReceivedFds, void, undefined> {
+  [Symbol.asyncIterator](): AsyncIterableIterator<ReceivedFds, undefined> {
     return this.messages(this.platform.abi.maxFdsPerMessage);
   }
 

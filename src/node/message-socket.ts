@@ -98,6 +98,40 @@ class Shutdown extends Operation<void> {
   }
 }
 
+const DONE = { done: true, value: undefined } as const;
+
+/** The messages of a socket until its peer finishes. A generator would take three turns of the microtask queue for one. */
+class Messages implements AsyncIterableIterator<ReceivedFds, undefined> {
+  readonly #receive: () => Promise<ReceivedFds>;
+  #done = false;
+
+  constructor(receive: () => Promise<ReceivedFds>) {
+    this.#receive = receive;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<ReceivedFds, undefined>> {
+    if (this.#done) return DONE;
+    try {
+      const message = await this.#receive();
+      if (!message.eof) return { done: false, value: message };
+    } catch (error) {
+      this.#done = true;
+      throw error;
+    }
+    this.#done = true;
+    return DONE;
+  }
+
+  async return(): Promise<IteratorResult<ReceivedFds, undefined>> {
+    this.#done = true;
+    return DONE;
+  }
+}
+
 /** A socket that carries bytes and descriptors. */
 export abstract class MessageSocket extends Endpoint {
   /** What a receive needs; the same object for all of them. */
@@ -123,7 +157,14 @@ export abstract class MessageSocket extends Endpoint {
   sendFds(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<number> {
     try {
       checkOptions("options", options, SIGNAL);
-      return this.submit("writing", this.sendOperation(data, fds), options?.signal);
+      const signal = options?.signal;
+      if (fds !== undefined && data instanceof Uint8Array && signal === undefined && this.mayAttempt("writing")) {
+        const sent = this.#sendNow(data, fds);
+        this.attempted("writing", sent !== null);
+        if (sent !== null) return Promise.resolve(sent);
+        return this.enqueue("writing", this.sendOperation(data, fds));
+      }
+      return this.submit("writing", this.sendOperation(data, fds), signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -155,6 +196,12 @@ export abstract class MessageSocket extends Endpoint {
    */
   recvFds(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
     try {
+      if (options === undefined && this.mayAttempt("reading")) {
+        const message: unknown = receiveOnce(this.#source, this.#requestFor(limit("maxFds", maxFds)));
+        this.attempted("reading", message !== null);
+        if (message !== null) return Promise.resolve(message as ReceivedFds);
+        return this.enqueue("reading", this.receiveOperation(maxFds, -1, options, RECV_ASYNC));
+      }
       const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_ASYNC);
       return this.submit("reading", operation, options?.signal);
     } catch (error) {
@@ -222,15 +269,11 @@ export abstract class MessageSocket extends Endpoint {
   }
 
   /** Receives until the peer finishes. On a datagram socket that is never. */
-  async *messages(
+  messages(
     maxFds: number,
     options?: RecvOptions & Pick<WaitOptions, "signal">,
-  ): AsyncGenerator<ReceivedFds, void, undefined> {
-    for (;;) {
-      const message = await this.recvFds(maxFds, options);
-      if (message.eof) return;
-      yield message;
-    }
+  ): AsyncIterableIterator<ReceivedFds, undefined> {
+    return new Messages(() => this.recvFds(maxFds, options));
   }
 
   /**
