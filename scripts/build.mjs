@@ -4,7 +4,7 @@
 // nothing where nothing is to do.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildNative } from "./build-native.mjs";
@@ -63,6 +63,7 @@ await step("the library", "build/.library", ["src", "tsconfig.json", "tsconfig.b
   run(tool("typescript", "tsc"), "-p", "tsconfig.json");
   await bundle();
   writeFileSync("dist/core/core.wasm", readFileSync("build/core/core.wasm"));
+  chmodSync("dist/cli.js", 0o755);
 });
 await step("cmsgdump", "build/.cmsgdump", ["assembly", "build/.library"], async () => {
   await makeTable();

@@ -2,7 +2,7 @@
 // (2026-11).
 //
 //   core/internal.js   all of the core     core/index.js   its public list     together: unix-ancillary/core
-//   index.js  testing.js   the other entry points     shared-*.js   what they share
+//   index.js  testing.js  cli.js   the other entry points     shared-*.js   what they share
 
 import { dirname, join, resolve } from "node:path";
 import { build } from "esbuild";
@@ -42,7 +42,7 @@ export async function bundle() {
   });
   await build({
     ...options,
-    entryPoints: { index: "src/index.ts", testing: "src/testing/index.ts" },
+    entryPoints: { index: "src/index.ts", testing: "src/testing/index.ts", cli: "src/cli/main.ts" },
     outdir: "dist",
     splitting: true,
     chunkNames: "shared-[hash]",

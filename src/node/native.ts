@@ -98,14 +98,17 @@ export class NativeSystem implements System {
   readonly address: Uint8Array;
   readonly constants: Constants;
   readonly layout: HeaderLayout;
+  /** Where the addon was found. */
+  readonly file: string;
   /** One bit a descriptor that this thread owns; the addon reads it when the thread ends. */
   #owned: Uint32Array;
   readonly #watchers = new Map<number, ReadyCallback>();
   #watching = false;
 
   constructor() {
-    const addon = load();
+    const { addon, file } = load();
     this.#addon = addon;
+    this.file = file;
     this.#sendmsg = addon.sendmsg;
     this.#recvmsg = addon.recvmsg;
     this.#close = addon.close;
@@ -310,7 +313,7 @@ export class NativeSystem implements System {
     const { out } = this;
     if (!this.#watching) {
       this.#watching = true;
-      out[A] = needsThread() ? 1 : 0;
+      out[A] = readinessDoor() === "a thread" ? 1 : 0;
       addon.onReady((id, events) => this.#watchers.get(id)?.(events));
     }
     const id = this.#call(addon.watch, fd);
@@ -398,12 +401,13 @@ function bufferOf(view: { readonly buffer: ArrayBufferLike }): ArrayBuffer {
  * Which door readiness uses: `uv_poll` aborts the process on Bun and fires once on Deno, so there it is a thread.
  * UNIX_ANCILLARY_READINESS=thread asks for it elsewhere.
  */
-function needsThread(): boolean {
-  return "Bun" in globalThis || "Deno" in globalThis || process.env.UNIX_ANCILLARY_READINESS === "thread";
+export function readinessDoor(): "uv_poll" | "a thread" {
+  const thread = "Bun" in globalThis || "Deno" in globalThis || process.env.UNIX_ANCILLARY_READINESS === "thread";
+  return thread ? "a thread" : "uv_poll";
 }
 
 /** Loads the addon; what it throws is a help page. */
-function load(): Addon {
+function load(): { addon: Addon; file: string } {
   // Whatever the bundler makes of this file lies in dist/.
   const prebuilds = url.fileURLToPath(new URL("../prebuilds", import.meta.url));
   const candidates = [process.env.UNIX_ANCILLARY_ADDON, `${prebuilds}/${target()}/unix-ancillary.node`];
@@ -414,7 +418,7 @@ function load(): Addon {
       const module = { exports: {} };
       // What `require` does behind 1 ms of looking for packages.
       process.dlopen(module, path);
-      return module.exports as Addon;
+      return { addon: module.exports as Addon, file: path };
     } catch (error) {
       failures.push(`  ${path}: ${(error as Error).message.split("\n")[0]}`);
     }

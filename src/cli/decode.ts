@@ -1,0 +1,252 @@
+/** `decode`, `layout`, `abis`: control messages as bytes and as pictures. Needs no addon. */
+
+import { readFileSync } from "node:fs";
+import { type Abi, type AbiName, Codec, hostAbiName, inspect, abis as table } from "../core/index.ts";
+import { typeName } from "../core/inspect.ts";
+import { isMusl } from "../node/native.ts";
+import type { Command, Given, Option } from "./arguments.ts";
+import { EXIT, nearest, usage } from "./failure.ts";
+import { json, print } from "./output.ts";
+
+const ABI: Option = {
+  value: "NAME",
+  help: 'whose layout; this machine\'s unless given; "unix-ancillary abis" lists them',
+};
+
+/** The name of this machine's row; null: it has none. */
+export function hostAbi(): AbiName | null {
+  return hostAbiName(
+    process.platform,
+    process.arch,
+    process.platform === "linux" ? (isMusl() ? "musl" : "glibc") : null,
+  );
+}
+
+function abiOf(given: Given): Abi {
+  const name = given.text("abi") ?? hostAbi();
+  if (name === null) throw usage("--abi NAME is needed: this machine is not in the table");
+  if (!Object.hasOwn(table, name)) {
+    const near = nearest(name, Object.keys(table));
+    throw usage(
+      `--abi expected a name that "unix-ancillary abis" lists, got "${name}"`,
+      near && `did you mean ${near}?`,
+    );
+  }
+  return table[name as AbiName];
+}
+
+export const decode: Command = {
+  name: "decode",
+  synopsis: ["decode [--abi NAME] [--hex] [FILE]"],
+  summary: "read a control buffer: what recvmsg left in msg_control",
+  about: `Reads the bytes of a control buffer, the first msg_controllen of them, from FILE or standard input, and shows every
+control message in it: its header, its payload and what it says. The exit code is 3 when they are malformed; then it says
+where and why.`,
+  options: {
+    abi: ABI,
+    hex: {
+      help: "the input is hex digits: blanks, line breaks, commas, colons, 0x and \\x between them do not matter",
+    },
+  },
+  examples: [
+    [
+      "echo 14000000 00000000 01000000 01000000 07000000 | unix-ancillary decode --abi linux-x86_64-glibc --hex",
+      "one SCM_RIGHTS with the descriptor 7",
+    ],
+    ["unix-ancillary decode --abi darwin-arm64 control.bin", "bytes that were saved on a Mac"],
+  ],
+  async run(given) {
+    if (given.words.length > 1) throw usage(`expected one FILE, got ${given.words.length}`);
+    const abi = abiOf(given);
+    const [file = "-"] = given.words;
+    const input = file === "-" ? await standardInput() : readFileSync(file);
+    const control = given.has("hex") ? fromHex(input.toString("latin1")) : input;
+    const codec = new Codec(abi);
+    const { messages, malformed } = codec.decode(control);
+    if (given.has("json")) {
+      json({
+        abi: abi.name,
+        bytes: control.length,
+        messages: messages.map(({ offset, level, type, data }) => ({
+          offset,
+          length: codec.len(data.length),
+          level,
+          type,
+          name: level === abi.SOL_SOCKET ? typeName(abi, type) : null,
+          data: Buffer.from(data).toString("hex"),
+          payload: codec.payloadOf({ level, type, data }),
+        })),
+        malformed,
+      });
+    } else print(inspect(abi, control).trimEnd());
+    return malformed === null ? EXIT.DONE : EXIT.NOTHING;
+  },
+};
+
+async function standardInput(): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const piece of process.stdin) pieces.push(piece as Buffer);
+  return Buffer.concat(pieces);
+}
+
+function fromHex(text: string): Uint8Array {
+  const digits = text.replace(/0x|\\x|[\s,:]/gi, "");
+  const wrong = /[^0-9a-f]/i.exec(digits);
+  if (wrong !== null)
+    throw usage(
+      `--hex expected hex digits, got ${JSON.stringify(wrong[0])} behind ${wrong.index} digits`,
+      "without --hex the input is taken as the bytes themselves",
+    );
+  if (digits.length % 2 === 1) throw usage(`--hex expected two digits a byte, got ${digits.length} digits`);
+  return Buffer.from(digits, "hex");
+}
+
+export const abis: Command = {
+  name: "abis",
+  synopsis: ["abis"],
+  summary: "list the systems and architectures whose control messages are known",
+  about: `Lists the rows of the ABI table: what each system and architecture makes of a control message. "known by" says how: measured on a
+running kernel, compiled with the target's headers, read in its sources, or taken from other projects' tables.`,
+  options: {},
+  examples: [["unix-ancillary abis --json", "every number of every row"]],
+  run(given) {
+    if (given.words.length > 0) throw usage(`abis expected nothing more, got "${given.words[0]}"`);
+    const host = hostAbi();
+    if (given.has("json")) {
+      for (const abi of Object.values(table)) json({ ...abi, host: abi.name === host });
+      return EXIT.DONE;
+    }
+    const row = (cells: readonly (string | number)[]) =>
+      print(
+        cells
+          .map((cell, i) => (i === 0 ? String(cell).padEnd(28) : String(cell).padStart(8)))
+          .join("")
+          .trimEnd(),
+      );
+    row(["name", "bits", "endian", "header", "data at", "align", "fds", "  known by"]);
+    for (const {
+      name,
+      pointerBytes,
+      endian,
+      headerBytes,
+      dataOffset,
+      alignBytes,
+      maxFdsPerMessage,
+      evidence,
+    } of Object.values(table)) {
+      const mark = name === host ? "  <- this machine" : "";
+      row([
+        name,
+        8 * pointerBytes,
+        endian,
+        headerBytes,
+        dataOffset,
+        alignBytes,
+        maxFdsPerMessage,
+        `  ${evidence}${mark}`,
+      ]);
+    }
+    return EXIT.DONE;
+  },
+};
+
+export const layout: Command = {
+  name: "layout",
+  synopsis: ["layout [--abi NAME]"],
+  summary: "draw a control message: where its header, descriptor and padding lie",
+  about: `Draws the control buffer with which one descriptor, 3, is sent, byte by byte, and says the sizes that the CMSG_ macros give
+and the numbers in the header.`,
+  options: { abi: ABI },
+  examples: [["unix-ancillary layout --abi darwin-arm64", "no padding there, and SOL_SOCKET is 65535"]],
+  run(given) {
+    if (given.words.length > 0)
+      throw usage(`layout expected nothing more, got "${given.words[0]}"`, "as in: unix-ancillary layout --abi NAME");
+    const abi = abiOf(given);
+    const codec = new Codec(abi);
+    const fields = fieldsOf(abi, codec);
+    const control = codec.encode([codec.rights([EXAMPLE])]);
+    if (given.has("json")) {
+      json({
+        abi: abi.name,
+        pointerBytes: abi.pointerBytes,
+        endian: abi.endian,
+        headerBytes: abi.headerBytes,
+        dataOffset: abi.dataOffset,
+        alignBytes: abi.alignBytes,
+        maxFdsPerMessage: abi.maxFdsPerMessage,
+        example: {
+          fds: [EXAMPLE],
+          len: codec.len(4),
+          space: codec.space(4),
+          controllen: control.length,
+          fields,
+          hex: Buffer.from(control).toString("hex"),
+        },
+      });
+      return EXIT.DONE;
+    }
+    print(`${abi.name}: ${8 * abi.pointerBytes} bits, ${abi.endian}-endian; known by: ${abi.evidence}\n`);
+    print(picture(fields));
+    print(`
+sizeof(struct cmsghdr) ${abi.headerBytes}, CMSG_DATA at ${abi.dataOffset}, the next header at a multiple of ${abi.headerAlignBytes}
+CMSG_LEN(4) ${codec.len(4)}, CMSG_SPACE(4) ${codec.space(4)}; msg_controllen to send one descriptor: ${control.length}
+at most ${abi.maxFdsPerMessage} descriptors in one message
+
+the bytes:`);
+    print(inspect(abi, control).trimEnd());
+    return EXIT.DONE;
+  },
+};
+
+/** The descriptor in the example. */
+const EXAMPLE = 3;
+
+/** A part of a message. */
+interface Field {
+  readonly name: string;
+  readonly offset: number;
+  readonly bytes: number;
+  readonly value: number | null;
+}
+
+/** A message with one descriptor, part by part, what lies between them too. */
+function fieldsOf(abi: Abi, codec: Codec): Field[] {
+  const parts: Field[] = [
+    { name: "cmsg_len", offset: abi.lengthOffset, bytes: abi.lengthBytes, value: codec.len(4) },
+    { name: "cmsg_level", offset: abi.levelOffset, bytes: 4, value: abi.SOL_SOCKET },
+    { name: "cmsg_type", offset: abi.typeOffset, bytes: 4, value: abi.SCM_RIGHTS },
+    { name: "descriptor", offset: abi.dataOffset, bytes: 4, value: EXAMPLE },
+  ].sort((a, b) => a.offset - b.offset);
+  const fields: Field[] = [];
+  let at = 0;
+  const pad = (to: number) => {
+    if (to > at) fields.push({ name: "padding", offset: at, bytes: to - at, value: null });
+  };
+  for (const part of parts) {
+    pad(part.offset);
+    fields.push(part);
+    at = part.offset + part.bytes;
+  }
+  pad(codec.space(4));
+  return fields;
+}
+
+/** Boxes of 4 bytes, two a row. */
+function picture(fields: readonly Field[]): string {
+  const width = 20;
+  const cells = fields.flatMap(({ name, bytes, value }) => {
+    const label = value === null ? name : `${name} = ${value}`;
+    return Array.from({ length: bytes / 4 }, (_, i) => ({ label: i === 0 ? label : "", first: i === 0 }));
+  });
+  const rows: (typeof cells)[] = [];
+  for (let i = 0; i < cells.length; i += 2) rows.push(cells.slice(i, i + 2));
+  const line = (length: number) => `        +${`${"-".repeat(width)}+`.repeat(length)}`;
+  const lines = [`offset   +0${" ".repeat(width - 1)}+4`, line(2)];
+  for (const [i, row] of rows.entries()) {
+    let text = `${String(8 * i).padStart(6)}  `;
+    for (const [j, { label, first }] of row.entries())
+      text += `${j === 0 || first ? "|" : " "} ${label.padEnd(width - 1)}`;
+    lines.push(`${text}|`, line(row.length));
+  }
+  return lines.join("\n");
+}
