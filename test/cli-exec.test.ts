@@ -6,7 +6,7 @@ import { resolve } from "node:path";
 import { UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
 import { exec, lines, MAIN, passed, start } from "./cli-support.js";
-import { fileWith, leakChecked, socketPath } from "./support.js";
+import { fileWith, leakChecked, run, socketPath } from "./support.js";
 
 const test = leakChecked("cli exec");
 
@@ -106,6 +106,45 @@ test("exec: signals reach the command, which decides", async () => {
     assert.match(stdout, "caught");
     assert.is(code, 9, signal);
   }
+});
+
+/** Runs `recv` in a terminal, presses ^C when its command says READY, and prints what the terminal showed and how it ended. */
+const TERMINAL = `
+import os, pty, subprocess, sys
+node, main, path, script = sys.argv[1:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(node, [node, main, "recv", path, "--exec", node, "-e", script])
+shown = b""
+def until(text):
+    global shown
+    while text not in shown:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:
+            piece = b""
+        if piece == b"":
+            return
+        shown += piece
+until(b"listening")
+subprocess.run([node, main, "send", path, "/"], stdout=subprocess.DEVNULL, check=True)
+until(b"READY")
+os.write(terminal, b"\\x03")
+until(b"never said")
+print(shown.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+
+test.python("exec: ^C at a terminal reaches the command once, not a second time through recv", async () => {
+  // After the first it waits a while: for a second, which must not come.
+  const script = `let interrupts = 0;
+    process.on("SIGINT", () => {
+      if (++interrupts === 1) setTimeout(() => { console.log("interrupts:", interrupts); process.exit(5); }, 300);
+    });
+    console.log("READY");
+    setTimeout(() => {}, 20_000);`;
+  const { stdout, stderr } = await run("python3", ["-c", TERMINAL, process.execPath, MAIN, socketPath(), script]);
+  assert.match(stdout, "interrupts: 1", stderr);
+  assert.match(stdout, /\s5\n$/);
 });
 
 test("exec: the numbers that --fd says, without LISTEN_*", async () => {

@@ -1,6 +1,7 @@
 /** What a consumer gets: the packed tarball in an empty project, no scripts, no compiler in the PATH. */
 
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -76,6 +77,68 @@ test("without an addon the error is a help page", async () => {
   assert.match(stdout, "ERR_ADDON_NOT_FOUND");
   assert.match(stdout, `${process.platform}-${process.arch}`);
   assert.match(stdout, "npm run build");
+});
+
+/** The commands in the README's "From the shell", with a socket and files of the test's own: what comes first, and pairs. */
+function shellCommands(): { before: string; pairs: [string, string][] } {
+  const section = /## From the shell\n([\s\S]*?)\n## /.exec(readFileSync("README.md", "utf8"))![1]!;
+  const [before, ...commands] = [...section.matchAll(/```sh\n([\s\S]*?)```/g)]
+    .flatMap(([, block]) => block!.trim().split("\n"))
+    .map((line) => line.replaceAll("/tmp/demo", `${folder}/demo`));
+  return {
+    before: before!,
+    pairs: Array.from({ length: commands.length / 2 }, (_, i) => [commands[2 * i]!, commands[2 * i + 1]!]),
+  };
+}
+
+test("the README's commands for the shell: recv in one terminal, send in the other", async () => {
+  const { before, pairs } = shellCommands();
+  assert.is(pairs.length, 3);
+  const outputs: string[] = [];
+  for (const [recv, send] of pairs) {
+    const stdio: ["ignore", "pipe", "pipe"] = ["ignore", "pipe", "pipe"];
+    const receiver = spawn("sh", ["-c", `${before}; exec ${recv}`], { cwd: installed, stdio, timeout: 30_000 });
+    let output = "";
+    receiver.stdout.on("data", (bytes) => (output += bytes));
+    const ended = new Promise((resolve) => receiver.on("close", resolve));
+    // It says on stderr that it listens.
+    await new Promise((resolve) => receiver.stderr.once("data", resolve));
+    const sent = await run("sh", ["-c", `${before}; ${send}`], { cwd: installed });
+    if (sent.code !== 0) receiver.kill("SIGKILL");
+    assert.is(sent.code, 0, sent.stderr);
+    assert.is(await ended, 0);
+    outputs.push(output);
+  }
+  assert.is(Number(outputs[0]), readFileSync("/etc/passwd", "utf8").split("\n").length - 1);
+  assert.match(outputs[1]!, "[0] file, read");
+  assert.match(outputs[1]!, 'data "a file and a folder"');
+  assert.is(readFileSync(join(folder, "demo.log"), "utf8"), "1 named log\n");
+});
+
+test("npx lets no descriptor of the shell's through, which is said", async () => {
+  const send = `npx --offline unix-ancillary send ${folder}/none fd:5 5</dev/null`;
+  const { code, stderr } = await run("sh", ["-c", send], { cwd: installed });
+  assert.is(code, 1);
+  assert.match(stderr, "run the command itself");
+});
+
+test("the command without an addon: it decodes, and doctor says what is missing", async () => {
+  const addons = join(installed, "node_modules/unix-ancillary/prebuilds");
+  renameSync(addons, join(folder, "prebuilds"));
+  try {
+    const bin = join(installed, "node_modules/.bin/unix-ancillary");
+    const doctor = await run(bin, ["doctor"]);
+    assert.is(doctor.code, 1);
+    assert.match(doctor.stdout, /^FAIL {2}addon +.*found no addon/m);
+    const decoded = await run("sh", [
+      "-c",
+      `echo 14000000000000000100000001000000 07000000 | ${bin} decode --abi linux-x86_64-glibc --hex`,
+    ]);
+    assert.is(decoded.code, 0, decoded.stderr);
+    assert.match(decoded.stdout, "rights: 7");
+  } finally {
+    renameSync(join(folder, "prebuilds"), addons);
+  }
 });
 
 test.run();

@@ -33,7 +33,10 @@ export function placeName(place: Place): string {
  * @throws Failure when it is not open, or no descriptor of the shell's but one of Node's own
  */
 export function inherited(fd: number): OwnedFd {
-  const hint = `open it in the shell, as in: unix-ancillary ... fd:${fd} ${fd}<FILE`;
+  const hint =
+    process.env.npm_command === "exec"
+      ? "npx passes on 0, 1 and 2 alone: run the command itself, node_modules/.bin/unix-ancillary"
+      : `open it in the shell, as in: unix-ancillary ... fd:${fd} ${fd}<FILE`;
   let owned: OwnedFd;
   try {
     owned = OwnedFd.from(fd);

@@ -60,10 +60,10 @@ opened (a socket, a pipe, a file with whatever redirection), and "-", standard i
       "waits five seconds for a receiver at an abstract name",
     ],
   ],
-  run: (given) => interruptible((interrupt) => runSend(given, interrupt)),
+  run: runSend,
 };
 
-async function runSend(given: Given, interrupt: AbortSignal): Promise<Outcome> {
+async function runSend(given: Given): Promise<Outcome> {
   const [word, ...files] = given.words;
   const place = placeOf(word);
   const type = typeOf(given);
@@ -81,12 +81,15 @@ async function runSend(given: Given, interrupt: AbortSignal): Promise<Outcome> {
   if (mode !== null && !given.has("listen")) throw usage("--mode is for the file that --listen makes");
   if ("fd" in place && files.some((file) => file === `fd:${place.fd}` || (file === "-" && place.fd === 0)))
     throw usage(`fd:${place.fd} is the socket to send on: it cannot be passed over itself`);
+  // Opening a FIFO waits for its other end, and has to be ended by a signal as ever: before any is caught.
   const fds = openFiles(files, given.text("open") ?? "read");
   try {
     const what = fds.map(describe);
     const sender = new Sender(fds, Buffer.from(given.text("data") ?? "\0"), given.has("credentials"));
     const waited = given.has("listen") || given.has("wait") ? "nobody came to receive" : "it could not be sent";
-    await within(timeout, waited, interrupt, (signal) => sender.run(place, type, mode, given, signal));
+    await interruptible((interrupt) =>
+      within(timeout, waited, interrupt, (signal) => sender.run(place, type, mode, given, signal)),
+    );
     const bytes = sender.data.length;
     if (given.has("json")) json({ event: "sent", to: placeName(place), fds: what, bytes });
     else {
