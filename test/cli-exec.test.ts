@@ -1,11 +1,10 @@
 /** What a command that `recv --exec` runs is given, and how it ends. */
 
-import { spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { exec, lines, MAIN, passed, start } from "./cli-support.js";
+import { cli, exec, lines, MAIN, passed, start } from "./cli-support.js";
 import { fileWith, leakChecked, run, socketPath } from "./support.js";
 
 const test = leakChecked("cli exec");
@@ -89,21 +88,17 @@ test("exec: the command's exit code, the signal that ended it, and one that cann
 });
 
 test("exec: signals reach the command, which decides", async () => {
-  const path = socketPath();
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"] as const) {
-    // The shell itself waits, so that it gets the signal and not its child; the pipe is what it waits for.
-    const script = `trap 'echo caught; exit 9' ${signal.slice(3)}; echo ready; read never <&3`;
-    const receiver = start(["recv", path, ...exec(script)]);
-    const sender = spawn("sh", ["-c", `sleep 30 | ${process.execPath} ${MAIN} send --wait ${path} -`], {
-      stdio: "ignore",
-      detached: true,
-    });
+    const path = socketPath();
+    const script = `process.on("${signal}", () => { console.log("caught"); process.exit(9); });
+      console.log("ready");
+      setTimeout(() => {}, 20_000);`;
+    const receiver = start(["recv", path, "--exec", process.execPath, "-e", script]);
+    assert.is((await cli(["send", "--wait", path, "/"])).code, 0);
     await receiver.said("ready");
     receiver.child.kill(signal);
     const { code, stdout } = await receiver.ended;
-    process.kill(-sender.pid!, "SIGKILL");
-    await new Promise((resolve) => sender.on("close", resolve));
-    assert.match(stdout, "caught");
+    assert.match(stdout, "caught", signal);
     assert.is(code, 9, signal);
   }
 });
@@ -138,7 +133,7 @@ test.python("exec: ^C at a terminal reaches the command once, not a second time 
   // After the first it waits a while: for a second, which must not come.
   const script = `let interrupts = 0;
     process.on("SIGINT", () => {
-      if (++interrupts === 1) setTimeout(() => { console.log("interrupts:", interrupts); process.exit(5); }, 300);
+      if (++interrupts === 1) setTimeout(() => { console.log("interrupts: " + interrupts); process.exit(5); }, 300);
     });
     console.log("READY");
     setTimeout(() => {}, 20_000);`;
