@@ -36,8 +36,9 @@ exit codes:
   4  --timeout is over
   of recv --exec: the command's own, 126 or 127 when it cannot be run; a signal that ended it ends recv`;
 
+/** The bundle lies in dist/. */
 function version(): string {
-  return JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version;
+  return JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version;
 }
 
 function commandNamed(name: string): Command {
