@@ -7,7 +7,8 @@ import { writeFileSync } from "node:fs";
 import { sourceModule } from "./bundle.mjs";
 
 export async function makeTable(to = "assembly/cmsgdump/table.ts") {
-  const { abis, typeName } = await sourceModule("src/core/internal.ts");
+  const { abis } = await sourceModule("src/core/abis.ts");
+  const { typeName } = await sourceModule("src/core/inspect.ts");
   const out = [];
   const int = (value) => {
     const bytes = new Uint8Array(4);

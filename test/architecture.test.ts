@@ -30,7 +30,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["core/payloads"],
   ["core/codec"],
   ["core/inspect"],
-  ["core/index", "core/internal"],
+  ["core/index"],
   ["node/builtins"],
   ["node/errors", "node/leak", "node/payload", "node/receive-buffer", "node/as-fd", "node/system", "node/target"],
   ["node/address"],
