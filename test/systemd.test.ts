@@ -159,4 +159,15 @@ test("barrier-timeout: ETIMEDOUT, and nothing stays open", () =>
     assert.instance(await errorOf(notifyBarrier({ timeout: -1 })), RangeError);
   }));
 
+test("barrier-timeout: while the manager's queue is full, too", () =>
+  asManager(async (manager) => {
+    const filler = UnixDatagram.unbound();
+    const full = await errorOf(() => {
+      for (;;) filler.sendFdsToSync("x", [], manager.address!, { timeout: 0 });
+    });
+    assert.is((full as { code?: string }).code, "ETIMEDOUT");
+    filler.close();
+    assert.is(await codeOf(notifyBarrier({ timeout: 20 })), "ETIMEDOUT");
+  }));
+
 test.run();

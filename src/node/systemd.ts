@@ -65,14 +65,17 @@ export function listenFds(options?: ListenFdsOptions): ListenFd[] {
  * @throws RangeError for a line break in a value; SystemError as of a send, `ENOTSUP` for a vsock address
  */
 export async function notify(state: string | Record<string, string>, fds: readonly AsFd[] = []): Promise<boolean> {
-  const text = typeof state === "string" ? state : lines(state);
+  return tell(typeof state === "string" ? state : lines(state), fds);
+}
+
+async function tell(text: string, fds: readonly AsFd[], signal?: AbortSignal): Promise<boolean> {
   const path = process.env.NOTIFY_SOCKET;
   if (path === undefined || path === "") return false;
   // An abstract name begins with "@" there. systemd also knows vsock:, which is no Unix socket.
   if (!path.startsWith("/") && !path.startsWith("@")) throw errnoError(ENOTSUP, "sendmsg", `NOTIFY_SOCKET=${path}`);
   const socket = UnixDatagram.unbound();
   try {
-    await socket.sendFdsTo(text, fds, path.startsWith("@") ? `\0${path.slice(1)}` : path);
+    await socket.sendFdsTo(text, fds, path.startsWith("@") ? `\0${path.slice(1)}` : path, { signal });
     return true;
   } finally {
     socket.close();
@@ -99,7 +102,7 @@ export async function notifyBarrier(options?: { timeout?: number | undefined }):
           Math.min(timeout, 0x7fffffff),
         );
   try {
-    if (!(await notify("BARRIER=1", [theirs]))) return;
+    if (!(await tell("BARRIER=1", [theirs], timeUp.signal))) return;
     theirs.close();
     while (!(await ours.recvFds(0, { signal: timeUp.signal })).eof);
   } finally {
