@@ -4,9 +4,9 @@ import { execFileSync } from "node:child_process";
 import { closeSync, constants, fstatSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { OwnedFd, UnixStream } from "unix-ancillary";
+import { OwnedFd, UnixListener, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { codeOf, fileWith, leakChecked, openFds } from "./support.ts";
+import { codeOf, fileWith, leakChecked, openFds, socketPath } from "./support.ts";
 
 const test = leakChecked("owned-fd");
 
@@ -127,15 +127,16 @@ test.python("describe says what came", () => {
 import socket, os, select, fcntl, signal
 s = socket.socket(fileno=3)
 m = os.memfd_create("shared", os.MFD_ALLOW_SEALING); os.ftruncate(m, 4096); fcntl.fcntl(m, 1033, 2 | 4)
+n = socket.socket()
 t = socket.socket(); t.bind(("127.0.0.1", 0)); t.listen()
 u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); u.bind(("::1", 0))
 x = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); x.bind("\\0abstract-${process.pid}")
-fds = [m, os.eventfd(0) if hasattr(os, "eventfd") else m, select.epoll().fileno(), os.pidfd_open(os.getpid()), t.fileno(), u.fileno(), x.fileno(), s.fileno()]
+fds = [m, os.eventfd(0) if hasattr(os, "eventfd") else m, select.epoll().fileno(), os.pidfd_open(os.getpid()), t.fileno(), u.fileno(), x.fileno(), s.fileno(), n.fileno()]
 e = select.epoll(); fds[2] = e.fileno()
 socket.send_fds(s, [("%d %d" % (t.getsockname()[1], u.getsockname()[1])).encode()], fds)
 `;
   execFileSync("python3", ["-c", script], { stdio: ["ignore", "inherit", "inherit", theirs.fd] });
-  const { data, fds } = ours.recvFdsExactSync(8);
+  const { data, fds } = ours.recvFdsExactSync(9);
   const [tcp, udp] = String(data).split(" ").map(Number);
   const described = fds.map((fd) => fd.describe());
   assert.equal(described, [
@@ -167,14 +168,24 @@ socket.send_fds(s, [("%d %d" % (t.getsockname()[1], u.getsockname()[1])).encode(
       nonblocking: false,
       socket: { family: "unix", type: "stream", listening: false, address: null },
     },
+    {
+      kind: "socket",
+      access: "read-write",
+      nonblocking: false,
+      socket: { family: "inet", type: "stream", listening: false, address: null },
+    },
   ]);
   for (const fd of fds) fd.close();
   const own = (fd: number) => OwnedFd.fromRaw(fd);
+  const O_PATH = 0o10000000;
+  const path = socketPath();
+  const listener = UnixListener.bind(path);
   const here = [
     own(openSync(fileWith("12345"), "a")),
     own(openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)),
     own(openSync("/dev/null", constants.O_RDWR | constants.O_NONBLOCK)),
-    own(openSync(fileWith("x"), 0o10000000)),
+    own(openSync(fileWith("x"), O_PATH)),
+    own(openSync(path, O_PATH)),
   ];
   assert.equal(
     here.map((fd) => fd.describe()),
@@ -183,9 +194,12 @@ socket.send_fds(s, [("%d %d" % (t.getsockname()[1], u.getsockname()[1])).encode(
       { kind: "directory", access: "read", nonblocking: false },
       { kind: "character-device", access: "read-write", nonblocking: true },
       { kind: "file", access: "path", nonblocking: false, size: 1 },
+      // The file that names a socket is none.
+      { kind: "socket", access: "path", nonblocking: false },
     ],
   );
   for (const fd of here) fd.close();
+  listener.close();
   ours.close();
   theirs.close();
   rmSync(folder, { recursive: true });

@@ -48,6 +48,7 @@ export interface FdDescription {
   readonly size?: number;
   /** Of a memfd; none: an empty list. */
   readonly seals?: readonly Seal[];
+  /** Of a socket, unless it is the file that names one (O_PATH). */
   readonly socket?: SocketDescription;
 }
 
@@ -81,8 +82,15 @@ export function describeFd(system: System, fd: number): FdDescription | number {
   const nonblocking = (flags & constants.O_NONBLOCK!) !== 0;
   const stat = fs.fstatSync(fd);
   const type = stat.mode & fs.constants.S_IFMT;
-  if (type === fs.constants.S_IFSOCK)
-    return { kind: "socket", access, nonblocking, socket: describeSocket(system, fd) };
+  if (type === fs.constants.S_IFSOCK) {
+    // O_PATH opens the file that names a socket, which is none.
+    return {
+      kind: "socket",
+      access,
+      nonblocking,
+      ...(access === "path" ? {} : { socket: describeSocket(system, fd) }),
+    };
+  }
   if (type === fs.constants.S_IFREG) {
     const seals = sealsOf(system, fd);
     const kind = seals === null ? (linkOf(fd)?.startsWith("pidfd:") ? "pidfd" : "file") : "memfd";
@@ -174,11 +182,15 @@ function nameOf<T extends string>(
   return "other";
 }
 
-/** From what lies behind the family: the port in network order, then the address; with IPv6 a flow label in between. */
+/**
+ * From what lies behind the family: the port in network order, then the address; with IPv6 a flow label in between. All of it
+ * zero: bound to nothing.
+ */
 function inetAddress(system: System, family: number): { address: string; port: number } | null {
   const { constants } = system;
   const length = system.out[OUT.ADDRESS_LENGTH]!;
   const bytes = system.address.subarray(0, Math.max(0, length));
+  if (bytes.every((byte) => byte === 0)) return null;
   if (family === constants.AF_INET && length >= 6) {
     return { address: bytes.subarray(2, 6).join("."), port: portOf(bytes) };
   }

@@ -151,7 +151,7 @@ export class OwnedFd implements Disposable {
    * @throws SystemError `EBADF`, `EMFILE`
    */
   static from(fd: AsFd): OwnedFd {
-    return duplicate(hostPlatform(), resolveFd(fd));
+    return duplicate(fd instanceof OwnedFd ? fd.#platform : hostPlatform(), resolveFd(fd));
   }
 
   /**
