@@ -319,4 +319,28 @@ test("own and peer end can be passed through themselves", () => {
   b.close();
 });
 
+test("toSocket with options that Node refuses hands nothing over", async () => {
+  const [a, b] = UnixStream.pair();
+  assert.instance(await errorOf(() => a.toSocket({ highWaterMark: -1 } as never)), TypeError);
+  assert.instance(await errorOf(() => a.toSocket("x" as never)), TypeError);
+  a.sendFdsSync("still ours", [0]);
+  b.recvFdsExactSync(1)[Symbol.dispose]();
+  a.close();
+  b.close();
+});
+
+test("from(net.Socket) of TLS is refused: it has read what it does not count", async () => {
+  const { TLSSocket } = await import("node:tls");
+  const path = socketPath();
+  const { server, accepted } = await listen(path);
+  const client = netConnect(path);
+  const socket = await accepted();
+  const secure = new TLSSocket(client);
+  assert.instance(await errorOf(() => UnixStream.from(secure)), TypeError);
+  secure.destroy();
+  client.destroy();
+  socket.destroy();
+  await closed(server);
+});
+
 test.run();

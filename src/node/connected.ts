@@ -271,6 +271,8 @@ export function takeConnected(source: unknown, type: SocketType): { platform: Pl
     return taken;
   }
   if (!(source instanceof net().Socket)) throw wrongType("source", "an OwnedFd or a net.Socket", source);
+  // Beneath it the bytes are TLS's, and some have been read.
+  if ("encrypted" in source) throw wrongType("source", "a net.Socket without TLS", source);
   const fd = resolveFd(source, "source");
   checkConnected(hostPlatform(), fd, type);
   if (source.bytesRead > 0 || source.readableLength > 0) {

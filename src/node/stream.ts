@@ -1,6 +1,7 @@
 /** Connected AF_UNIX SOCK_STREAM sockets. */
 
 import type { Socket, SocketConstructorOpts } from "node:net";
+import { wrongType } from "../core/errors.ts";
 import { net } from "./builtins.ts";
 import {
   ConnectedSocket,
@@ -11,8 +12,9 @@ import {
   takeConnected,
 } from "./connected.ts";
 import { SIGNAL } from "./endpoint.ts";
+import { ENOTSUP, errnoError } from "./errors.ts";
 import type { OwnedFd } from "./owned-fd.ts";
-import { type Platform, type PlatformOptions, platformFrom } from "./platform.ts";
+import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "./platform.ts";
 
 /** Makes a stream of a connected socket that this thread owns. */
 export let streamOf: (platform: Platform, fd: number, passesPidfd: boolean) => UnixStream;
@@ -70,10 +72,16 @@ export class UnixStream extends ConnectedSocket {
   /**
    * Hands the connection to Node's own streams. This object is closed then; the connection is not.
    *
-   * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait
+   * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait; SystemError `ENOTSUP` on another platform than this process's
    */
   toSocket(options?: Omit<SocketConstructorOpts, "fd" | "signal">): Socket {
-    const fd = this.handOver();
-    return new (net().Socket)({ readable: true, writable: true, ...options, fd });
+    if (options !== undefined && (typeof options !== "object" || options === null))
+      throw wrongType("options", "an object", options);
+    if (this.platform !== hostPlatform())
+      throw errnoError(ENOTSUP, "socket", "Node knows no sockets of another platform");
+    const all = { readable: true, writable: true, ...options };
+    // What Node refuses it refuses here, where nothing is handed over yet.
+    new (net().Socket)({ ...all, fd: undefined });
+    return new (net().Socket)({ ...all, fd: this.handOver() });
   }
 }
