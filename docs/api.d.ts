@@ -654,7 +654,7 @@ export declare class SocketAncillary implements Disposable {
     get length(): number;
     get truncated(): boolean;
     addFds(fds: readonly AsFd[]): void;
-    addCredentials({ pid, uid, gid }: Credentials): void;
+    addCredentials(credentials: Credentials): void;
     addMessage(message: ControlMessage): void;
     messages(): Generator<AncillaryData, void, undefined>;
     clear(): void;

@@ -188,6 +188,14 @@ test("no-room-to-add: refused, and what was added before stands", () =>
       "ERR_BUFFER_TOO_SMALL",
     );
     assert.is(buffer.length, SocketAncillary.bufferSizeForRights(1));
+    const [a, b] = UnixStream.pair();
+    sendmsg(a, "x", buffer);
+    assert.is(b.recvFdsSync(0).surplus, 1, "what was refused is not sent");
+    a.close();
+    b.close();
+    buffer.clear();
+    buffer.addFds([]);
+    assert.is(buffer.length, 0, "no descriptors are no message");
     using large = space(1000);
     const many = Array.from({ length: abi.maxFdsPerMessage + 1 }, () => fd);
     assert.is(await codeOf(() => large.addFds(many)), "ERR_TOO_MANY_FDS");
@@ -441,5 +449,48 @@ test(
     }),
   ),
 );
+
+test(
+  "memory-that-is-gone: refused before anything is sent or comes",
+  pair((a, b) =>
+    withFile(async (fd) => {
+      const memory = new Uint8Array(new ArrayBuffer(100), 1);
+      using out = new SocketAncillary(memory);
+      out.addFds([fd]);
+      sendmsg(a, "x", out);
+      structuredClone(memory.buffer, { transfer: [memory.buffer] });
+      assert.instance(await errorOf(() => sendmsg(a, "y", out)), RangeError);
+      using into = new SocketAncillary(0);
+      assert.instance(await errorOf(() => recvmsg(b, room, out)), RangeError);
+      assert.is(recvmsg(b, room, into).bytesRead, 1, "the bytes are still there, and only those");
+    }),
+  ),
+);
+
+test(
+  "more-pieces-than-a-call-takes: sent whole, received whole",
+  pair((a, b) => {
+    const pieces = Array.from({ length: 3000 }, (_, i) => Uint8Array.of(i));
+    assert.is(sendmsg(a, pieces), 3000);
+    const into = [new Uint8Array(0), ...Array.from({ length: 1500 }, () => new Uint8Array(3))];
+    assert.is(recvmsg(b, into).bytesRead, 3000);
+    assert.equal(Buffer.concat(into, 3000), Buffer.concat(pieces));
+  }),
+);
+
+test("wrong-types: said, whatever it is", async () => {
+  using out = space();
+  for (const wrong of [undefined, null, 1, "x"]) {
+    for (const action of [
+      () => out.addCredentials(wrong as never),
+      () => out.addMessage(wrong as never),
+      () => out.addFds(wrong as never),
+    ]) {
+      const error = (await errorOf(action)) as Error & { code?: string };
+      assert.instance(error, TypeError);
+      assert.is(error.code, "ERR_INVALID_ARG_TYPE");
+    }
+  }
+});
 
 test.run();

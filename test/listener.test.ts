@@ -1,10 +1,10 @@
 /** Listening: accepting, names, what may be replaced, taking over. */
 
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, connect as netConnect } from "node:net";
 import { OwnedFd, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { again, codeOf, errorOf, leakChecked, role, run, socketPath } from "./support.ts";
+import { again, codeOf, errorOf, leakChecked, openFds, role, run, socketPath } from "./support.ts";
 
 const test = leakChecked("listener");
 
@@ -188,6 +188,18 @@ test("misuse", async () => {
   }
   assert.instance(await errorOf(() => UnixListener.bind("\0x", { mode: 0o600 })), RangeError);
   assert.instance(await errorOf(() => UnixListener.from({} as never)), TypeError);
+});
+
+test("a path that can no longer be reached does not keep the socket open", () => {
+  const folder = socketPath();
+  mkdirSync(folder);
+  const listener = UnixListener.bind(`${folder}/socket`);
+  const { fd } = listener;
+  renameSync(folder, `${folder}-moved`);
+  symlinkSync(folder, folder);
+  listener.close();
+  assert.ok(listener.closed);
+  assert.not.ok(openFds().has(fd));
 });
 
 if (role === "listen-and-die") {

@@ -39,6 +39,19 @@ for (const [kind, make] of [
     b.close();
   });
 
+  test(`${kind}: a list of more pieces than a call takes is one message, and fills as many`, () => {
+    const [a, b] = make();
+    const pieces = Array.from({ length: 3000 }, (_, i) => Uint8Array.of(i));
+    assert.is(a.sendFdsSync(pieces, [0]), 3000);
+    const into = pieces.map(() => new Uint8Array(1));
+    const message = b.recvFdsIntoSync(into, 1);
+    assert.equal([message.bytesRead, message.fds.length, message.dataTruncated], [3000, 1, false]);
+    assert.equal(into, pieces);
+    message[Symbol.dispose]();
+    a.close();
+    b.close();
+  });
+
   test(`${kind}: an empty message carries descriptors and is not the end`, async () => {
     const [a, b] = make();
     a.sendFdsSync("", [0]);
@@ -229,6 +242,22 @@ test("datagram: a receiver whose queue is full is tried again, although the sock
   }
   client.close();
   server.close();
+});
+
+test("seqpacket: an empty record is not the end while others are left behind it", async () => {
+  for (const send of [(a: UnixSeqpacket) => a.sendFdsSync("last"), (a: UnixSeqpacket) => a.sendFdsSync("", [0])]) {
+    const [a, b] = UnixSeqpacket.pair();
+    a.sendFdsSync("");
+    send(a);
+    a.close();
+    let messages = 0;
+    for await (const message of b) {
+      messages++;
+      message[Symbol.dispose]();
+    }
+    assert.is(messages, 2);
+    b.close();
+  }
 });
 
 test.run();

@@ -316,4 +316,84 @@ test(
   }),
 );
 
+test(
+  "a number beyond 31 bits is no other descriptor",
+  pair(async (a, b) => {
+    const wrong = { fd: 2 ** 32 };
+    assert.instance(await errorOf(() => a.sendFdsSync("x", [wrong])), TypeError);
+    assert.instance(await errorOf(() => OwnedFd.from(wrong)), TypeError);
+    assert.is(b.tryRecvFds(1), null);
+  }),
+);
+
+test(
+  "not open yet, or of no class: ERR_FD_CLOSED",
+  pair(async (a) => {
+    const { createSocket } = await import("node:dgram");
+    const unbound = createSocket("udp4");
+    for (const closed of [unbound, Object.assign(Object.create(null), { fd: null })]) {
+      assert.is(await codeOf(() => a.sendFdsSync("x", [closed])), "ERR_FD_CLOSED");
+    }
+    await new Promise<void>((resolve) => unbound.close(resolve));
+  }),
+);
+
+test(
+  "bytes of another realm are bytes; what only looks like bytes is refused",
+  pair(async (a, b) => {
+    const { runInNewContext } = await import("node:vm");
+    const other = runInNewContext("[Uint8Array.of(1, 2, 3)]");
+    assert.is(a.sendFdsSync(other[0], [0]), 3);
+    assert.is(a.sendFdsSync(other, [0]), 3);
+    b.recvFdsIntoSync(other, 1)[Symbol.dispose]();
+    b.recvFdsIntoSync(other[0], 1)[Symbol.dispose]();
+    // The addon finds no bytes in a proxy: descriptors would go nowhere, or come from somewhere and look like the end.
+    const proxy = new Proxy(new Uint8Array(3), { get: (target, name) => target[name as never] });
+    for (const wrong of [proxy, [proxy], Object.create(Uint8Array.prototype)]) {
+      assert.instance(await errorOf(() => a.sendFdsSync(wrong, [0])), TypeError);
+      assert.instance(await errorOf(() => b.recvFdsIntoSync(wrong, 1)), TypeError);
+    }
+    assert.is(b.tryRecvFds(1), null);
+  }),
+);
+
+test(
+  "inherited options are checked as own ones are",
+  pair(async (a, b) => {
+    a.sendFdsSync("x", [0]);
+    const inheriting = (options: object) => Object.create(options);
+    assert.instance(await errorOf(() => b.recvFdsSync(1, inheriting({ timeout: "1" }))), TypeError);
+    // Into no bytes the kernel would deliver descriptors, and the end.
+    assert.instance(await errorOf(() => b.tryRecvFds(1, inheriting({ bufferSize: 0 }))), RangeError);
+    b.recvFdsSync(1, inheriting({ bufferSize: 1 }))[Symbol.dispose]();
+  }),
+);
+
+test(
+  "a list of more pieces than a call takes arrives whole, and fills whole",
+  pair((a, b) => {
+    const pieces = Array.from({ length: 3000 }, (_, i) => Uint8Array.of(i));
+    a.sendFdsSync(pieces, [0]);
+    const into = [new Uint8Array(0), ...Array.from({ length: 1501 }, () => new Uint8Array(2))];
+    const message = b.recvFdsIntoSync(into, 1);
+    assert.equal([message.bytesRead, message.fds.length], [3000, 1]);
+    assert.equal(Buffer.concat(into, 3000), Buffer.concat(pieces));
+    message[Symbol.dispose]();
+  }),
+);
+
+test(
+  "4 GiB: what does not fit into an int is neither no bytes nor no room",
+  pair((a, b) => {
+    const huge = new Uint8Array(2 ** 32);
+    const sent = a.sendFdsSync(huge, [0]);
+    assert.ok(sent > 0, String(sent));
+    const message = b.recvFdsIntoSync(huge, 1);
+    // One receive takes what one buffer of the kernel had.
+    assert.ok(message.bytesRead > 0);
+    assert.is(message.fds.length, 1);
+    message[Symbol.dispose]();
+  }),
+);
+
 test.run();

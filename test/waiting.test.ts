@@ -415,6 +415,26 @@ test(
   }),
 );
 
+test(
+  "sendFdsAll goes on behind 2 GiB",
+  pair(async (a, b) => {
+    const huge = new Uint8Array(2 ** 31 + 1_000_000);
+    huge[huge.length - 1] = 1;
+    const into = new Uint8Array(1 << 20);
+    for (const payload of [huge, [huge.subarray(0, 5), huge.subarray(5)]]) {
+      const sending = a.sendFdsAll(payload);
+      let last = 0;
+      for (let left = huge.length; left > 0; ) {
+        const { bytesRead } = await b.recvFdsInto(into, 0);
+        left -= bytesRead;
+        last = into[bytesRead - 1]!;
+      }
+      assert.is(last, 1);
+      await sending;
+    }
+  }),
+);
+
 if (role === "slow-reader" || role === "flood") {
   const stream = UnixStream.from(OwnedFd.fromRaw(3));
   if (role === "flood") {

@@ -1,5 +1,6 @@
 /** Messages with descriptors attached, over a stream or a seqpacket socket: bounded, framed, authenticated. */
 
+import { isUint8Array } from "node:util/types";
 import {
   AncillaryError,
   type Checks,
@@ -221,7 +222,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   send(payload: string | Uint8Array, fds?: readonly AsFd[], options?: SignalOption): Promise<bigint> {
     return new Promise((resolve, reject) => {
       checkOptions("options", options, SIGNAL);
-      if (typeof payload !== "string" && !(payload instanceof Uint8Array))
+      if (typeof payload !== "string" && !isUint8Array(payload))
         throw wrongType("payload", "a string or a Uint8Array", payload);
       if (fds !== undefined && !Array.isArray(fds)) throw wrongType("fds", "an array of descriptors", fds);
       const bytes = typeof payload === "string" ? Buffer.from(payload) : payload;

@@ -62,7 +62,8 @@ export function outOfRange(name: string, expected: string, actual: unknown, code
   return Object.assign(new RangeError(`"${name}" expected ${expected}, got ${describe(actual)}`), { code });
 }
 
-function describe(value: unknown): string {
+/** A value in an error message: what came. */
+export function describe(value: unknown): string {
   switch (typeof value) {
     case "string":
       return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
@@ -72,10 +73,15 @@ function describe(value: unknown): string {
     case "undefined":
       return `${value} (${typeof value})`;
     case "object":
-      return value === null ? "null" : `an instance of ${value.constructor?.name ?? "no class"}`;
+      return value === null ? "null" : `an instance of ${classOf(value)}`;
     default:
       return `a ${typeof value}`;
   }
+}
+
+function classOf(value: object): string {
+  const made = value.constructor;
+  return typeof made === "function" && typeof made.name === "string" ? made.name : "no class";
 }
 
 /** An integer from `least` to `most`, or a clear refusal. */
@@ -103,13 +109,16 @@ export type Checks = Readonly<Record<string, (name: string, value: unknown) => v
 export function options(name: string, value: unknown, known: Checks): void {
   if (value === undefined) return;
   if (typeof value !== "object" || value === null) throw wrongType(name, "an object", value);
-  for (const [key, given] of Object.entries(value)) {
-    const check = Object.hasOwn(known, key) ? known[key] : undefined;
-    if (check === undefined) {
+  for (const key of Object.keys(value)) {
+    if (!Object.hasOwn(known, key)) {
       throw Object.assign(new TypeError(`"${name}" expected any of ${Object.keys(known).join(", ")}; got "${key}"`), {
         code: "ERR_INVALID_ARG_VALUE",
       });
     }
+  }
+  // What is read later is checked, inherited or not.
+  for (const [key, check] of Object.entries(known)) {
+    const given = (value as Record<string, unknown>)[key];
     if (given !== undefined) check(`${name}.${key}`, given);
   }
 }

@@ -1,5 +1,6 @@
 /** The low level: control messages of one's own choosing, on any Unix socket, one system call a function. */
 
+import { isUint8Array } from "node:util/types";
 import {
   AncillaryError,
   boolean,
@@ -17,7 +18,7 @@ import type { Credentials } from "./credentials.ts";
 import { Endpoint } from "./endpoint.ts";
 import { EAGAIN, ENOTSUP, ETIMEDOUT, EWOULDBLOCK, errnoError } from "./errors.ts";
 import { adopt, closeAll, OwnedFd, platformOf } from "./owned-fd.ts";
-import { buffers, byteLength, copyOf, type Iovec, iovec, type Payload } from "./payload.ts";
+import { buffers, byteLength, copyOf, type Iovec, iovec, type Payload, receiveInto } from "./payload.ts";
 import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "./platform.ts";
 import { receiveError } from "./receive.ts";
 import { checkCarried, resolveFds, waitOrThrow } from "./send.ts";
@@ -74,7 +75,7 @@ const OUTGOING: Checks = {
   level: (name, value) => void integer(name, value, -0x80000000, 0x7fffffff),
   type: (name, value) => void integer(name, value, -0x80000000, 0x7fffffff),
   data(name, value) {
-    if (!(value instanceof Uint8Array)) throw wrongType(name, "a Uint8Array", value);
+    if (!isUint8Array(value)) throw wrongType(name, "a Uint8Array", value);
   },
 };
 
@@ -83,6 +84,8 @@ let take: (ancillary: SocketAncillary, controlLength: number, truncated: boolean
 /** Writes what was added into the control area, with the numbers that its descriptors have now; the control length. */
 let encode: (ancillary: SocketAncillary, numbers: readonly number[]) => number;
 let carried: (ancillary: SocketAncillary) => readonly AsFd[];
+/** @throws RangeError when the caller's memory is no longer there */
+let checkMemory: (ancillary: SocketAncillary) => void;
 let platformOfAncillary: (ancillary: SocketAncillary) => Platform;
 
 /**
@@ -108,15 +111,10 @@ export class SocketAncillary implements Disposable {
    */
   constructor(capacity: number | Uint8Array, options?: PlatformOptions) {
     this.#platform = platformFrom(options, {});
-    this.#memory = capacity instanceof Uint8Array ? capacity : null;
+    this.#memory = isUint8Array(capacity) ? capacity : null;
     if (this.#memory === null && typeof capacity !== "number")
       throw wrongType("capacity", "a number of bytes or a Uint8Array", capacity);
-    this.#capacity = integer(
-      "capacity",
-      capacity instanceof Uint8Array ? capacity.byteLength : capacity,
-      0,
-      CONTROL_BYTES,
-    );
+    this.#capacity = integer("capacity", isUint8Array(capacity) ? capacity.byteLength : capacity, 0, CONTROL_BYTES);
   }
 
   static {
@@ -125,6 +123,11 @@ export class SocketAncillary implements Disposable {
     carried = (ancillary) => {
       ancillary.#checkUnreceived();
       return ancillary.#fds();
+    };
+    checkMemory = (ancillary) => {
+      const bytes = ancillary.#memory?.byteLength ?? ancillary.#capacity;
+      if (bytes < ancillary.#capacity)
+        throw outOfRange("ancillary", `the ${ancillary.#capacity} bytes of memory that it was made with`, bytes);
     };
     platformOfAncillary = (ancillary) => ancillary.#platform;
   }
@@ -166,22 +169,19 @@ export class SocketAncillary implements Disposable {
   addFds(fds: readonly AsFd[]): void {
     this.#checkUnreceived();
     if (!Array.isArray(fds)) throw wrongType("fds", "an array of descriptors", fds);
-    const before = this.#fds();
-    const most = this.#platform.abi.maxFdsPerMessage;
-    if (before.length + fds.length > most)
-      throw outOfRange(
-        "fds",
-        `at most ${most} descriptors in one message`,
-        before.length + fds.length,
-        "ERR_TOO_MANY_FDS",
-      );
-    // Refused now rather than when it is sent; the numbers are read again then.
-    resolveFds(fds);
+    const more = fds.slice();
+    // Refused now rather than when it is sent; the numbers are read again then. Getters of the caller's run, and might add.
+    resolveFds(more);
     const added = this.#outgoing.find((one) => "fds" in one);
-    if (added === undefined) this.#add({ fds: [...fds] });
+    const before = added?.fds.length ?? 0;
+    const most = this.#platform.abi.maxFdsPerMessage;
+    if (before + more.length > most)
+      throw outOfRange("fds", `at most ${most} descriptors in one message`, before + more.length, "ERR_TOO_MANY_FDS");
+    if (more.length === 0) return;
+    if (added === undefined) this.#add({ fds: more });
     else {
-      added.fds.push(...fds);
-      this.#measure(() => added.fds.splice(before.length));
+      added.fds.push(...more);
+      this.#measure(() => added.fds.splice(before));
     }
   }
 
@@ -190,8 +190,11 @@ export class SocketAncillary implements Disposable {
    *
    * @throws SystemError `ENOTSUP` where senders attach none
    */
-  addCredentials({ pid, uid, gid }: Credentials): void {
+  addCredentials(credentials: Credentials): void {
     this.#checkUnreceived();
+    if (typeof credentials !== "object" || credentials === null)
+      throw wrongType("credentials", "an object of pid, uid and gid", credentials);
+    const { pid, uid, gid } = credentials;
     const { abi, core } = this.#platform;
     const [layout] = abi.credentials;
     if (layout === undefined || !layout.sendable)
@@ -516,6 +519,7 @@ export function sendmsg(
     if (socket instanceof Endpoint || socket instanceof OwnedFd) fd = socket.fd;
     const length = byteLength(payload);
     if (length === 0 && fds.length > 0 && isStream(platform, fd)) checkCarried(length, fds);
+    if (ancillary) checkMemory(ancillary);
     const control = ancillary ? encode(ancillary, numbers) : 0;
     const sent = system.sendmsg(fd, payload, 0, length, control, flags, to);
     if (sent >= 0) return sent;
@@ -562,7 +566,9 @@ export function recvmsg(
     const fd = socketFd(platform, socket);
     const room = byteLength(into);
     if (room === 0 && isStream(platform, fd)) throw outOfRange("iov", "at least 1 byte", 0);
-    const bytes = system.recvmsg(fd, into, 0, room, capacity, flags, true);
+    // Before anything comes: it could not be shown.
+    if (ancillary) checkMemory(ancillary);
+    const bytes = receiveInto(system, fd, into, capacity, flags, true);
     if (bytes >= 0) return received(platform, into, bytes, ancillary ?? null);
     if (bytes !== EAGAIN && bytes !== EWOULDBLOCK) throw receiveError(platform, bytes);
     if (options?.wait !== true) throw errnoError(bytes, "recvmsg");

@@ -2,7 +2,7 @@
 
 import type { Socket as DatagramSocket } from "node:dgram";
 import type { Server, Socket } from "node:net";
-import { AncillaryError, outOfRange, wrongType } from "../core/errors.ts";
+import { AncillaryError, describe, outOfRange, wrongType } from "../core/errors.ts";
 
 /**
  * A descriptor its caller keeps owning: a number, or anything with an `fd` (OwnedFd, FileHandle, fs streams, the sockets
@@ -20,23 +20,28 @@ export type AsFd = number | { readonly fd: number } | Socket | Server | Datagram
  */
 export function resolveFd(fd: AsFd, name = "fd"): number {
   if (typeof fd === "number") {
-    if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fffffff)
-      throw outOfRange(name, "a descriptor, an integer of at least 0", fd);
+    if (!isFd(fd)) throw outOfRange(name, "a descriptor, an integer of at least 0", fd);
     return fd;
   }
   if (typeof fd !== "object" || fd === null) {
     throw wrongType(name, "a descriptor, or an object that has one", fd);
   }
   const number = "fd" in fd ? fd.fd : handleFd(fd);
-  if (typeof number === "number" && Number.isInteger(number) && number >= 0) return number;
-  // A FileHandle says -1, a stream of node:fs null, a handle of node:net has gone: closed, or not opened yet.
-  if (number === -1 || number === null) {
+  if (isFd(number)) return number;
+  // A FileHandle says -1, a stream of node:fs null, a handle of node:net has gone, one of node:dgram that is not bound has an
+  // error for a number: closed, or not opened yet.
+  if (number === null || (typeof number === "number" && number < 0)) {
     throw new AncillaryError(
       "ERR_FD_CLOSED",
-      `"${name}" expected an open descriptor, got ${fd.constructor.name}, which is closed or not open yet`,
+      `"${name}" expected an open descriptor, got ${describe(fd)}, which is closed or not open yet`,
     );
   }
   throw wrongType(name, "a descriptor, or an object that has one", fd);
+}
+
+/** Whether a value can be a descriptor: a larger number would lose its upper bits on the way, and name another one. */
+function isFd(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 0x7fffffff;
 }
 
 /** Of net.Socket, net.Server, dgram.Socket: the number in their handle; null: no handle; undefined: none of those. */

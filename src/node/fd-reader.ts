@@ -1,5 +1,6 @@
 /** For protocols that count descriptors in their own messages (D-Bus, Wayland, tmux, s6, QMP): bytes and descriptors as two queues. */
 
+import { isUint8Array } from "node:util/types";
 import { AncillaryError, options as checkOptions, integer, outOfRange, wrongType } from "../core/errors.ts";
 import type { WaitOptions } from "./endpoint.ts";
 import { closeAll, type OwnedFd } from "./owned-fd.ts";
@@ -340,7 +341,7 @@ export class FdReader implements Disposable, AsyncDisposable {
 }
 
 function delimiterOf(delimiter: unknown): Buffer {
-  if (typeof delimiter !== "string" && !(delimiter instanceof Uint8Array))
+  if (typeof delimiter !== "string" && !isUint8Array(delimiter))
     throw wrongType("delimiter", "a string or a Uint8Array", delimiter);
   // A copy: it is looked at later.
   const bytes = typeof delimiter === "string" ? Buffer.from(delimiter) : Buffer.from(delimiter);

@@ -217,11 +217,9 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
   }
 }
 
-let asides = 0;
-
-/** A name beside a path, that nobody else uses. */
+/** A name beside a path, that nobody else uses: neither a thread of this process nor one that has the same number elsewhere. */
 function asideOf(path: string): string {
-  return `${path}.${process.pid}.${asides++}`;
+  return `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
 }
 
 /**

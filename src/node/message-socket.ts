@@ -1,5 +1,6 @@
 /** Sending and receiving, as streams, datagram and seqpacket sockets share it. */
 
+import { isUint8Array } from "node:util/types";
 import { boolean, type Checks, options as checkOptions, integer, outOfRange } from "../core/errors.ts";
 import type { AsFd } from "./as-fd.ts";
 import { Endpoint, Operation, SIGNAL, TIMEOUT, WAIT, type WaitOptions } from "./endpoint.ts";
@@ -173,7 +174,7 @@ export abstract class MessageSocket extends Endpoint {
   /** {@link sendFds}, waiting in `poll(2)`. */
   sendFdsSync(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "timeout">): number {
     checkOptions("options", options, TIMEOUT);
-    if (this.idle("writing") && fds !== undefined && data instanceof Uint8Array) {
+    if (this.idle("writing") && fds !== undefined && isUint8Array(data)) {
       // The common case costs no operation object and no copy of the list: nothing waits in between.
       const sent = this.#sendNow(data, fds);
       if (sent !== null) return sent;

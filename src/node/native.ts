@@ -23,6 +23,9 @@ const B = 11;
 const C = 12;
 const WORDS = 16;
 
+/** What a word holds: of longer payloads a call sees the front. No kernel takes more at a time (read(2), NOTES). */
+const WORD_MAX = 0x7fffffff;
+
 /** Descriptors in one batch. */
 const BATCH = 1024;
 
@@ -153,9 +156,10 @@ export class NativeSystem implements System {
     to: Uint8Array | null,
   ): number {
     const { out } = this;
+    const rest = offset > WORD_MAX ? skipped(payload, offset) : payload;
     out[FD] = fd;
-    out[OFFSET] = offset;
-    out[LENGTH] = length;
+    out[OFFSET] = rest === payload ? offset : 0;
+    out[LENGTH] = Math.min(length, WORD_MAX);
     out[CONTROL] = controlLength;
     out[FLAGS] = flags;
     out[A] = 0;
@@ -163,8 +167,8 @@ export class NativeSystem implements System {
       this.address.set(to);
       out[A] = to.length + 1;
     }
-    if (payload instanceof Uint8Array) this.#sendmsg(payload);
-    else this.#addon.sendmsgv(payload);
+    if (ArrayBuffer.isView(rest)) this.#sendmsg(rest);
+    else this.#addon.sendmsgv(rest);
     return out[RESULT]!;
   }
 
@@ -180,11 +184,11 @@ export class NativeSystem implements System {
     const { out } = this;
     out[FD] = fd;
     out[OFFSET] = offset;
-    out[LENGTH] = length;
+    out[LENGTH] = Math.min(length, WORD_MAX);
     out[CONTROL] = controlCapacity;
     out[FLAGS] = flags;
     out[A] = wantAddress ? 1 : 0;
-    if (payload instanceof Uint8Array) this.#recvmsg(payload);
+    if (ArrayBuffer.isView(payload)) this.#recvmsg(payload);
     else this.#addon.recvmsgv(payload);
     return out[RESULT]!;
   }
@@ -251,8 +255,13 @@ export class NativeSystem implements System {
   }
 
   socketAt(path: string): string | null {
-    const found = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
-    return found?.isSocket() ? `${found.dev}:${found.ino}` : null;
+    try {
+      const found = fs.lstatSync(path, { bigint: true });
+      return found.isSocket() ? `${found.dev}:${found.ino}` : null;
+    } catch {
+      // None, or none that can be reached any more.
+      return null;
+    }
   }
 
   unlink(path: string): number {
@@ -391,6 +400,17 @@ function fileCall(call: () => void): number {
   } catch (error) {
     return (error as { errno: number }).errno;
   }
+}
+
+/** A payload without its first bytes. */
+function skipped(payload: Uint8Array | readonly Uint8Array[], offset: number): Uint8Array | Uint8Array[] {
+  if (ArrayBuffer.isView(payload)) return payload.subarray(offset);
+  let skip = offset;
+  return payload.map((piece) => {
+    const rest = piece.subarray(skip);
+    skip -= piece.length - rest.length;
+    return rest;
+  });
 }
 
 function bufferOf(view: { readonly buffer: ArrayBufferLike }): ArrayBuffer {

@@ -9,7 +9,7 @@ import { addressOf } from "./address.ts";
 import type { Credentials } from "./credentials.ts";
 import { EAGAIN, EMFILE, EMSGSIZE, ENFILE, EWOULDBLOCK, errnoError, type SystemError } from "./errors.ts";
 import { adopt, adoptAll, closeAll, type OwnedFd } from "./owned-fd.ts";
-import { byteLength, copyOf, type Iovec } from "./payload.ts";
+import { byteLength, copyOf, type Iovec, receiveInto } from "./payload.ts";
 import type { Platform } from "./platform.ts";
 import { OUT } from "./system.ts";
 
@@ -174,7 +174,7 @@ function callRecvmsg({ platform, fd, type }: Source, { into, bufferSize, wantAdd
     // On a stream the kernel would take the descriptors and say 0, the end (measured on Linux 6.18). Asked at each attempt:
     // buffers can be detached while a receive waits.
     if (type === "stream" && byteLength(into) === 0) throw outOfRange("buffers", "at least 1 byte", 0);
-    return system.recvmsg(fd, into, 0, into.length, receiveCapacity, receiveFlags, wantAddress);
+    return receiveInto(system, fd, into, receiveCapacity, receiveFlags, wantAddress);
   }
   receiveBuffer.prepare(bufferSize);
   const { buffer, offset } = receiveBuffer;
@@ -198,7 +198,7 @@ function refuse(source: Source, request: Request, bytes: number, outcome: number
 
 /** Of a receive of no bytes: whether the peer has finished. */
 function isEnd(source: Source): boolean {
-  return source.type === "stream" || (source.type === "seqpacket" && peerIsShut(source));
+  return source.type === "stream" || (source.type === "seqpacket" && peerIsShut(source) && !recordIsLeft(source));
 }
 
 /** A pidfd that nobody asked for is closed. */
@@ -244,6 +244,15 @@ function peerIsShut(source: Source): boolean {
   const { POLLHUP, POLLRDHUP } = constants as { POLLHUP: number; POLLRDHUP?: number };
   const shut = POLLHUP | (POLLRDHUP ?? 0);
   return (system.poll(source.fd, shut, 0) & shut) > 0;
+}
+
+const PEEKED = new Uint8Array(1);
+
+/** Whether another record follows one of no bytes: one with bytes or, as peeking has no room for them, descriptors. */
+function recordIsLeft({ platform, fd }: Source): boolean {
+  const { system, abi } = platform;
+  const bytes = system.recvmsg(fd, PEEKED, 0, 1, 0, platform.receiveFlags | abi.MSG_PEEK, false);
+  return bytes > 0 || (bytes === 0 && (system.out[OUT.FLAGS]! & abi.MSG_CTRUNC) !== 0);
 }
 
 function credentialsOf(registers: Int32Array): Credentials {

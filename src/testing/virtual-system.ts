@@ -268,7 +268,8 @@ export class VirtualSystem implements System {
     // On Linux plain bytes are glued in front of those that carry descriptors; elsewhere they come first.
     const carrier = taken.find(({ rights }) => rights !== null) ?? first;
     const result = peeks ? null : this.#deliver(socket, carrier, writer, flags, fault);
-    if (peeks && carrier.rights !== null) writer.truncated = true;
+    // There is no control space with it: whatever would be in it is missing.
+    if (peeks && (carrier.rights !== null || this.#tellsSender(socket))) writer.truncated = true;
     if (result !== null) return result;
     let copied = 0;
     for (const segment of taken) {
@@ -826,7 +827,7 @@ function latin1(path: string): string {
 }
 
 function piecesOf(payload: Uint8Array | readonly Uint8Array[], offset: number, length: number): Uint8Array[] {
-  if (payload instanceof Uint8Array) return [payload.subarray(offset, offset + length)];
+  if (ArrayBuffer.isView(payload)) return [payload.subarray(offset, offset + length)];
   let skip = offset;
   const pieces: Uint8Array[] = [];
   for (const piece of payload) {
