@@ -204,6 +204,23 @@ test(
 );
 
 test(
+  "bytes-detached: a frame that lost its bytes in the queue is refused, the next one goes",
+  withChannels(async (a, b) => {
+    const large = a.send(Buffer.alloc(3_000_000));
+    const view = new Uint8Array(100);
+    const lost = errorOf(a.send(view));
+    const next = a.send("next");
+    structuredClone(view, { transfer: [view.buffer] });
+    (await frameOf(b))[Symbol.dispose]();
+    assert.instance(await lost, RangeError);
+    const frame = await frameOf(b);
+    assert.is(frame.payload.toString(), "next");
+    assert.equal(await Promise.all([large, next]), [1n, 2n]);
+    assert.is(await a.send(view), 3n, "no bytes from the start are a frame");
+  }),
+);
+
+test(
   "descriptors-of-the-next-frame: glued behind, they stay its own",
   withRawPeer((peer, channel) =>
     withFile(async (fd) => {

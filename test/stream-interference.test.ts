@@ -2,7 +2,7 @@
 
 import { fstatSync, openSync, readSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { OwnedFd, UnixStream } from "unix-ancillary";
+import { OwnedFd, UnixDatagram, UnixSeqpacket, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
 import { codeOf, errorOf, fileWith, leakChecked, pair } from "./support.ts";
 
@@ -333,5 +333,27 @@ test(
     assert.equal(rest(b), { text: "whole", fds: 1 });
   }),
 );
+
+for (const kind of [UnixSeqpacket, UnixDatagram]) {
+  test(`${kind.name}: buffers detached or shrunk while a receive waits: an error, the message is not cut`, async () => {
+    const [a, b] = kind.pair();
+    // @ts-expect-error: resizable buffers are newer than the declarations
+    const shrinking = new Uint8Array(new ArrayBuffer(10, { maxByteLength: 10 }));
+    const view = new Uint8Array(10);
+    const waiting = [b.recvFdsInto(view, 1), b.recvFdsInto([shrinking], 1)];
+    detach(view);
+    (shrinking.buffer as ArrayBuffer & { resize(length: number): void }).resize(3);
+    a.sendFdsSync("whole", [0]);
+    for (const one of waiting) assert.instance(await errorOf(one), RangeError);
+    // Into memory that was gone before, a message is cut as into none.
+    a.sendFdsSync("cut", [0]);
+    const whole = b.recvFdsSync(1);
+    assert.is(whole.data.toString(), "whole");
+    whole[Symbol.dispose]();
+    assert.is(await codeOf(() => b.recvFdsIntoSync(view, 1)), "ERR_DATA_TRUNCATED");
+    a.close();
+    b.close();
+  });
+}
 
 test.run();

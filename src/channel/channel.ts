@@ -79,6 +79,8 @@ type SignalOption = Pick<WaitOptions, "signal">;
 /** A frame that is to be sent. */
 interface Outgoing {
   readonly payload: Uint8Array;
+  /** Bytes of the payload at the call: it must still have them when its turn comes. */
+  readonly length: number;
   readonly fds: readonly AsFd[];
   readonly signal: AbortSignal | undefined;
   resolve(id: bigint): void;
@@ -237,7 +239,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
       this.#throwIfUnusable(this.#sendPoison);
       const signal = options?.signal;
       signal?.throwIfAborted();
-      const outgoing: Outgoing = { payload: bytes, fds: descriptors, signal, resolve, reject };
+      const outgoing: Outgoing = { payload: bytes, length: bytes.length, fds: descriptors, signal, resolve, reject };
       this.#outgoing.push(outgoing);
       if (this.#sending) this.#withdrawOnAbort(outgoing);
       else this.#sendNext();
@@ -369,11 +371,11 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   }
 
   /** Sends a frame in as many pieces as its descriptors, and on a seqpacket socket its bytes, need. */
-  async #transmit({ payload, fds, signal }: Outgoing): Promise<bigint> {
+  async #transmit({ payload, length, fds, signal }: Outgoing): Promise<bigint> {
     const id = this.#nextId;
-    const header = writeHeader({ fds: fds.length, payload: payload.length, messageId: id });
+    const header = writeHeader({ fds: fds.length, payload: length, messageId: id });
     const options = signal === undefined ? {} : { signal };
-    const whole = HEADER_BYTES + payload.length;
+    const whole = HEADER_BYTES + length;
     let bytesSent = 0;
     let rest = fds;
     try {
@@ -383,6 +385,8 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
         rest = rest.slice(now.length);
         // Whoever has descriptors left sends one byte: the next ones go with the byte behind it.
         const most = rest.length > 0 ? 1 : this.#records ? RECORD_BYTES : whole;
+        if (payload.length < length)
+          throw outOfRange("payload", `the ${length} bytes that it had at the call`, `${payload.length} bytes`);
         const piece = slice(header, payload, bytesSent, Math.min(whole, bytesSent + most));
         await this.#socket.sendFdsAll(piece, now, options);
         bytesSent = Math.min(whole, bytesSent + most);
@@ -543,9 +547,8 @@ function asChannelError(error: unknown): unknown {
 
 /** Bytes of a frame from `from` to `to`, uncopied. */
 function slice(header: Uint8Array, payload: Uint8Array, from: number, to: number): Uint8Array | Uint8Array[] {
-  const pieces = [
-    header.subarray(Math.min(from, HEADER_BYTES), Math.min(to, HEADER_BYTES)),
-    payload.subarray(Math.max(0, from - HEADER_BYTES), Math.max(0, to - HEADER_BYTES)),
-  ].filter(({ length }) => length > 0);
+  const pieces: Uint8Array[] = [];
+  if (from < HEADER_BYTES) pieces.push(header.subarray(from, Math.min(to, HEADER_BYTES)));
+  if (to > HEADER_BYTES) pieces.push(payload.subarray(Math.max(0, from - HEADER_BYTES), to - HEADER_BYTES));
   return pieces.length === 1 ? pieces[0]! : pieces;
 }

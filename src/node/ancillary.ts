@@ -215,14 +215,16 @@ export class SocketAncillary implements Disposable {
     if (typeof message !== "object" || message === null) throw wrongType("message", "a control message", message);
     for (const [name, check] of Object.entries(OUTGOING))
       check(`message.${name}`, message[name as keyof ControlMessage]);
-    const { level, type, data } = message;
+    const { level, type } = message;
+    // As it is now; of memory that is gone, nothing.
+    const data = message.data.length === 0 ? new Uint8Array(0) : message.data.slice();
     const { abi } = this.#platform;
     if (level === abi.SOL_SOCKET && type === abi.SCM_RIGHTS) {
       const payload = readPayload(abi, level, type, data);
       if (payload.kind !== "rights" || payload.leftoverBytes > 0)
         throw outOfRange("message.data", "whole ints, of SCM_RIGHTS", `${data.length} bytes`);
       this.addFds(payload.fds);
-    } else this.#add({ level, type, data: data.slice() });
+    } else this.#add({ level, type, data });
   }
 
   /**

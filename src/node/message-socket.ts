@@ -373,12 +373,13 @@ export abstract class MessageSocket extends Endpoint {
     checkOptions("options", options, known);
     const iov = buffers(into);
     // On a stream the kernel would take the descriptors and say 0, the end (measured on Linux 6.18).
-    if (this.#source.type === "stream" && byteLength(iov) === 0) throw outOfRange("buffers", "at least 1 byte", 0);
+    const bufferSize = byteLength(iov);
+    if (this.#source.type === "stream" && bufferSize === 0) throw outOfRange("buffers", "at least 1 byte", 0);
     return new Receive<ReceivedFdsInto>(this.#source, {
       maxFds: limit("maxFds", maxFds),
       exactly: -1,
       into: iov,
-      bufferSize: 0,
+      bufferSize,
       allowTruncated: options?.allowTruncated ?? false,
       wantAddress: false,
     });

@@ -67,6 +67,8 @@ export function byteLength(iov: Iovec): number {
 
 /** A copy of the first `length` bytes of an iovec. */
 export function copyOf(iov: Iovec, length: number): Buffer {
+  // Of memory that is gone there is nothing to slice.
+  if (length === 0) return Buffer.alloc(0);
   if (ArrayBuffer.isView(iov)) return Buffer.from(iov.subarray(0, length));
   return Buffer.concat(iov, length);
 }

@@ -55,7 +55,7 @@ export interface Request {
   readonly maxFds: number;
   /** How many descriptors must come; -1: any number. */
   readonly exactly: number;
-  /** Where the bytes go; null: into a buffer of `bufferSize` bytes. */
+  /** Where the bytes go, which must still have `bufferSize` bytes then; null: into a buffer of so many. */
   readonly into: Iovec | null;
   readonly bufferSize: number;
   readonly allowTruncated: boolean;
@@ -168,12 +168,14 @@ export function receiveOnce(source: Source, request: Request): Message | null {
 }
 
 /** MSG_TRUNC is never an input flag: the result would be longer than the buffer (CPython's `recv` had that). */
-function callRecvmsg({ platform, fd, type }: Source, { into, bufferSize, wantAddress }: Request): number {
+function callRecvmsg({ platform, fd }: Source, { into, bufferSize, wantAddress }: Request): number {
   const { system, receiveBuffer, receiveCapacity, receiveFlags } = platform;
   if (into !== null) {
-    // On a stream the kernel would take the descriptors and say 0, the end (measured on Linux 6.18). Asked at each attempt:
-    // buffers can be detached while a receive waits.
-    if (type === "stream" && byteLength(into) === 0) throw outOfRange("buffers", "at least 1 byte", 0);
+    // They can be detached while a receive waits: of a message the kernel would drop the rest, on a stream take the descriptors
+    // and say 0, the end (measured on Linux 6.18).
+    const bytes = byteLength(into);
+    if (bytes < bufferSize)
+      throw outOfRange("buffers", `the ${bufferSize} bytes that they had at the call`, `${bytes} bytes`);
     return receiveInto(system, fd, into, receiveCapacity, receiveFlags, wantAddress);
   }
   receiveBuffer.prepare(bufferSize);
