@@ -175,6 +175,7 @@ export declare abstract class ConnectedSocket extends MessageSocket implements A
     sendFdsAllSync(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "timeout">): void;
     [Symbol.asyncIterator](): AsyncGenerator<ReceivedFds, void, undefined>;
     reader(options?: FdReaderOptions): FdReader;
+    protected checkReceives(): void;
     close(): void;
     protected handOver(): number;
     get peerAddress(): string | null;
@@ -437,6 +438,7 @@ export declare abstract class MessageSocket extends Endpoint {
     setPassPidfd(on: boolean): void;
     setPassSecurity(on: boolean): void;
     protected get received(): number;
+    protected checkReceives(): void;
     protected sendOperation(data: Payload, fds: readonly AsFd[] | undefined, to?: Uint8Array): Operation<number>;
     protected receiveOperation(maxFds: number, exactly: number, options: RecvOptions | undefined, known: Checks, wantAddress?: boolean): Operation<ReceivedFds>;
 }

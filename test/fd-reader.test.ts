@@ -205,6 +205,48 @@ test(
 );
 
 test(
+  "abort-in-the-queue: need not wait for the reads before, and takes nothing",
+  withReader(async (peer, reader) => {
+    const abort = new AbortController();
+    const first = reader.read(2);
+    const queued = [
+      reader.read(2, { signal: abort.signal }),
+      reader.readUntil(";", 9, { signal: abort.signal }),
+      reader.ended({ signal: abort.signal }),
+    ].map(errorOf);
+    const last = reader.read(2);
+    const reason = new Error("enough");
+    abort.abort(reason);
+    for (const one of queued) assert.is(await one, reason);
+    await peer.sendFds("abcdef");
+    assert.is((await first).toString(), "ab");
+    assert.is((await last).toString(), "cd");
+    assert.is(await errorOf(reader.read(1, { signal: abort.signal })), reason, "although it is there");
+    assert.is((await reader.read(2)).toString(), "ef");
+  }),
+);
+
+test("records-longer-than-64-KiB: as long as maxQueuedBytes", async () => {
+  const [a, b] = UnixSeqpacket.pair();
+  using reader = b.reader({ maxQueuedBytes: 1 << 17 });
+  a.sendFdsSync(Buffer.alloc(100_000, "x"));
+  a.sendFdsSync("next");
+  assert.is((await reader.read(100_000)).length, 100_000);
+  assert.is((await reader.read(4)).toString(), "next");
+  a.close();
+});
+
+test("receives-that-wait: no reader beside them", async () => {
+  const [a, b] = UnixSeqpacket.pair();
+  const waiting = b.recvFds(0);
+  assert.is(await codeOf(() => b.reader()), "ERR_SOCKET_BUSY");
+  a.sendFdsSync("x");
+  assert.is((await waiting).data.toString(), "x");
+  b.reader().close();
+  a.close();
+});
+
+test(
   "close-with-descriptors: what was not taken is closed, with the reader or with the socket",
   pair(async (peer, stream) => {
     await devNull(async (fd) => {
@@ -227,6 +269,16 @@ test(
   pair(async (peer, stream) => {
     const reader = stream.reader();
     assert.is(await codeOf(() => stream.reader()), "ERR_SOCKET_BUSY");
+    // What others received would be missing between the reader's bytes.
+    for (const receive of [
+      () => stream.recvFds(0),
+      () => stream.recvFdsSync(0),
+      () => stream.tryRecvFds(0),
+      () => stream.recvFdsInto(new Uint8Array(1), 0),
+      () => stream.recvFdsExactSync(0),
+      () => stream.messages(0).next(),
+    ])
+      assert.is(await codeOf(receive), "ERR_SOCKET_BUSY");
     await peer.sendFds("ab");
     await reader.read(1);
     assert.is(await codeOf(() => stream.toSocket()), "ERR_SOCKET_BUSY");

@@ -7,7 +7,7 @@ import { net } from "./builtins.ts";
 import { type Credentials, peerCredentials, peerPidfd } from "./credentials.ts";
 import { Operation, SIGNAL, TIMEOUT, WAIT, type WaitOptions } from "./endpoint.ts";
 import { EAGAIN, EINPROGRESS, ENOTCONN, errnoError } from "./errors.ts";
-import { FdReader, type FdReaderOptions, RECEIVE_BYTES } from "./fd-reader.ts";
+import { FdReader, type FdReaderOptions, RECEIVE_BYTES, type ReaderSource } from "./fd-reader.ts";
 import { MessageSocket } from "./message-socket.ts";
 import { OwnedFd, platformOf, takeOver } from "./owned-fd.ts";
 import { byteLength, type Iovec, iovec, type Payload } from "./payload.ts";
@@ -86,6 +86,8 @@ export type ConnectOptions = Pick<WaitOptions, "signal">;
 export abstract class ConnectedSocket extends MessageSocket implements AsyncIterable<ReceivedFds> {
   readonly #target: SendTarget;
   #reader: FdReader | null = null;
+  /** While the reader itself calls. */
+  #readerReceives = false;
 
   protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
     super(platform, fd, type, passesPidfd);
@@ -119,16 +121,34 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
 
   /**
    * A reader of bytes and descriptors as two queues, for protocols that count descriptors in their own messages. It is the
-   * only one to receive from this socket from then on; closing either closes both.
+   * only one to receive from this socket from then on, other receives are `ERR_SOCKET_BUSY`; closing either closes both.
    *
-   * @throws AncillaryError `ERR_SOCKET_BUSY` when there is one already
+   * @throws AncillaryError `ERR_SOCKET_BUSY` when there is one already, or receives wait
    */
   reader(options?: FdReaderOptions): FdReader {
     this.openFd();
     if (this.#reader !== null) throw new AncillaryError("ERR_SOCKET_BUSY", "the socket has a reader already");
+    if (!this.idle("reading")) throw new AncillaryError("ERR_SOCKET_BUSY", "expected no receive that waits");
     const bytes = this.#target.type === "seqpacket" ? RECEIVE_BYTES.seqpacket : RECEIVE_BYTES.stream;
-    this.#reader = new FdReader(this, options, this.platform.abi.maxFdsPerMessage, bytes, this.received);
+    const source: ReaderSource = {
+      recvFdsInto: (...parameters) => {
+        this.#readerReceives = true;
+        try {
+          return this.recvFdsInto(...parameters);
+        } finally {
+          this.#readerReceives = false;
+        }
+      },
+      close: () => this.close(),
+    };
+    this.#reader = new FdReader(source, options, this.platform.abi.maxFdsPerMessage, bytes, this.received);
     return this.#reader;
+  }
+
+  protected override checkReceives(): void {
+    super.checkReceives();
+    if (this.#reader !== null && !this.#readerReceives)
+      throw new AncillaryError("ERR_SOCKET_BUSY", "the socket has a reader, which alone receives from it");
   }
 
   override close(): void {

@@ -12,7 +12,10 @@ export interface FdReaderOptions {
   maxFds?: number | undefined;
   /** Descriptors that have come and were not taken, at most; 1024 by default. */
   maxQueuedFds?: number | undefined;
-  /** Bytes that are received ahead of what was asked for, at most; 65536 by default. */
+  /**
+   * Bytes that are received ahead of what was asked for, at most; 65536 by default. On a seqpacket socket the longest record
+   * that can come, and not less than 65536.
+   */
   maxQueuedBytes?: number | undefined;
 }
 
@@ -64,6 +67,8 @@ export class FdReader implements Disposable, AsyncDisposable {
   readonly #maxQueuedFds: number;
   readonly #maxQueuedBytes: number;
   readonly #receiveBytes: number;
+  /** Whether each receive has to have room for a whole record. */
+  readonly #records: boolean;
   /** Bytes of the next receive: few at first, as a page costs a short session nothing. */
   #ahead: number;
   /** Bytes from {@link #start} to {@link #end} have come and were not read; the first has the stream offset {@link #offset}. */
@@ -97,8 +102,9 @@ export class FdReader implements Disposable, AsyncDisposable {
     this.#maxFds = options?.maxFds ?? most;
     this.#maxQueuedFds = options?.maxQueuedFds ?? 1024;
     this.#maxQueuedBytes = options?.maxQueuedBytes ?? 65536;
-    this.#receiveBytes = receiveBytes;
-    this.#ahead = receiveBytes;
+    this.#records = receiveBytes === RECEIVE_BYTES.seqpacket;
+    this.#receiveBytes = this.#records ? Math.max(receiveBytes, this.#maxQueuedBytes) : receiveBytes;
+    this.#ahead = this.#receiveBytes;
     this.#offset = offset;
   }
 
@@ -120,7 +126,7 @@ export class FdReader implements Disposable, AsyncDisposable {
         if (!(await this.#receive(bytes, options))) throw this.#unexpectedEnd(`${bytes} bytes`);
       }
       return this.#take(bytes);
-    });
+    }, options?.signal);
   }
 
   /** @internal {@link read} where nothing has to be waited for; null: it has to. */
@@ -158,7 +164,7 @@ export class FdReader implements Disposable, AsyncDisposable {
         searched = Math.max(0, queued - wanted.length + 1);
         if (!(await this.#receive(max, options))) throw this.#unexpectedEnd("a delimiter");
       }
-    });
+    }, options?.signal);
   }
 
   /** Whether the peer has finished and all its bytes are read; waits until that or at least a byte is known. */
@@ -172,7 +178,7 @@ export class FdReader implements Disposable, AsyncDisposable {
       // A message may bring descriptors and no byte: then it goes on.
       while (this.#end === this.#start) if (!(await this.#receive(1, options))) return true;
       return false;
-    });
+    }, options?.signal);
   }
 
   /**
@@ -240,11 +246,15 @@ export class FdReader implements Disposable, AsyncDisposable {
     this.#start = this.#end;
   }
 
-  #inTurn<T>(read: () => Promise<T>): Promise<T> {
+  #inTurn<T>(read: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
     this.#waiting++;
+    let begun = () => {};
     const run = async (): Promise<T> => {
+      begun();
       try {
         if (this.#failure !== null) throw this.#failure;
+        signal?.throwIfAborted();
         return await read();
       } finally {
         this.#waiting--;
@@ -252,7 +262,14 @@ export class FdReader implements Disposable, AsyncDisposable {
     };
     const turn = this.#last.then(run, run);
     this.#last = turn;
-    return turn;
+    if (signal === undefined) return turn;
+    // An abort need not wait for the reads before it.
+    return new Promise((resolve, reject) => {
+      const abort = () => reject(signal.reason);
+      begun = () => signal.removeEventListener("abort", abort);
+      signal.addEventListener("abort", abort, { once: true });
+      turn.then(resolve, reject);
+    });
   }
 
   /** One receive, for a read of so many bytes; false: the peer has finished. */
@@ -280,15 +297,16 @@ export class FdReader implements Disposable, AsyncDisposable {
     }
     const from = this.#offset + this.#end - this.#start;
     // A peer that fills the room has more.
-    if (bytesRead === room) this.#ahead = Math.min(2 * this.#ahead, MOST_AHEAD);
+    if (bytesRead === room && !this.#records) this.#ahead = Math.min(2 * this.#ahead, MOST_AHEAD);
     this.#end += bytesRead;
     if (fds.length > 0) {
       this.#fds.push(...fds);
       this.#ranges.push({ from, to: from + bytesRead, count: fds.length });
     }
-    if (message.surplus > 0) this.#refuse(`at most ${this.#maxFds} in one message`, fds.length + message.surplus);
+    if (message.surplus > 0)
+      this.#refuse(`at most ${this.#maxFds} descriptors in one message`, fds.length + message.surplus);
     if (this.#fds.length > this.#maxQueuedFds)
-      this.#refuse(`at most ${this.#maxQueuedFds} that are not taken`, this.#fds.length);
+      this.#refuse(`at most ${this.#maxQueuedFds} descriptors that are not taken`, this.#fds.length);
     this.#ended = message.eof;
     return !message.eof;
   }
@@ -297,8 +315,7 @@ export class FdReader implements Disposable, AsyncDisposable {
   #makeRoom(wanted: number): number {
     const queued = this.#end - this.#start;
     // A record has to fit whole; of a stream no more than the limit, or than what is asked for.
-    const whole = this.#receiveBytes === RECEIVE_BYTES.seqpacket;
-    const ahead = whole ? this.#ahead : Math.min(this.#ahead, this.#maxQueuedBytes - queued);
+    const ahead = this.#records ? this.#ahead : Math.min(this.#ahead, this.#maxQueuedBytes - queued);
     // Of a large read as much again as has come: whoever announces much has to send much before it costs memory.
     const room = Math.max(ahead, Math.min(wanted - queued, Math.max(this.#ahead, queued)));
     if (this.#buffer.length - this.#end >= room) return room;
@@ -330,7 +347,7 @@ export class FdReader implements Disposable, AsyncDisposable {
   }
 
   #refuse(expected: string, actual: number): never {
-    this.#fail(outOfRange("fds", `${expected} descriptors`, actual, "ERR_TOO_MANY_FDS"));
+    this.#fail(outOfRange("fds", expected, actual, "ERR_TOO_MANY_FDS"));
     throw this.#failure;
   }
 

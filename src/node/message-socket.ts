@@ -312,6 +312,11 @@ export abstract class MessageSocket extends Endpoint {
     return this.#source.received;
   }
 
+  /** Whether a receive may be called. @throws AncillaryError `ERR_SOCKET_CLOSED` */
+  protected checkReceives(): void {
+    this.openFd();
+  }
+
   /** One attempt; null when it has to wait. */
   #sendNow(data: Uint8Array, fds: readonly AsFd[]): number | null {
     this.openFd();
@@ -341,7 +346,7 @@ export abstract class MessageSocket extends Endpoint {
     known: Checks,
     wantAddress = false,
   ): Operation<ReceivedFds> {
-    this.openFd();
+    this.checkReceives();
     checkOptions("options", options, known);
     return new Receive<ReceivedFds>(this.#source, {
       maxFds,
@@ -355,7 +360,7 @@ export abstract class MessageSocket extends Endpoint {
 
   /** A request without options: made once, as the limit rarely changes. */
   #requestFor(maxFds: number): Request {
-    this.openFd();
+    this.checkReceives();
     if (this.#request === null || this.#request.maxFds !== maxFds) {
       const bufferSize = this.#source.type === "stream" ? STREAM_BYTES : DATAGRAM_BYTES;
       this.#request = { maxFds, exactly: -1, into: null, bufferSize, allowTruncated: false, wantAddress: false };
@@ -369,7 +374,7 @@ export abstract class MessageSocket extends Endpoint {
     options: RecvIntoOptions | undefined,
     known: Checks,
   ): Operation<ReceivedFdsInto> {
-    this.openFd();
+    this.checkReceives();
     checkOptions("options", options, known);
     const iov = buffers(into);
     // On a stream the kernel would take the descriptors and say 0, the end (measured on Linux 6.18).
