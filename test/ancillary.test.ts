@@ -451,6 +451,29 @@ test(
 );
 
 test(
+  "getters-in-between: a buffer that was received into meanwhile is not sent",
+  pair((a, b) =>
+    withFile(async (fd) => {
+      using buffer = space();
+      b.sendFdsSync("x", [fd]);
+      let armed = false;
+      buffer.addFds([
+        {
+          get fd() {
+            if (armed) recvmsg(a, room, buffer);
+            return fd;
+          },
+        },
+      ]);
+      armed = true;
+      assert.is(await codeOf(() => sendmsg(a, "y", buffer)), "ERR_ANCILLARY_RECEIVED");
+      assert.is(closeMessages(buffer).length, 1);
+      assert.is(b.tryRecvFds(1), null);
+    }),
+  ),
+);
+
+test(
   "memory-that-is-gone: refused before anything is sent or comes",
   pair((a, b) =>
     withFile(async (fd) => {

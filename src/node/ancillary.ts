@@ -521,7 +521,11 @@ export function sendmsg(
     if (socket instanceof Endpoint || socket instanceof OwnedFd) fd = socket.fd;
     const length = byteLength(payload);
     if (length === 0 && fds.length > 0 && isStream(platform, fd)) checkCarried(length, fds);
-    if (ancillary) checkMemory(ancillary);
+    if (ancillary) {
+      // A getter may have received into it.
+      carried(ancillary);
+      checkMemory(ancillary);
+    }
     const control = ancillary ? encode(ancillary, numbers) : 0;
     const sent = system.sendmsg(fd, payload, 0, length, control, flags, to);
     if (sent >= 0) return sent;
