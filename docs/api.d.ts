@@ -173,7 +173,7 @@ export declare abstract class ConnectedSocket extends MessageSocket implements A
     protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean);
     sendFdsAll(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<void>;
     sendFdsAllSync(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "timeout">): void;
-    [Symbol.asyncIterator](): AsyncGenerator<ReceivedFds, void, undefined>;
+    [Symbol.asyncIterator](): AsyncIterableIterator<ReceivedFds, undefined>;
     reader(options?: FdReaderOptions): FdReader;
     protected checkReceives(): void;
     close(): void;
@@ -306,7 +306,10 @@ export declare abstract class Endpoint implements Disposable, AsyncDisposable {
     protected idle(direction: Direction): boolean;
     protected turn(): number;
     protected runSync<T>(direction: Direction, operation: Operation<T>, timeout: number | undefined): T;
+    protected mayAttempt(direction: Direction): boolean;
+    protected attempted(direction: Direction, settled: boolean): void;
     protected submit<T>(direction: Direction, operation: Operation<T>, signal?: AbortSignal): Promise<T>;
+    protected enqueue<T>(direction: Direction, operation: Operation<T>, signal?: AbortSignal): Promise<T>;
     protected tryNow<T>(direction: Direction, operation: Operation<T>): T | null;
 }
 
@@ -432,7 +435,7 @@ export declare abstract class MessageSocket extends Endpoint {
     recvFdsIntoSync(into: Uint8Array | readonly Uint8Array[], maxFds: number, options?: RecvIntoOptions & Pick<WaitOptions, "timeout">): ReceivedFdsInto;
     recvFdsExact(count: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds>;
     recvFdsExactSync(count: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds;
-    messages(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): AsyncGenerator<ReceivedFds, void, undefined>;
+    messages(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): AsyncIterableIterator<ReceivedFds, undefined>;
     shutdown(how?: "read" | "write" | "both"): void;
     setPassCredentials(on: boolean): void;
     setPassPidfd(on: boolean): void;
@@ -469,6 +472,7 @@ export declare abstract class Operation<T> {
         resolve(value: T): void;
         reject(error: unknown): void;
     } | null;
+    unlisten: (() => void) | null;
     attempting: boolean;
     outcome: {
         value: T;

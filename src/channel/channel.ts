@@ -1,6 +1,5 @@
 /** Messages with descriptors attached, over a stream or a seqpacket socket: bounded, framed, authenticated. */
 
-import { isUint8Array } from "node:util/types";
 import {
   AncillaryError,
   type Checks,
@@ -10,6 +9,7 @@ import {
   wrongType,
 } from "../core/errors.ts";
 import type { AsFd } from "../node/as-fd.ts";
+import { isUint8Array } from "../node/builtins.ts";
 import type { SendProgress } from "../node/connected.ts";
 import type { Credentials } from "../node/credentials.ts";
 import { SIGNAL, type WaitOptions } from "../node/endpoint.ts";

@@ -1,6 +1,5 @@
 /** The low level: control messages of one's own choosing, on any Unix socket, one system call a function. */
 
-import { isUint8Array } from "node:util/types";
 import {
   AncillaryError,
   boolean,
@@ -14,6 +13,7 @@ import { type Payload as CorePayload, readPayload } from "../core/payloads.ts";
 import { CONTROL_BYTES, REGISTER } from "../core/wasm.ts";
 import { addressOf, sunPath } from "./address.ts";
 import { type AsFd, resolveFd } from "./as-fd.ts";
+import { isUint8Array } from "./builtins.ts";
 import type { Credentials } from "./credentials.ts";
 import { Endpoint } from "./endpoint.ts";
 import { EAGAIN, ENOTSUP, ETIMEDOUT, EWOULDBLOCK, errnoError } from "./errors.ts";

@@ -11,6 +11,9 @@ export const os: typeof import("node:os") = process.getBuiltinModule("node:os");
 export const url: typeof import("node:url") = process.getBuiltinModule("node:url");
 export const util: typeof import("node:util") = process.getBuiltinModule("node:util");
 
+/** Of any realm, and no Proxy of one: the memory is handed to the kernel. */
+export const isUint8Array: (value: unknown) => value is Uint8Array = util.types.isUint8Array;
+
 export function net(): typeof import("node:net") {
   return process.getBuiltinModule("node:net");
 }

@@ -1,7 +1,7 @@
 /** For protocols that count descriptors in their own messages (D-Bus, Wayland, tmux, s6, QMP): bytes and descriptors as two queues. */
 
-import { isUint8Array } from "node:util/types";
 import { AncillaryError, options as checkOptions, integer, outOfRange, wrongType } from "../core/errors.ts";
+import { isUint8Array } from "./builtins.ts";
 import type { WaitOptions } from "./endpoint.ts";
 import { closeAll, type OwnedFd } from "./owned-fd.ts";
 import type { ReceivedFdsInto } from "./receive.ts";

@@ -1,8 +1,8 @@
 /** Sending and receiving, as streams, datagram and seqpacket sockets share it. */
 
-import { isUint8Array } from "node:util/types";
 import { boolean, type Checks, options as checkOptions, integer, outOfRange } from "../core/errors.ts";
 import type { AsFd } from "./as-fd.ts";
+import { isUint8Array } from "./builtins.ts";
 import { Endpoint, Operation, SIGNAL, TIMEOUT, WAIT, type WaitOptions } from "./endpoint.ts";
 import { errnoError } from "./errors.ts";
 import { buffers, byteLength, type Iovec, iovec, type Payload } from "./payload.ts";
@@ -159,7 +159,7 @@ export abstract class MessageSocket extends Endpoint {
     try {
       checkOptions("options", options, SIGNAL);
       const signal = options?.signal;
-      if (fds !== undefined && data instanceof Uint8Array && signal === undefined && this.mayAttempt("writing")) {
+      if (fds !== undefined && isUint8Array(data) && signal === undefined && this.mayAttempt("writing")) {
         const sent = this.#sendNow(data, fds);
         this.attempted("writing", sent !== null);
         if (sent !== null) return Promise.resolve(sent);

@@ -1,7 +1,7 @@
 /** The bytes of a message, as callers give them. */
 
-import { isUint8Array } from "node:util/types";
 import { wrongType } from "../core/errors.ts";
+import { isUint8Array } from "./builtins.ts";
 import type { System } from "./system.ts";
 
 /** A list is sent as one iovec; a string is UTF-8. */
