@@ -165,7 +165,7 @@ for (const [name, text, before, offset, reason] of MALFORMED) {
   });
 }
 
-test("R46: the padding of the last message need not be there", () => {
+test("the padding of the last message need not be there", () => {
   const { messages, malformed } = codecOf("linux-x86_64-glibc").decode(
     hex("1400000000000000 01000000 01000000 07000000"),
   );
@@ -173,7 +173,7 @@ test("R46: the padding of the last message need not be there", () => {
   assert.is(messages.length, 1);
 });
 
-test("R11: Darwin does not shorten cmsg_len: with MSG_CTRUNC what arrived is found, and closed", () => {
+test("Darwin does not shorten cmsg_len: with MSG_CTRUNC what arrived is found, and closed", () => {
   const codec = codecOf("darwin-arm64");
   // Four descriptors were sent, room was for two and a half.
   const control = hex("1c000000 ffff0000 01000000 05000000 06000000 0700");
@@ -195,7 +195,7 @@ test("DragonFly loses MSG_CTRUNC: a length past the end is the sign", () => {
   assert.equal(verdict.close, [5, 6]);
 });
 
-test("R51: level and type are compared together", () => {
+test("level and type are compared together", () => {
   const codec = codecOf("linux-x86_64-glibc");
   const other = { level: 41, type: codec.abi.SCM_RIGHTS, data: codec.rights([7]).data };
   assert.equal(codec.fdsOf(other), []);

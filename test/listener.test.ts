@@ -88,7 +88,7 @@ test("the socket of a process that was killed is replaced", async () => {
   listener.close();
 });
 
-test("R42: a file, a living listener and a datagram socket are never replaced", async () => {
+test("a file, a living listener and a datagram socket are never replaced", async () => {
   const file = socketPath();
   writeFileSync(file, "content");
   assert.is(await codeOf(() => UnixListener.bind(file)), "EADDRINUSE");

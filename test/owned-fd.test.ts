@@ -61,7 +61,7 @@ test("closed behind its back: EBADF says so, once", async () => {
   owned.close();
 });
 
-test("R43: garbage-collected while open: closed, with one warning that says how many", async () => {
+test("garbage-collected while open: closed, with one warning that says how many", async () => {
   const warnings: (Error & { code?: string })[] = [];
   const onWarning = (warning: Error) => warnings.push(warning);
   process.on("warning", onWarning);

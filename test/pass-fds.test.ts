@@ -154,7 +154,7 @@ test(
 );
 
 test(
-  "R34: a receive into no bytes is refused: it would steal the descriptors",
+  "a receive into no bytes is refused: it would steal the descriptors",
   pair(async (a, b) => {
     a.sendFdsSync("x", [0]);
     for (const empty of [new Uint8Array(0), [], [new Uint8Array(0)]]) {
@@ -212,7 +212,7 @@ test(
 );
 
 test(
-  "R39: descriptor 0 is a descriptor",
+  "descriptor 0 is a descriptor",
   pair((a, b) => {
     a.sendFdsSync("x", [0]);
     const [fd] = b.recvFdsExactSync(1).fds;

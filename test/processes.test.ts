@@ -60,7 +60,7 @@ for (const [name, receive] of [
   ["asynchronously", "recv"],
   ["synchronously", "recv-sync"],
 ] as const) {
-  test(`R23: near RLIMIT_NOFILE (${name}), what came is closed, the reason is named, the bytes are kept`, async () => {
+  test(`near RLIMIT_NOFILE (${name}), what came is closed, the reason is named, the bytes are kept`, async () => {
     const [ours, theirs] = UnixStream.pair();
     const source = `ulimit -n 64; exec "$0" "$@"`;
     const done = run("bash", ["-c", source, process.execPath, "--expose-gc", new URL(import.meta.url).pathname], {
@@ -130,7 +130,7 @@ print(data.decode(), len(fds), flags & 8, *[os.pread(fd, 100, 0).decode() for fd
 });
 
 test.python(
-  "R1: python reads a long message in small pieces: the descriptor comes with the first, and never again",
+  "python reads a long message in small pieces: the descriptor comes with the first, and never again",
   async () => {
     const [ours, theirs] = UnixStream.pair();
     const script = `
@@ -152,7 +152,7 @@ print(offsets, total)
   },
 );
 
-test("R7: nothing that was received is inherited by a child", async () => {
+test("nothing that was received is inherited by a child", async () => {
   const inherited = async () => (await run("ls", ["/proc/self/fd"])).stdout;
   const before = await inherited();
   const [a, b] = UnixStream.pair();

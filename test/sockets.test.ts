@@ -64,7 +64,7 @@ test.python("connect errors are the kernel's", async () => {
   assert.is(await codeOf(() => UnixStream.connectSync(path)), "ECONNREFUSED");
 });
 
-test("R53: a path too long, empty, or with a NUL is refused, never cut", async () => {
+test("a path too long, empty, or with a NUL is refused, never cut", async () => {
   const long = `/tmp/${"x".repeat(200)}`;
   for (const [path, text] of [
     [long, "at most 107 bytes"],
@@ -156,7 +156,7 @@ test("from(OwnedFd) takes ownership: the source is released", () => {
   b.close();
 });
 
-test.python("R37: an adopted socket keeps the flags that others share", async () => {
+test.python("an adopted socket keeps the flags that others share", async () => {
   const [a, b] = UnixStream.pair();
   const script = `
 import socket, fcntl, os, sys
@@ -234,7 +234,7 @@ test("toSocket hands the connection to Node's streams; not while operations wait
   b.close();
 });
 
-test("R34, R61: TCP would take descriptors and drop them: our sockets are never TCP", async () => {
+test("TCP would take descriptors and drop them: our sockets are never TCP", async () => {
   const tcp = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => tcp.once("listening", resolve));
   const owned = OwnedFd.from(tcp);
@@ -270,7 +270,7 @@ test("credentials: who sent it, and nobody where that is not known", async () =>
   b.close();
 });
 
-test("R31: pidfds nobody asked for are closed; those asked for are owned", async () => {
+test("pidfds nobody asked for are closed; those asked for are owned", async () => {
   const [a, b] = UnixStream.pair();
   b.setPassPidfd(true);
   b.setPassCredentials(true);
@@ -291,7 +291,7 @@ test("R31: pidfds nobody asked for are closed; those asked for are owned", async
   for (const one of [a, b, other]) one.close();
 });
 
-test.python("R32: the peer's refusal of descriptors is EPERM, and the message says so", async () => {
+test.python("the peer's refusal of descriptors is EPERM, and the message says so", async () => {
   const [a, b] = UnixStream.pair();
   const script = "import socket; socket.socket(fileno=3).setsockopt(socket.SOL_SOCKET, 83, 0)";
   const { code } = await run("python3", ["-c", script], { stdio: ["ignore", "pipe", "pipe", b.fd] });

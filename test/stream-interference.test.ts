@@ -287,7 +287,7 @@ test(
 );
 
 test(
-  "R6: bytes detached while their send is queued: an error, the descriptors are not dropped in silence",
+  "bytes detached while their send is queued: an error, the descriptors are not dropped in silence",
   pair(async (a, b) => {
     const filled = fill(a);
     const views = Array.from({ length: 3 }, () => new Uint8Array(10));
@@ -323,7 +323,7 @@ test(
 );
 
 test(
-  "R34: buffers detached while a receive waits: an error, the message stays whole",
+  "buffers detached while a receive waits: an error, the message stays whole",
   pair(async (a, b) => {
     const views = [new Uint8Array(10), new Uint8Array(10)];
     const waiting = [b.recvFdsInto(views[0]!, 1), b.recvFdsInto([views[1]!], 1)];

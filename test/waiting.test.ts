@@ -245,7 +245,7 @@ test(
 );
 
 test(
-  "R59: shutdown of writing takes effect behind the sends that are queued",
+  "shutdown of writing takes effect behind the sends that are queued",
   pair(async (a, b) => {
     const filled = fill(a);
     const sending = a.sendFdsAll("tail", [0]);
@@ -352,7 +352,7 @@ test(
 );
 
 test(
-  "R16: a number closed and reused while its send is queued is never sent",
+  "a number closed and reused while its send is queued is never sent",
   pair(async (a, b) => {
     const filled = fill(a);
     const owned = OwnedFd.fromRaw(openSync(fileWith("mine"), "r"));
