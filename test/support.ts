@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { UnixStream } from "unix-ancillary";
+import { SocketAncillary, UnixDatagram, UnixSeqpacket, UnixStream } from "unix-ancillary";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 
@@ -118,6 +118,16 @@ export function pair(body: (a: UnixStream, b: UnixStream) => unknown): () => Pro
     }
   };
 }
+
+/** The kinds of socket, and both ends of a pair of each. */
+export const PAIRS = [
+  ["stream", () => UnixStream.pair()],
+  ["seqpacket", () => UnixSeqpacket.pair()],
+  ["datagram", () => UnixDatagram.pair()],
+] as const;
+
+/** Room for the most descriptors that one message carries, and for what may come beside them. */
+export const ancillary = (): SocketAncillary => new SocketAncillary(4096);
 
 /** A new empty folder, removed when the process ends. */
 export function temporaryFolder(): string {
