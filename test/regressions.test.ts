@@ -3,7 +3,7 @@
  * which of the other tests guard the rest of the list.
  */
 
-import { closeSync, existsSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -516,6 +516,31 @@ test("paths-cut-in-silence: every call that takes a path uses all of it or refus
     names,
   );
   for (const one of sockets) one.close();
+});
+
+test("the list: every test that docs/bugs-of-others.md names is there, and every regression test is named", () => {
+  const page = readFileSync("docs/bugs-of-others.md", "utf8");
+  /** The strings in a file, without what is computed in them. */
+  const strings = (file: string) =>
+    [...readFileSync(file, "utf8").matchAll(/(["`])((?:\\.|(?!\1).)*?)\1/g)].map((found) =>
+      found[2]!.replace(/\$\{[^}]*\}/g, ""),
+    );
+  const links = [...page.matchAll(/\[([^\]]+)\]\(\.\.\/([^)]+)\)/g)].map((found) => [found[1]!, found[2]!] as const);
+  assert.ok(links.length > 80, `${links.length} tests are named`);
+  for (const [title, file] of links) {
+    if (title === file) assert.ok(existsSync(file), file);
+    else
+      assert.ok(
+        strings(file).some((one) => one.includes(title)),
+        `${file} has no test "${title}"`,
+      );
+  }
+  const named = new Set(links.map(([title]) => title));
+  for (const file of readdirSync("test").filter((name) => /^regressions.*\.test\.ts$/.test(name))) {
+    const titles = strings(`test/${file}`).flatMap((one) => /^([a-z0-9]+(?:-[a-z0-9]+){2,}): /.exec(one)?.[1] ?? []);
+    assert.ok(titles.length > 4, `${file}: ${titles.length} tests`);
+    for (const title of titles) assert.ok(named.has(title), `the page does not name ${title}`);
+  }
 });
 
 test.run();
