@@ -662,7 +662,7 @@ export declare class SocketAncillary implements Disposable {
     addFds(fds: readonly AsFd[]): void;
     addCredentials(credentials: Credentials): void;
     addMessage(message: ControlMessage): void;
-    messages(): Generator<AncillaryData, void, undefined>;
+    messages(): IterableIterator<AncillaryData, undefined>;
     clear(): void;
     [Symbol.dispose](): void;
 }

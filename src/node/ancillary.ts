@@ -17,7 +17,7 @@ import { isUint8Array } from "./builtins.ts";
 import type { Credentials } from "./credentials.ts";
 import { Endpoint } from "./endpoint.ts";
 import { EAGAIN, ENOTSUP, ETIMEDOUT, EWOULDBLOCK, errnoError } from "./errors.ts";
-import { adopt, closeAll, OwnedFd, platformOf } from "./owned-fd.ts";
+import { adopt, adoptAll, closeAll, OwnedFd, platformOf } from "./owned-fd.ts";
 import { buffers, byteLength, copyOf, type Iovec, iovec, type Payload, receiveInto } from "./payload.ts";
 import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "./platform.ts";
 import { receiveError } from "./receive.ts";
@@ -102,8 +102,10 @@ export class SocketAncillary implements Disposable {
   #length = 0;
   #truncated = false;
   #received = false;
-  readonly #outgoing: Outgoing[] = [];
+  #outgoing: Outgoing[] = [];
   #incoming: AncillaryData[] = [];
+  /** How many of them were handed out. */
+  #taken = 0;
 
   /**
    * @param capacity bytes of control space of its own, or memory of the caller's, at any offset
@@ -181,7 +183,10 @@ export class SocketAncillary implements Disposable {
     if (added === undefined) this.#add({ fds: more });
     else {
       added.fds.push(...more);
-      this.#measure(() => added.fds.splice(before));
+      const missing = this.#measure();
+      if (missing < 0) return;
+      added.fds.splice(before);
+      throw this.#noRoom(missing);
     }
   }
 
@@ -231,18 +236,18 @@ export class SocketAncillary implements Disposable {
    * What a receive brought, in the order of the buffer, each once: what it hands over is the caller's. What is not taken
    * when the loop is left is closed.
    */
-  *messages(): Generator<AncillaryData, void, undefined> {
-    try {
-      for (let next = this.#incoming.shift(); next !== undefined; next = this.#incoming.shift()) yield next;
-    } finally {
-      this.#closeIncoming();
-    }
+  messages(): IterableIterator<AncillaryData, undefined> {
+    return new Messages(
+      () => this.#next(),
+      () => this.#closeIncoming(),
+    );
   }
 
   /** Empties it, for the next send or receive. */
   clear(): void {
     this.#closeIncoming();
-    this.#outgoing.length = 0;
+    // Setting the length of an array costs more than a new one.
+    if (this.#outgoing.length > 0) this.#outgoing = [];
     this.#length = 0;
     this.#truncated = false;
     this.#received = false;
@@ -265,22 +270,33 @@ export class SocketAncillary implements Disposable {
 
   #add(message: Outgoing): void {
     this.#outgoing.push(message);
-    this.#measure(() => this.#outgoing.pop());
+    const missing = this.#measure();
+    if (missing < 0) return;
+    this.#outgoing.pop();
+    throw this.#noRoom(missing);
   }
 
-  /** The length of all that was added; taken back when there is no room for it. */
-  #measure(takeBack: () => void): void {
+  /** Takes over the length of all that was added: -1, or the bytes of payload that there is no room for. */
+  #measure(): number {
     const { core, abi } = this.#platform;
     core.exports.begin(this.#capacity);
     for (const message of this.#outgoing) {
       const bytes = "fds" in message ? 4 * message.fds.length : message.data.length;
       // Level and type do not matter for the length.
-      if (core.exports.put(abi.SOL_SOCKET, abi.SCM_RIGHTS, bytes) >= 0) continue;
-      takeBack();
-      const text = `expected messages that fit into ${this.#capacity} bytes, there is no room for ${bytes} more bytes of payload`;
-      throw new AncillaryError("ERR_BUFFER_TOO_SMALL", text);
+      if (core.exports.put(abi.SOL_SOCKET, abi.SCM_RIGHTS, bytes) < 0) return bytes;
     }
     this.#length = core.exports.length();
+    return -1;
+  }
+
+  #noRoom(bytes: number): AncillaryError {
+    const text = `expected messages that fit into ${this.#capacity} bytes, there is no room for ${bytes} more bytes of payload`;
+    return new AncillaryError("ERR_BUFFER_TOO_SMALL", text);
+  }
+
+  /** The next message that was not handed out. */
+  #next(): AncillaryData | undefined {
+    return this.#taken < this.#incoming.length ? this.#incoming[this.#taken++] : undefined;
   }
 
   #encode(numbers: readonly number[]): number {
@@ -305,6 +321,7 @@ export class SocketAncillary implements Disposable {
     const received = readControl(this.#platform, controlLength, truncated, this.#capacity);
     if (received.failure !== null) return received;
     this.#incoming = received.incoming;
+    this.#taken = 0;
     this.#received = true;
     this.#length = Math.min(controlLength, this.#capacity);
     this.#truncated = received.truncated;
@@ -313,14 +330,46 @@ export class SocketAncillary implements Disposable {
   }
 
   #closeIncoming(): void {
-    const left = this.#incoming;
-    if (left.length === 0) return;
+    const incoming = this.#incoming;
+    if (incoming.length === 0) return;
     this.#incoming = [];
-    for (const one of left) {
-      if (one.kind === "rights") closeAll(one.fds);
-      else if (one.kind === "pidfd") one.pidfd.close();
-    }
+    for (let i = this.#taken; i < incoming.length; i++) closeMessage(incoming[i]!);
   }
+}
+
+/** What {@link SocketAncillary.messages} answers: a generator would cost as much as a system call. */
+class Messages implements IterableIterator<AncillaryData, undefined> {
+  readonly #take: () => AncillaryData | undefined;
+  readonly #close: () => void;
+  #done = false;
+
+  constructor(take: () => AncillaryData | undefined, close: () => void) {
+    this.#take = take;
+    this.#close = close;
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  next(): IteratorResult<AncillaryData, undefined> {
+    const value = this.#done ? undefined : this.#take();
+    if (value !== undefined) return { done: false, value };
+    this.#done = true;
+    return { done: true, value: undefined };
+  }
+
+  return(): IteratorResult<AncillaryData, undefined> {
+    if (!this.#done) this.#close();
+    this.#done = true;
+    return { done: true, value: undefined };
+  }
+}
+
+/** The descriptors that it handed over. */
+function closeMessage(message: AncillaryData): void {
+  if (message.kind === "rights") closeAll(message.fds);
+  else if (message.kind === "pidfd") message.pidfd.close();
 }
 
 /** What the control area held. */
@@ -337,17 +386,9 @@ interface Received {
  */
 function readControl(platform: Platform, controlLength: number, cut: boolean, capacity: number): Received {
   const { system, core, abi } = platform;
-  const { registers } = core;
+  const { registers, fds: table } = core;
   const incoming: AncillaryData[] = [];
-  const all: OwnedFd[] = [];
   const beyond: OwnedFd[] = [];
-  const own = (fd: number, fits: boolean): OwnedFd => {
-    system.own(fd);
-    const owned = adopt(platform, fd);
-    all.push(owned);
-    if (!fits) beyond.push(owned);
-    return owned;
-  };
   let truncated = cut || controlLength > capacity;
   let whole = true;
   core.exports.open(controlLength, cut || abi.truncation === "dragonfly");
@@ -359,33 +400,40 @@ function readControl(platform: Platform, controlLength: number, cut: boolean, ca
     if (registers[REGISTER.CLAMPED] === 1) truncated = true;
     const room = Math.max(0, Math.min(length, capacity - at));
     if (level === abi.SOL_SOCKET && type === abi.SCM_RIGHTS) {
-      const fds: OwnedFd[] = [];
-      const count = length >> 2;
-      if (core.readRights(0, at, count) > 0 || ((length & 3) !== 0 && !truncated)) whole = false;
-      for (let i = 0; i < count; i++) {
-        const fits = 4 * (i + 1) <= room;
-        if (core.fds[i]! < 0) continue;
-        const owned = own(core.fds[i]!, fits);
-        if (fits) fds.push(owned);
+      const slots = length >> 2;
+      if (core.readRights(0, at, slots) > 0 || ((length & 3) !== 0 && !truncated)) whole = false;
+      // Slots without a descriptor are passed over.
+      let came = 0;
+      let fitting = 0;
+      for (let i = 0; i < slots; i++) {
+        if (table[i]! < 0) continue;
+        system.own(table[i]!);
+        if (4 * (i + 1) <= room) fitting++;
+        table[came++] = table[i]!;
       }
-      if (fds.length > 0) incoming.push({ kind: "rights", fds });
+      const fds = adoptAll(platform, table, came);
+      if (fitting < came) beyond.push(...fds.splice(fitting));
+      if (fitting > 0) incoming.push({ kind: "rights", fds });
       continue;
     }
     const data = core.control.slice(at, at + length);
     const payload = readPayload(abi, level, type, data);
     const fits = room === length;
     if (payload.kind === "pidfd" && payload.pidfd !== null && payload.pidfd >= 0) {
-      const pidfd = own(payload.pidfd, fits);
+      system.own(payload.pidfd);
+      const pidfd = adopt(platform, payload.pidfd);
       if (fits) incoming.push({ kind: "pidfd", pidfd });
+      else beyond.push(pidfd);
     } else if (fits) incoming.push(described(payload, { level, type, data }));
   }
   if (registers[REGISTER.FAULT] !== 0) whole = false;
   system.out[OUT.UNSETTLED] = 0;
-  const uncloexec = platform.needsCloexec ? makeCloexec(platform, all) : 0;
+  const uncloexec = platform.needsCloexec ? makeCloexec(platform, owned(incoming, beyond)) : 0;
   if (whole && uncloexec === 0) {
     closeAll(beyond);
     return { incoming, truncated, failure: null };
   }
+  const all = owned(incoming, beyond);
   closeAll(all);
   const failure =
     uncloexec < 0
@@ -395,6 +443,16 @@ function readControl(platform: Platform, controlLength: number, cut: boolean, ca
           `the control data are malformed; ${all.length} descriptors in them were closed`,
         );
   return { incoming: [], truncated, failure };
+}
+
+/** Every descriptor that came. */
+function owned(incoming: readonly AncillaryData[], beyond: readonly OwnedFd[]): OwnedFd[] {
+  const fds = [...beyond];
+  for (const one of incoming) {
+    if (one.kind === "rights") fds.push(...one.fds);
+    else if (one.kind === "pidfd") fds.push(one.pidfd);
+  }
+  return fds;
 }
 
 /** Of a message that hands nothing over. A pidfd that the kernel could not make, a negative errno, is unknown. */
