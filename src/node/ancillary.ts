@@ -589,7 +589,7 @@ export function sendmsg(
     if (sent >= 0) return sent;
     // Which kind it is matters for what a full receiver looks like.
     const type = isStream(platform, fd) ? "stream" : "dgram";
-    const wait = waitOrThrow({ platform, type, turn: () => fd, to }, sent, fds, waited);
+    const wait = waitOrThrow({ platform, type, to }, sent, fds, waited);
     if (options?.wait !== true) throw errnoError(sent, "sendmsg");
     waited = wait === "ready" ? 0 : wait;
     waitFor(platform, fd, POLLOUT, deadline, waited, "sendmsg");

@@ -27,7 +27,9 @@ export interface SendProgress {
 
 /** Descriptors with the first `sendmsg`, then every byte. */
 class SendAll extends Operation<void> {
-  readonly syscall = "sendmsg";
+  get syscall(): "sendmsg" {
+    return "sendmsg";
+  }
   readonly #target: SendTarget;
   readonly #payload: Iovec;
   readonly #length: number;
@@ -84,14 +86,12 @@ export type ConnectOptions = Pick<WaitOptions, "signal">;
 
 /** A socket with a peer. */
 export abstract class ConnectedSocket extends MessageSocket implements AsyncIterable<ReceivedFds> {
-  readonly #target: SendTarget;
   #reader: FdReader | null = null;
   /** While the reader itself calls. */
   #readerReceives = false;
 
   protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
     super(platform, fd, type, passesPidfd);
-    this.#target = { platform, type, turn: () => this.turn(), to: null };
   }
 
   /**
@@ -129,7 +129,7 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
     this.openFd();
     if (this.#reader !== null) throw new AncillaryError("ERR_SOCKET_BUSY", "the socket has a reader already");
     if (!this.idle("reading")) throw new AncillaryError("ERR_SOCKET_BUSY", "expected no receive that waits");
-    const bytes = this.#target.type === "seqpacket" ? RECEIVE_BYTES.seqpacket : RECEIVE_BYTES.stream;
+    const bytes = this.wire.type === "seqpacket" ? RECEIVE_BYTES.seqpacket : RECEIVE_BYTES.stream;
     const source: ReaderSource = {
       recvFdsInto: (...parameters) => {
         this.#readerReceives = true;
@@ -199,8 +199,8 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
     this.openFd();
     const payload = iovec(data);
     const checked = checkFds(this.platform, fds);
-    if (this.#target.type === "stream") checkCarried(byteLength(payload), checked);
-    return new SendAll(this.#target, payload, checked);
+    if (this.wire.type === "stream") checkCarried(byteLength(payload), checked);
+    return new SendAll(this.wire, payload, checked);
   }
 }
 

@@ -10,7 +10,7 @@ import { addressOf } from "./address.ts";
 import { EAGAIN, ETIMEDOUT, errnoError } from "./errors.ts";
 import { reportLeak } from "./leak.ts";
 import type { Platform } from "./platform.ts";
-import { POLLIN, POLLOUT, type ReadyCallback, type Timer, type Watcher } from "./system.ts";
+import { POLLIN, POLLOUT, type Timer, type Watched, type Watcher } from "./system.ts";
 
 /** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones. */
 export interface WaitOptions {
@@ -38,15 +38,18 @@ export const WAIT: unique symbol = Symbol("wait");
 
 /** A call on a socket, from the moment it is made until it is settled. */
 export abstract class Operation<T> {
-  /** The promise of an asynchronous call, while it is queued. */
-  settle: { resolve(value: T): void; reject(error: unknown): void } | null = null;
+  /** The one behind it in its queue. */
+  next: Operation<unknown> | null = null;
+  /** Settle the promise of an asynchronous call. */
+  resolve?(value: T): void;
+  reject?(error: unknown): void;
   /** Lets go of its AbortSignal. */
   unlisten: (() => void) | null = null;
   /** While it is attempted out of its queue: getters of the caller's run then, and may call this socket again. */
   attempting = false;
   outcome: { value: T } | { error: unknown } | null = null;
   /** The system call it makes, for its errors. */
-  abstract readonly syscall: string;
+  abstract get syscall(): string;
   /** Milliseconds after which to try again, where readiness says nothing: set by an attempt that answers WAIT. */
   retryAfter = 0;
 
@@ -66,35 +69,86 @@ export abstract class Operation<T> {
 
 type Direction = "reading" | "writing";
 
-/** What waits in one direction of a socket. */
-type Queue = Operation<unknown>[];
+/** What waits in one direction of a socket. Linked: the array of a single operation would be larger than the operation. */
+class Queue {
+  first: Operation<unknown> | null = null;
+  #last: Operation<unknown> | null = null;
+
+  get length(): number {
+    let length = 0;
+    for (let one = this.first; one !== null; one = one.next) length++;
+    return length;
+  }
+
+  push(operation: Operation<unknown>): void {
+    if (this.#last === null) this.first = operation;
+    else this.#last.next = operation;
+    this.#last = operation;
+  }
+
+  shift(): Operation<unknown> | null {
+    const { first } = this;
+    if (first !== null) this.remove(first);
+    return first;
+  }
+
+  remove(operation: Operation<unknown>): void {
+    let before: Operation<unknown> | null = null;
+    for (let one = this.first; one !== null; before = one, one = one.next) {
+      if (one !== operation) continue;
+      if (before === null) this.first = one.next;
+      else before.next = one.next;
+      if (this.#last === one) this.#last = before;
+      one.next = null;
+      return;
+    }
+  }
+}
 
 /**
  * What outlives the endpoint object: its descriptor and its watcher. While operations wait it keeps the endpoint alive;
  * else the endpoint can be collected, and is closed through this.
  */
-interface Handle {
+class Handle implements Watched {
   readonly platform: Platform;
   fd: number;
-  watcher: Watcher | null;
-  waiting: Endpoint | null;
-  endpoint: WeakRef<Endpoint>;
+  watcher: Watcher | null = null;
+  waiting: Endpoint | null = null;
+  /** What the watcher is armed for. */
+  armed = 0;
+
+  constructor(platform: Platform, fd: number) {
+    this.platform = platform;
+    this.fd = fd;
+  }
+
+  ready(events: number): void {
+    if (this.waiting !== null) becameReady(this.waiting, events);
+    // Something comes that nobody waits for.
+    else this.arm(0);
+  }
+
+  arm(events: number): void {
+    if (events === this.armed) return;
+    this.armed = events;
+    this.watcher?.arm(events);
+  }
+
+  /** Stops watching, then closes: a descriptor must not be closed while it is watched. */
+  release(): number {
+    this.watcher?.close();
+    const { fd } = this;
+    this.fd = -1;
+    this.watcher = null;
+    return this.platform.system.close(fd);
+  }
 }
 
 const registry = new FinalizationRegistry<Handle>((handle) => {
   if (handle.fd === -1) return;
-  release(handle);
+  handle.release();
   reportLeak();
 });
-
-/** Stops watching, then closes: a descriptor must not be closed while it is watched. */
-function release(handle: Handle): number {
-  handle.watcher?.close();
-  const { fd } = handle;
-  handle.fd = -1;
-  handle.watcher = null;
-  return handle.platform.system.close(fd);
-}
 
 /**
  * After so many operations that settled without waiting, the next one lets the event loop turn: a peer that sends faster
@@ -110,16 +164,13 @@ const BURST = 64;
 const FUTILE = 4;
 const PROBE = 16;
 
-/** What a watcher calls. Made outside of any method: a closure there would hold on to the endpoint by its context. */
-let notifier: (handle: Handle) => ReadyCallback;
+let becameReady: (endpoint: Endpoint, events: number) => void;
 
 /** A socket of this library. */
 export abstract class Endpoint implements Disposable, AsyncDisposable {
   readonly #handle: Handle;
-  readonly #reading: Queue = [];
-  readonly #writing: Queue = [];
-  /** What the watcher is armed for. */
-  #armed = 0;
+  readonly #reading = new Queue();
+  readonly #writing = new Queue();
   #referenced = true;
   #keepsAlive = false;
   #burst = 0;
@@ -128,16 +179,14 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   #retry: Timer | null = null;
 
   static {
-    notifier = (handle) => (events) => {
-      const endpoint = handle.waiting ?? handle.endpoint.deref();
-      if (endpoint !== undefined) endpoint.#onReady(events);
-    };
+    becameReady = (endpoint, events) => endpoint.#onReady(events);
   }
 
   /** Takes over a descriptor that this thread owns. */
   protected constructor(platform: Platform, fd: number) {
-    this.#handle = { platform, fd, watcher: null, waiting: null, endpoint: new WeakRef(this) };
-    registry.register(this, this.#handle, this.#handle);
+    this.#handle = new Handle(platform, fd);
+    // Never unregistered: a handle that is closed tells.
+    registry.register(this, this.#handle);
   }
 
   /** @internal */
@@ -189,9 +238,8 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
    */
   close(): void {
     if (this.#handle.fd === -1) return;
-    registry.unregister(this.#handle);
-    const result = release(this.#handle);
-    this.#abandon();
+    const result = this.#handle.release();
+    this.#abandon(socketClosed());
     if (result < 0) throw errnoError(result, "close");
   }
 
@@ -220,7 +268,6 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     const waiting = this.#reading.length + this.#writing.length;
     if (waiting > 0)
       throw new AncillaryError("ERR_SOCKET_BUSY", `expected no operation that waits, there are ${waiting}`);
-    registry.unregister(this.#handle);
     this.#handle.watcher?.close();
     this.#handle.watcher = null;
     this.#handle.fd = -1;
@@ -230,17 +277,19 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
 
   /** Whether nothing waits in a direction. */
   protected idle(direction: Direction): boolean {
-    return (direction === "reading" ? this.#reading : this.#writing).length === 0;
+    return (direction === "reading" ? this.#reading : this.#writing).first === null;
   }
 
   /**
    * The number of the socket, for a send whose descriptors were just read: getters of the caller's may have closed the
    * socket, or left something in the queue that is to be sent first (EAGAIN, then).
+   *
+   * @internal
    */
-  protected turn(): number {
+  turn(): number {
     const fd = this.openFd();
-    const first = this.#writing[0];
-    return first === undefined || first.attempting ? fd : EAGAIN;
+    const { first } = this.#writing;
+    return first === null || first.attempting ? fd : EAGAIN;
   }
 
   /** Runs an operation to its end: at once if it can be, else in its turn. */
@@ -256,7 +305,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   /** Whether an asynchronous operation may be attempted at once. What came of it is told to {@link attempted}. */
   protected mayAttempt(direction: Direction): boolean {
     const queue = direction === "reading" ? this.#reading : this.#writing;
-    if (queue.length > 0 || this.#yielding) return false;
+    if (queue.first !== null || this.#yielding) return false;
     if (this.#burst >= BURST) {
       this.#yield();
       return false;
@@ -290,7 +339,8 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   protected enqueue<T>(direction: Direction, operation: Operation<T>, signal?: AbortSignal): Promise<T> {
     const queue = direction === "reading" ? this.#reading : this.#writing;
     return new Promise<T>((resolve, reject) => {
-      operation.settle = { resolve, reject };
+      operation.resolve = resolve;
+      operation.reject = reject;
       queue.push(operation as Operation<unknown>);
       if (signal !== undefined) this.#listen(queue, operation as Operation<unknown>, signal);
       if (!this.#yielding) this.#rearm();
@@ -301,7 +351,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   #waitSync<T>(direction: Direction, operation: Operation<T>, timeout: number | undefined): T {
     const fd = this.openFd();
     const queue = direction === "reading" ? this.#reading : this.#writing;
-    if (queue[0]?.attempting === true) {
+    if (queue.first?.attempting === true) {
       const what = "expected no synchronous call in a getter that is read for an operation before it";
       throw new AncillaryError("ERR_SOCKET_BUSY", what);
     }
@@ -313,18 +363,18 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       if (operation.outcome !== null) break;
       const left = deadline - system.now();
       if (left <= 0) {
-        remove(queue, operation);
+        queue.remove(operation as Operation<unknown>);
         operation.outcome = {
           error: operation.failed(errnoError(ETIMEDOUT, operation.syscall)),
         };
         break;
       }
-      const { retryAfter } = queue[0]!;
+      const { retryAfter } = queue.first!;
       const events = retryAfter > 0 ? 0 : direction === "reading" ? POLLIN : POLLOUT;
       const wait = retryAfter > 0 ? Math.min(retryAfter, left) : left;
       const ready = system.poll(fd, events, wait === Infinity ? -1 : Math.min(Math.ceil(wait), 0x7fffffff));
       if (ready < 0) {
-        remove(queue, operation);
+        queue.remove(operation as Operation<unknown>);
         operation.outcome = { error: operation.failed(errnoError(ready, "poll")) };
         break;
       }
@@ -338,11 +388,11 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   protected tryNow<T>(direction: Direction, operation: Operation<T>): T | null {
     this.openFd();
     const queue = direction === "reading" ? this.#reading : this.#writing;
-    if (queue.length > 0) {
-      if (queue[0]!.attempting) return null;
+    if (queue.first !== null) {
+      if (queue.first.attempting) return null;
       this.#serve(queue);
       this.#rearm();
-      if (queue.length > 0) return null;
+      if (queue.first !== null) return null;
       this.openFd();
     }
     const value = operation.attempt();
@@ -352,8 +402,8 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   /** Serves a queue until it is empty or the kernel has to be waited for. */
   #serve(queue: Queue): void {
     for (;;) {
-      const operation = queue[0];
-      if (operation === undefined) return;
+      const operation = queue.first;
+      if (operation === null) return;
       let outcome: { value: unknown } | { error: unknown };
       operation.attempting = true;
       try {
@@ -366,7 +416,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
         operation.attempting = false;
       }
       // A getter of the caller's may have closed this socket meanwhile: then the queue was emptied and all is settled.
-      if (queue[0] !== operation) return;
+      if (queue.first !== operation) return;
       queue.shift();
       settle(operation, outcome);
     }
@@ -375,7 +425,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   #onReady(events: number): void {
     this.#burst = 0;
     // What somebody waited for is no reason to stop watching, even if nobody waits behind them: see rearm.
-    const unwanted = this.#reading.length === 0 ? events & POLLIN : 0;
+    const unwanted = this.#reading.first === null ? events & POLLIN : 0;
     if ((events & POLLIN) !== 0) this.#serve(this.#reading);
     if ((events & POLLOUT) !== 0) this.#serve(this.#writing);
     this.#rearm(unwanted);
@@ -388,35 +438,28 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   #rearm(unwanted = 0): void {
     const handle = this.#handle;
     if (handle.fd === -1) return;
-    const reads = this.#reading.length > 0;
-    const waits = reads || this.#writing.length > 0;
+    const reads = this.#reading.first !== null;
+    const waits = reads || this.#writing.first !== null;
     handle.waiting = waits ? this : null;
     if (handle.watcher === null) {
       if (!waits) return;
-      const watcher = handle.platform.system.watch(handle.fd, notifier(handle));
+      const watcher = handle.platform.system.watch(handle.fd, handle);
       if (typeof watcher === "number") {
-        const error = errnoError(watcher, "poll");
-        for (const queue of [this.#reading, this.#writing])
-          for (const one of queue.splice(0)) settle(one, { error: one.failed(error) });
-        handle.waiting = null;
+        this.#abandon(errnoError(watcher, "poll"));
         return;
       }
       handle.watcher = watcher;
     }
-    const retryAfter = this.#writing[0]?.retryAfter ?? 0;
+    const retryAfter = this.#writing.first?.retryAfter ?? 0;
     if (retryAfter > 0 && this.#retry === null) {
       this.#retry = handle.platform.system.timer(retryAfter, () => {
         this.#retry = null;
         this.#onReady(POLLOUT);
       });
     }
-    const writes = this.#writing.length > 0 && retryAfter === 0;
-    const keepReading = reads || ((this.#armed & POLLIN) !== 0 && unwanted === 0);
-    const events = (keepReading ? POLLIN : 0) | (writes ? POLLOUT : 0);
-    if (events !== this.#armed) {
-      this.#armed = events;
-      handle.watcher.arm(events);
-    }
+    const writes = this.#writing.first !== null && retryAfter === 0;
+    const keepReading = reads || ((handle.armed & POLLIN) !== 0 && unwanted === 0);
+    handle.arm((keepReading ? POLLIN : 0) | (writes ? POLLOUT : 0));
     const keepsAlive = waits && this.#referenced;
     if (keepsAlive !== this.#keepsAlive) {
       this.#keepsAlive = keepsAlive;
@@ -442,7 +485,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
         queueMicrotask(abort);
         return;
       }
-      remove(queue, operation);
+      queue.remove(operation);
       settle(operation, { error: operation.withdrawn(signal.reason) });
       this.#rearm();
     };
@@ -453,25 +496,21 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   }
 
   /** Fails what waits. */
-  #abandon(): void {
+  #abandon(error: Error): void {
     this.#handle.waiting = null;
     this.#retry?.close();
-    for (const queue of [this.#reading, this.#writing]) {
-      for (const operation of queue.splice(0)) settle(operation, { error: operation.failed(socketClosed()) });
-    }
+    const waiting: Operation<unknown>[] = [];
+    for (const queue of [this.#reading, this.#writing])
+      for (let one = queue.shift(); one !== null; one = queue.shift()) waiting.push(one);
+    for (const one of waiting) settle(one, { error: one.failed(error) });
   }
 }
 
 function settle<T>(operation: Operation<T>, outcome: { value: T } | { error: unknown }): void {
   operation.outcome = outcome;
   operation.unlisten?.();
-  if ("error" in outcome) operation.settle?.reject(outcome.error);
-  else operation.settle?.resolve(outcome.value);
-}
-
-function remove(queue: Queue, operation: Operation<unknown>): void {
-  const at = queue.indexOf(operation);
-  if (at !== -1) queue.splice(at, 1);
+  if ("error" in outcome) operation.reject?.(outcome.error);
+  else operation.resolve?.(outcome.value);
 }
 
 function socketClosed(): AncillaryError {

@@ -40,7 +40,9 @@ const LISTEN: Checks = {
 };
 
 class Accept<S> extends Operation<S> {
-  readonly syscall = "accept";
+  get syscall(): "accept" {
+    return "accept";
+  }
   readonly #platform: Platform;
   readonly #fd: number;
   readonly #accepted: (fd: number) => S;

@@ -39,7 +39,9 @@ const RECV_INTO_SYNC: Checks = { ...ALLOW_TRUNCATED, ...TIMEOUT };
 
 /** `M` follows from the request: with `data`, or into the caller's buffers. */
 class Receive<M extends ReceivedFds | ReceivedFdsInto> extends Operation<M> {
-  readonly syscall = "recvmsg";
+  get syscall(): "recvmsg" {
+    return "recvmsg";
+  }
   readonly #source: Source;
   readonly #request: Request;
 
@@ -57,7 +59,9 @@ class Receive<M extends ReceivedFds | ReceivedFdsInto> extends Operation<M> {
 
 /** One `sendmsg`. */
 class Send extends Operation<number> {
-  readonly syscall = "sendmsg";
+  get syscall(): "sendmsg" {
+    return "sendmsg";
+  }
   readonly #target: SendTarget;
   readonly #payload: Iovec;
   readonly #length: number;
@@ -81,7 +85,9 @@ class Send extends Operation<number> {
 }
 
 class Shutdown extends Operation<void> {
-  readonly syscall = "shutdown";
+  get syscall(): "shutdown" {
+    return "shutdown";
+  }
   readonly #platform: Platform;
   readonly #fd: number;
   readonly #how: number;
@@ -99,32 +105,51 @@ class Shutdown extends Operation<void> {
   }
 }
 
+/** The last request without options. */
+let usual: Request = {
+  maxFds: 0,
+  exactly: -1,
+  into: null,
+  bufferSize: STREAM_BYTES,
+  allowTruncated: false,
+  wantAddress: false,
+};
+
 const DONE = { done: true, value: undefined } as const;
 
-/** The messages of a socket until its peer finishes. A generator would take three turns of the microtask queue for one. */
+/**
+ * The messages of a socket until its peer finishes. A generator would take three turns of the microtask queue for one, and as
+ * much memory as the socket while it waits.
+ */
 class Messages implements AsyncIterableIterator<ReceivedFds, undefined> {
-  readonly #receive: () => Promise<ReceivedFds>;
+  readonly #socket: MessageSocket;
+  readonly #maxFds: number;
+  readonly #options: (RecvOptions & Pick<WaitOptions, "signal">) | undefined;
   #done = false;
 
-  constructor(receive: () => Promise<ReceivedFds>) {
-    this.#receive = receive;
+  constructor(socket: MessageSocket, maxFds: number, options: (RecvOptions & Pick<WaitOptions, "signal">) | undefined) {
+    this.#socket = socket;
+    this.#maxFds = maxFds;
+    this.#options = options;
   }
 
   [Symbol.asyncIterator](): this {
     return this;
   }
 
-  async next(): Promise<IteratorResult<ReceivedFds, undefined>> {
-    if (this.#done) return DONE;
-    try {
-      const message = await this.#receive();
-      if (!message.eof) return { done: false, value: message };
-    } catch (error) {
-      this.#done = true;
-      throw error;
-    }
-    this.#done = true;
-    return DONE;
+  next(): Promise<IteratorResult<ReceivedFds, undefined>> {
+    if (this.#done) return Promise.resolve(DONE);
+    return this.#socket.recvFds(this.#maxFds, this.#options).then(
+      (message) => {
+        if (!message.eof) return { done: false, value: message };
+        this.#done = true;
+        return DONE;
+      },
+      (error) => {
+        this.#done = true;
+        throw error;
+      },
+    );
   }
 
   async return(): Promise<IteratorResult<ReceivedFds, undefined>> {
@@ -135,16 +160,12 @@ class Messages implements AsyncIterableIterator<ReceivedFds, undefined> {
 
 /** A socket that carries bytes and descriptors. */
 export abstract class MessageSocket extends Endpoint {
-  /** What a receive needs; the same object for all of them. */
-  readonly #source: { -readonly [name in keyof Source]: Source[name] };
-  /** What a send to the peer needs; likewise. */
-  readonly #target: SendTarget;
-  #request: Request | null = null;
+  /** What its receives, and its sends to the peer, need to know of it. */
+  protected readonly wire: { -readonly [name in keyof Source]: Source[name] } & SendTarget;
 
   protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
     super(platform, fd);
-    this.#source = { platform, fd, type, received: 0, passesPidfd };
-    this.#target = { platform, type, turn: () => this.turn(), to: null };
+    this.wire = { platform, fd, type, received: 0, passesPidfd, socket: this, to: null };
   }
 
   /**
@@ -198,7 +219,7 @@ export abstract class MessageSocket extends Endpoint {
   recvFds(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
     try {
       if (options === undefined && this.mayAttempt("reading")) {
-        const message: unknown = receiveOnce(this.#source, this.#requestFor(limit("maxFds", maxFds)));
+        const message: unknown = receiveOnce(this.wire, this.#requestFor(limit("maxFds", maxFds)));
         this.attempted("reading", message !== null);
         if (message !== null) return Promise.resolve(message as ReceivedFds);
         return this.enqueue("reading", this.receiveOperation(maxFds, -1, options, RECV_ASYNC));
@@ -214,7 +235,7 @@ export abstract class MessageSocket extends Endpoint {
   recvFdsSync(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds {
     if (options === undefined && this.idle("reading")) {
       // As in sendFdsSync: nothing is allocated but the message.
-      const message: unknown = receiveOnce(this.#source, this.#requestFor(limit("maxFds", maxFds)));
+      const message: unknown = receiveOnce(this.wire, this.#requestFor(limit("maxFds", maxFds)));
       if (message !== null) return message as ReceivedFds;
     }
     const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_SYNC);
@@ -274,7 +295,7 @@ export abstract class MessageSocket extends Endpoint {
     maxFds: number,
     options?: RecvOptions & Pick<WaitOptions, "signal">,
   ): AsyncIterableIterator<ReceivedFds, undefined> {
-    return new Messages(() => this.recvFds(maxFds, options));
+    return new Messages(this, maxFds, options);
   }
 
   /**
@@ -299,7 +320,7 @@ export abstract class MessageSocket extends Endpoint {
   /** Whether messages bring the sender's pidfd (SO_PASSPIDFD, Linux 6.5). */
   setPassPidfd(on: boolean): void {
     setFlag(this.platform, this.openFd(), "SO_PASSPIDFD", on);
-    this.#source.passesPidfd = on;
+    this.wire.passesPidfd = on;
   }
 
   /** Whether messages bring the sender's security label (SO_PASSSEC, Linux). */
@@ -309,7 +330,7 @@ export abstract class MessageSocket extends Endpoint {
 
   /** Bytes received so far, of a stream. */
   protected get received(): number {
-    return this.#source.received;
+    return this.wire.received;
   }
 
   /** Whether a receive may be called. @throws AncillaryError `ERR_SOCKET_CLOSED` */
@@ -321,10 +342,10 @@ export abstract class MessageSocket extends Endpoint {
   #sendNow(data: Uint8Array, fds: readonly AsFd[]): number | null {
     this.openFd();
     checkFdList(this.platform, fds);
-    if (this.#source.type === "stream") checkCarried(data.length, fds);
-    const sent = sendOnce(this.#target, data, 0, data.length, fds);
+    if (this.wire.type === "stream") checkCarried(data.length, fds);
+    const sent = sendOnce(this.wire, data, 0, data.length, fds);
     if (sent >= 0) return sent;
-    waitOrThrow(this.#target, sent, fds, 0);
+    waitOrThrow(this.wire, sent, fds, 0);
     return null;
   }
 
@@ -334,8 +355,8 @@ export abstract class MessageSocket extends Endpoint {
     const payload = iovec(data);
     const checked = fds === undefined ? NO_FDS : checkFds(this.platform, fds);
     const length = byteLength(payload);
-    if (this.#source.type === "stream") checkCarried(length, checked);
-    return new Send(to === undefined ? this.#target : { ...this.#target, to }, payload, length, checked);
+    if (this.wire.type === "stream") checkCarried(length, checked);
+    return new Send(to === undefined ? this.wire : { ...this.wire, to }, payload, length, checked);
   }
 
   /** Checks the arguments of a receive; `exactly` is -1 for any number of descriptors. */
@@ -348,24 +369,23 @@ export abstract class MessageSocket extends Endpoint {
   ): Operation<ReceivedFds> {
     this.checkReceives();
     checkOptions("options", options, known);
-    return new Receive<ReceivedFds>(this.#source, {
+    return new Receive<ReceivedFds>(this.wire, {
       maxFds,
       exactly,
       into: null,
-      bufferSize: options?.bufferSize ?? (this.#source.type === "stream" ? STREAM_BYTES : DATAGRAM_BYTES),
+      bufferSize: options?.bufferSize ?? (this.wire.type === "stream" ? STREAM_BYTES : DATAGRAM_BYTES),
       allowTruncated: options?.allowTruncated ?? false,
       wantAddress,
     });
   }
 
-  /** A request without options: made once, as the limit rarely changes. */
+  /** A request without options: the last one again, as a rule. */
   #requestFor(maxFds: number): Request {
     this.checkReceives();
-    if (this.#request === null || this.#request.maxFds !== maxFds) {
-      const bufferSize = this.#source.type === "stream" ? STREAM_BYTES : DATAGRAM_BYTES;
-      this.#request = { maxFds, exactly: -1, into: null, bufferSize, allowTruncated: false, wantAddress: false };
-    }
-    return this.#request;
+    const bufferSize = this.wire.type === "stream" ? STREAM_BYTES : DATAGRAM_BYTES;
+    if (usual.maxFds !== maxFds || usual.bufferSize !== bufferSize)
+      usual = { maxFds, exactly: -1, into: null, bufferSize, allowTruncated: false, wantAddress: false };
+    return usual;
   }
 
   #receiveInto(
@@ -379,8 +399,8 @@ export abstract class MessageSocket extends Endpoint {
     const iov = buffers(into);
     // On a stream the kernel would take the descriptors and say 0, the end (measured on Linux 6.18).
     const bufferSize = byteLength(iov);
-    if (this.#source.type === "stream" && bufferSize === 0) throw outOfRange("buffers", "at least 1 byte", 0);
-    return new Receive<ReceivedFdsInto>(this.#source, {
+    if (this.wire.type === "stream" && bufferSize === 0) throw outOfRange("buffers", "at least 1 byte", 0);
+    return new Receive<ReceivedFdsInto>(this.wire, {
       maxFds: limit("maxFds", maxFds),
       exactly: -1,
       into: iov,

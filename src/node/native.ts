@@ -8,7 +8,7 @@
 
 import { fs, url } from "./builtins.ts";
 import { describeFd, type FdDescription } from "./describe.ts";
-import type { Constants, ReadyCallback, System, Timer, Watcher } from "./system.ts";
+import type { Constants, System, Timer, Watched, Watcher } from "./system.ts";
 import { target } from "./target.ts";
 
 /** Words of the request block, as in native/environment.h; the first four are OUT of system.ts. */
@@ -105,7 +105,7 @@ export class NativeSystem implements System {
   readonly file: string;
   /** One bit a descriptor that this thread owns; the addon reads it when the thread ends. */
   #owned: Uint32Array;
-  readonly #watchers = new Map<number, ReadyCallback>();
+  readonly #watchers = new Map<number, Watched>();
   #watching = false;
 
   constructor() {
@@ -317,34 +317,31 @@ export class NativeSystem implements System {
     return this.#call(this.#addon.poll, fd, events, timeout);
   }
 
-  watch(fd: number, ready: ReadyCallback): Watcher | number {
+  watch(fd: number, watched: Watched): Watcher | number {
     const addon = this.#addon;
-    const { out } = this;
     if (!this.#watching) {
       this.#watching = true;
-      out[A] = readinessDoor() === "a thread" ? 1 : 0;
-      addon.onReady((id, events) => this.#watchers.get(id)?.(events));
+      this.out[A] = readinessDoor() === "a thread" ? 1 : 0;
+      addon.onReady((id, events) => this.#watchers.get(id)?.ready(events));
     }
     const id = this.#call(addon.watch, fd);
     if (id < 0) return id;
-    this.#watchers.set(id, ready);
-    return {
-      arm(events) {
-        out[FD] = id;
-        out[A] = events;
-        addon.arm();
-      },
-      keepAlive(on) {
-        out[FD] = id;
-        out[A] = on ? 1 : 0;
-        addon.keepAlive();
-      },
-      close: () => {
-        this.#watchers.delete(id);
-        out[FD] = id;
-        addon.forget();
-      },
-    };
+    this.#watchers.set(id, watched);
+    return new NativeWatcher(this, id);
+  }
+
+  /** Of the watcher of this number. */
+  arm(id: number, events: number): void {
+    this.#call(this.#addon.arm, id, events);
+  }
+
+  keepAlive(id: number, on: boolean): void {
+    this.#call(this.#addon.keepAlive, id, on ? 1 : 0);
+  }
+
+  forget(id: number): void {
+    this.#watchers.delete(id);
+    this.#call(this.#addon.forget, id);
   }
 
   now(): number {
@@ -389,6 +386,28 @@ export class NativeSystem implements System {
     larger.set(this.#owned);
     this.#owned = larger;
     this.#addon.bindOwned(bufferOf(larger));
+  }
+}
+
+class NativeWatcher implements Watcher {
+  readonly #system: NativeSystem;
+  readonly #id: number;
+
+  constructor(system: NativeSystem, id: number) {
+    this.#system = system;
+    this.#id = id;
+  }
+
+  arm(events: number): void {
+    this.#system.arm(this.#id, events);
+  }
+
+  keepAlive(on: boolean): void {
+    this.#system.keepAlive(this.#id, on);
+  }
+
+  close(): void {
+    this.#system.forget(this.#id);
   }
 }
 

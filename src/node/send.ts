@@ -84,7 +84,7 @@ export function sendOnce(
   const { platform, to } = target;
   const control = fds.length === 0 ? 0 : putFds(platform, fds);
   // Only now: getters of the caller's have run.
-  const fd = target.turn();
+  const fd = target.socket.turn();
   if (fd < 0) return fd;
   const bytes = byteLength(payload) - offset;
   if (bytes < length) throw outOfRange("data", `the ${length} bytes that it had at the call`, `${bytes} bytes`);
@@ -101,7 +101,12 @@ const RETRY_MAX_MS = 50;
  *
  * @param waited the milliseconds it waited last, 0 at first
  */
-export function waitOrThrow(target: SendTarget, errno: number, fds: readonly AsFd[], waited: number): "ready" | number {
+export function waitOrThrow(
+  target: Omit<SendTarget, "socket">,
+  errno: number,
+  fds: readonly AsFd[],
+  waited: number,
+): "ready" | number {
   const { abi } = target.platform;
   const later = Math.min(RETRY_MAX_MS, waited === 0 ? RETRY_MS : 2 * waited);
   if (errno === EAGAIN || errno === EWOULDBLOCK) {
@@ -120,8 +125,10 @@ export function waitOrThrow(target: SendTarget, errno: number, fds: readonly AsF
 export interface SendTarget {
   readonly platform: Platform;
   readonly type: SocketType;
-  /** Its number; EAGAIN when something else is to be sent first. @throws AncillaryError `ERR_SOCKET_CLOSED` */
-  readonly turn: () => number;
+  readonly socket: {
+    /** Its number; EAGAIN when something else is to be sent first. @throws AncillaryError `ERR_SOCKET_CLOSED` */
+    turn(): number;
+  };
   /** `sun_path` of the receiver, for a socket that is not connected. */
   readonly to: Uint8Array | null;
 }

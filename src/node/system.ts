@@ -29,8 +29,11 @@ export const OUT = {
 export const POLLIN = 1;
 export const POLLOUT = 4;
 
-/** Called with the readiness bits that are set. Errors and hang-ups are reported as both, so that an attempt finds out. */
-export type ReadyCallback = (events: number) => void;
+/** What is told of readiness. */
+export interface Watched {
+  /** The readiness bits that are set. Errors and hang-ups are reported as both, so that an attempt finds out. */
+  ready(events: number): void;
+}
 
 /** Watches one descriptor. Created when the first operation has to wait. */
 export interface Watcher {
@@ -150,7 +153,7 @@ export interface System {
   /** `poll(2)` on one descriptor, blocking for up to `timeout` ms (-1: for ever). 0: it was not ready in time. */
   poll(fd: number, events: number, timeout: number): number;
   /** A watcher for `fd`, disarmed; `-errno` when it cannot be watched. */
-  watch(fd: number, ready: ReadyCallback): Watcher | number;
+  watch(fd: number, watched: Watched): Watcher | number;
 
   /** Milliseconds of a clock that never goes back. */
   now(): number;

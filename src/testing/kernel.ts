@@ -7,7 +7,7 @@ import { type Abi, type AbiName, abiOf } from "../core/abis.ts";
 import { type Checks, options as checkOptions, integer } from "../core/errors.ts";
 import { adopt, type OwnedFd } from "../node/owned-fd.ts";
 import { Platform } from "../node/platform.ts";
-import type { ReadyCallback, Timer, Watcher } from "../node/system.ts";
+import type { Timer, Watched, Watcher } from "../node/system.ts";
 import { type Descriptor, OpenFile, type Sender, type Socket, unreference } from "./files.ts";
 import { generator } from "./random.ts";
 import { type ErrnoName, errnoOf } from "./rules.ts";
@@ -80,7 +80,7 @@ const SPIN_LIMIT = 1000;
 interface VirtualWatcher {
   readonly process: VirtualProcess;
   readonly fd: number;
-  readonly ready: ReadyCallback;
+  readonly watched: Watched;
   events: number;
 }
 
@@ -342,8 +342,8 @@ export class VirtualKernel {
   }
 
   /** @internal */
-  watch(process: VirtualProcess, fd: number, ready: ReadyCallback): Watcher {
-    const watcher: VirtualWatcher = { process, fd, ready, events: 0 };
+  watch(process: VirtualProcess, fd: number, watched: Watched): Watcher {
+    const watcher: VirtualWatcher = { process, fd, watched, events: 0 };
     this.#watchers.add(watcher);
     return {
       arm: (events) => {
@@ -395,7 +395,7 @@ export class VirtualKernel {
         return;
       }
       const [watcher, bits] = ready[this.#random(ready.length)]!;
-      watcher.ready(bits);
+      watcher.watched.ready(bits);
     } else if (this.#quiet++ >= QUIET_TURNS && ready.length === 0) {
       this.#quiet = 0;
       const timer = [...this.#timers].reduce<{ at: number; fired: () => void } | null>(

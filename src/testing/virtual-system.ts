@@ -8,9 +8,9 @@ import {
   OUT,
   POLLIN,
   POLLOUT,
-  type ReadyCallback,
   type System,
   type Timer,
+  type Watched,
   type Watcher,
 } from "../node/system.ts";
 import { type Descriptor, discard, OpenFile, type Segment, Socket, unreference } from "./files.ts";
@@ -769,14 +769,14 @@ export class VirtualSystem implements System {
     return bits;
   }
 
-  watch(fd: number, ready: ReadyCallback): Watcher | number {
+  watch(fd: number, watched: Watched): Watcher | number {
     const fault = this.#enter("watch", fd);
     if (fault?.errno !== undefined) return errnoOf(fault.errno);
     if (this.#process.table[fd] === undefined) {
       this.#violate(`watched descriptor ${fd}, which is not open`);
       return errnoOf("EBADF");
     }
-    return this.#process.kernel.watch(this.#process, fd, ready);
+    return this.#process.kernel.watch(this.#process, fd, watched);
   }
 
   now(): number {
