@@ -32,7 +32,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["core/inspect"],
   ["core/index"],
   ["node/builtins"],
-  ["node/errors", "node/leak", "node/payload", "node/receive-buffer", "node/as-fd", "node/system", "node/target"],
+  ["node/turns", "node/errors", "node/leak", "node/payload", "node/receive-buffer", "node/as-fd", "node/system", "node/target"],
   ["node/address"],
   ["node/describe"],
   ["node/native"],

@@ -1,5 +1,6 @@
 /** Messages with descriptors attached, over a stream or a seqpacket socket: bounded, framed, authenticated. */
 
+import { isMainThread } from "node:worker_threads";
 import {
   AncillaryError,
   type Checks,
@@ -10,9 +11,10 @@ import {
 } from "../core/errors.ts";
 import type { AsFd } from "../node/as-fd.ts";
 import { isUint8Array } from "../node/builtins.ts";
-import type { SendProgress } from "../node/connected.ts";
+import { abortedHalfWay, type SendProgress } from "../node/connected.ts";
 import type { Credentials } from "../node/credentials.ts";
 import { SIGNAL, type WaitOptions } from "../node/endpoint.ts";
+import { errnoError } from "../node/errors.ts";
 import type { FdReader } from "../node/fd-reader.ts";
 import { closeAll, OwnedFd } from "../node/owned-fd.ts";
 import { Platform } from "../node/platform.ts";
@@ -20,6 +22,7 @@ import { resolveFds } from "../node/send.ts";
 import { UnixSeqpacket } from "../node/seqpacket.ts";
 import { UnixStream } from "../node/stream.ts";
 import type { Timer } from "../node/system.ts";
+import { Turns } from "../node/turns.ts";
 import { ChannelError } from "./errors.ts";
 import {
   checkLimits,
@@ -28,12 +31,13 @@ import {
   type Header,
   MAX_FDS,
   MAX_PAYLOAD,
+  RECORD_BYTES,
   ReceivedFrame,
   readHeader,
   writeHeader,
 } from "./frame.ts";
 
-/** Who may be at the other end: these numbers, or whoever the function says yes to. */
+/** Who may be at the other end: these numbers, at least one of them, or whoever the function says `true` to, at once. */
 export type PeerPolicy =
   | { readonly uid?: number | undefined; readonly gid?: number | undefined; readonly pid?: number | undefined }
   | ((credentials: Credentials) => boolean);
@@ -67,7 +71,12 @@ export const CHANNEL: Checks = {
     if (!(value >= 0)) throw outOfRange(name, "at least 0 milliseconds", value);
   },
   peer(name, value) {
-    if (typeof value !== "function") checkOptions(name, value, POLICY);
+    if (typeof value === "function") return;
+    checkOptions(name, value, POLICY);
+    // One that was meant to name somebody and names nobody must not let everybody in.
+    const names = Object.keys(POLICY);
+    if (!names.some((one) => (value as Record<string, unknown>)[one] !== undefined))
+      throw outOfRange(name, `at least one of ${names.join(", ")}`, value, "ERR_INVALID_ARG_VALUE");
   },
   platform(name, value) {
     if (!(value instanceof Platform)) throw wrongType(name, "a Platform", value);
@@ -76,22 +85,9 @@ export const CHANNEL: Checks = {
 
 type SignalOption = Pick<WaitOptions, "signal">;
 
-/** A frame that is to be sent. */
-interface Outgoing {
-  readonly payload: Uint8Array;
-  /** Bytes of the payload at the call: it must still have them when its turn comes. */
-  readonly length: number;
-  readonly fds: readonly AsFd[];
-  readonly signal: AbortSignal | undefined;
-  resolve(id: bigint): void;
-  reject(error: unknown): void;
-}
-
 /** The variable that names the descriptor of a child's end. */
 export const PARENT = "UNIX_ANCILLARY_CHANNEL_FD";
 
-/** The most of a frame in one record of a seqpacket socket. */
-const RECORD_BYTES = 65536;
 const DEFAULT_PAYLOAD = 16 * 1024 * 1024;
 
 /** With what peer a channel is made whose socket does not name it. */
@@ -117,8 +113,10 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   readonly #frameTimeout: number;
   readonly #most: number;
   readonly #records: boolean;
-  readonly #outgoing: Outgoing[] = [];
-  #sending = false;
+  readonly #sends: Turns = new Turns();
+  readonly #receives: Turns = new Turns();
+  /** The most of a frame in one record, as far as is known. */
+  #recordBytes = RECORD_BYTES;
   #nextId = 1n;
   #sendPoison: unknown = null;
   /** The frame that is being received: its header, where it began, and until when it has to be there. */
@@ -126,7 +124,6 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   #header: Header | null = null;
   #deadline = Infinity;
   #receivePoison: unknown = null;
-  #lastReceive: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   private constructor(
@@ -185,13 +182,15 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   }
 
   /**
-   * In a child that was started by {@link spawn}: the channel to its parent. It can be taken once; grandchildren do not inherit
-   * it.
+   * In a child that was started by {@link spawn}, on its main thread: the channel to its parent. It can be taken once;
+   * what the child starts afterwards does not inherit it.
    *
-   * @throws ChannelError `ERR_NO_PARENT` in any other process, `ERR_CHANNEL_PEER_REJECTED`
+   * @throws ChannelError `ERR_NO_PARENT` anywhere else, `ERR_CHANNEL_PEER_REJECTED`
    */
   static fromParent(options?: ChannelOptions): FdChannel {
     checkOptions("options", options, CHANNEL);
+    // A worker has a copy of the environment: two threads would own one descriptor.
+    if (!isMainThread) throw new ChannelError("ERR_NO_PARENT", "expected the main thread, this is a worker");
     const named = process.env[PARENT];
     delete process.env[PARENT];
     if (named === undefined || !/^\d{1,9}$/.test(named))
@@ -199,38 +198,46 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
         "ERR_NO_PARENT",
         `expected a process that spawn() started, ${PARENT} is ${named ?? "not set"}`,
       );
-    let owned: OwnedFd;
+    let owned: OwnedFd | null = null;
     let socket: UnixStream;
     try {
       owned = OwnedFd.fromRaw(Number(named));
       socket = UnixStream.from(owned);
     } catch (cause) {
+      // Whatever it is, it is somebody else's.
+      owned?.release();
       throw new ChannelError("ERR_NO_PARENT", `expected a connected socket at descriptor ${named}`, { cause });
     }
+    // Inherited descriptors are not CLOEXEC.
     const { system, constants } = socket.platform;
-    // It was inherited, and so is not CLOEXEC.
-    system.fcntl(socket.fd, constants.F_SETFD!, constants.FD_CLOEXEC!);
+    const result = system.fcntl(socket.fd, constants.F_SETFD!, constants.FD_CLOEXEC!);
+    if (result < 0) {
+      socket.close();
+      throw errnoError(result, "fcntl");
+    }
     return FdChannel.over(socket, options);
   }
 
   /**
-   * Sends a frame, behind those before it; fulfilled with its id when the kernel has taken all of it. The descriptors stay the
-   * caller's, and must stay open until then.
+   * Sends a frame, behind those before it; fulfilled with its id when the kernel has taken all of it, which is the
+   * back-pressure: how many frames wait is up to the caller. Until then the payload must not be changed; the descriptors
+   * stay the caller's, and must stay open.
    *
    * @throws ChannelError `ERR_CHANNEL_PAYLOAD_TOO_LARGE`, `ERR_CHANNEL_TOO_MANY_FDS`, nothing sent;
    *   `ERR_CHANNEL_POISONED` behind a frame that was half sent; `ERR_CHANNEL_CLOSED`. AncillaryError `ERR_FD_CLOSED`.
    *   SystemError `EPIPE` ... The error of a frame that was half sent tells how far it got ({@link SendProgress})
    */
   send(payload: string | Uint8Array, fds?: readonly AsFd[], options?: SignalOption): Promise<bigint> {
-    return new Promise((resolve, reject) => {
+    try {
       checkOptions("options", options, SIGNAL);
       if (typeof payload !== "string" && !isUint8Array(payload))
         throw wrongType("payload", "a string or a Uint8Array", payload);
       if (fds !== undefined && !Array.isArray(fds)) throw wrongType("fds", "an array of descriptors", fds);
       const bytes = typeof payload === "string" ? Buffer.from(payload) : payload;
+      const { length } = bytes;
       const descriptors = fds === undefined ? [] : [...fds];
-      checkLimits({ fds: descriptors.length, payload: bytes.length }, this.#limits);
-      if (descriptors.length > this.#most * (HEADER_BYTES + bytes.length)) {
+      checkLimits({ fds: descriptors.length, payload: length }, this.#limits);
+      if (descriptors.length > this.#most * (HEADER_BYTES + length)) {
         const text = `expected at most ${this.#most} descriptors for each byte of the frame, got ${descriptors.length}`;
         throw new ChannelError("ERR_CHANNEL_TOO_MANY_FDS", text);
       }
@@ -238,12 +245,10 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
       resolveFds(descriptors);
       this.#throwIfUnusable(this.#sendPoison);
       const signal = options?.signal;
-      signal?.throwIfAborted();
-      const outgoing: Outgoing = { payload: bytes, length: bytes.length, fds: descriptors, signal, resolve, reject };
-      this.#outgoing.push(outgoing);
-      if (this.#sending) this.#withdrawOnAbort(outgoing);
-      else this.#sendNext();
-    });
+      return this.#sends.take(() => this.#transmit(bytes, length, descriptors, signal), signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -251,7 +256,8 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
    * on with it.
    *
    * @throws ChannelError for a peer that breaks the protocol, with `ERR_CHANNEL_POISONED` from then on;
-   *   `ERR_CHANNEL_TIMEOUT`, `ERR_CHANNEL_UNEXPECTED_EOF` likewise; `ERR_CHANNEL_CLOSED`
+   *   `ERR_CHANNEL_TIMEOUT`, `ERR_CHANNEL_UNEXPECTED_EOF` likewise; `ERR_CHANNEL_CLOSED`. SystemError `ECONNRESET` ...,
+   *   AncillaryError `ERR_ANCILLARY_TRUNCATED` when the descriptor table is full: these end the connection
    */
   recv(options?: SignalOption): Promise<Frame | null> {
     try {
@@ -259,13 +265,11 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     } catch (error) {
       return Promise.reject(error);
     }
-    const receive = () => this.#receive(options?.signal);
-    const turn = this.#lastReceive.then(receive, receive);
-    this.#lastReceive = turn;
-    return turn;
+    const signal = options?.signal;
+    return this.#receives.take(() => this.#receive(signal), signal);
   }
 
-  /** The frames until the peer finishes. */
+  /** The frames until the peer finishes. Leaving the loop leaves the channel open. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Frame, void, undefined> {
     for (let frame = await this.recv(); frame !== null; frame = await this.recv()) yield frame;
   }
@@ -295,8 +299,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     if (this.#closed) return;
     this.#closed = true;
     this.#header = null;
-    for (const one of this.#outgoing.splice(0)) one.reject(closedError());
-    // Closes the socket.
+    // Closes the socket: what is being sent fails, and those behind it in their turn.
     this.#reader.close();
   }
 
@@ -315,98 +318,75 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   #throwIfUnusable(poison: unknown): void {
     if (this.#closed) throw closedError();
     if (poison !== null) {
-      throw new ChannelError(
-        "ERR_CHANNEL_POISONED",
-        "a frame before was not sent or received whole: nothing can follow it",
-        {
-          cause: poison,
-        },
-      );
+      const text = "a frame before was not sent or received whole: nothing can follow it";
+      throw new ChannelError("ERR_CHANNEL_POISONED", text, { cause: poison });
     }
-    if (this.#socket.closed) throw closedError();
-  }
-
-  #withdrawOnAbort(outgoing: Outgoing): void {
-    const { signal } = outgoing;
-    signal?.addEventListener(
-      "abort",
-      () => {
-        const at = this.#outgoing.indexOf(outgoing);
-        // Begun already: the socket withdraws it, or it is too late.
-        if (at === -1) return;
-        this.#outgoing.splice(at, 1);
-        outgoing.reject(signal.reason);
-      },
-      { once: true },
-    );
-  }
-
-  #sendNext(): void {
-    const outgoing = this.#outgoing.shift();
-    if (outgoing === undefined) return;
-    this.#sending = true;
-    const done = () => {
-      this.#sending = false;
-      this.#sendNext();
-    };
-    this.#transmit(outgoing).then(
-      (id) => {
-        outgoing.resolve(id);
-        done();
-      },
-      (error) => {
-        outgoing.reject(this.#closed ? closedError() : error);
-        if (this.#sendPoison !== null) {
-          for (const one of this.#outgoing.splice(0)) {
-            try {
-              this.#throwIfUnusable(this.#sendPoison);
-            } catch (poisoned) {
-              one.reject(poisoned);
-            }
-          }
-        }
-        done();
-      },
-    );
+    // By its owner before, or by a failed receive.
+    if (this.#socket.closed) throw closedError(this.#receivePoison);
   }
 
   /** Sends a frame in as many pieces as its descriptors, and on a seqpacket socket its bytes, need. */
-  async #transmit({ payload, length, fds, signal }: Outgoing): Promise<bigint> {
+  async #transmit(
+    payload: Uint8Array,
+    length: number,
+    fds: readonly AsFd[],
+    signal: AbortSignal | undefined,
+  ): Promise<bigint> {
     const id = this.#nextId;
     const header = writeHeader({ fds: fds.length, payload: length, messageId: id });
-    const options = signal === undefined ? {} : { signal };
     const whole = HEADER_BYTES + length;
     let bytesSent = 0;
-    let rest = fds;
+    let fdsSent = 0;
     try {
       this.#throwIfUnusable(this.#sendPoison);
-      do {
-        const now = rest.length > this.#most ? rest.slice(0, this.#most) : rest;
-        rest = rest.slice(now.length);
+      while (bytesSent < whole) {
+        const now = fds.slice(fdsSent, fdsSent + this.#most);
         // Whoever has descriptors left sends one byte: the next ones go with the byte behind it.
-        const most = rest.length > 0 ? 1 : this.#records ? RECORD_BYTES : whole;
+        const most = fdsSent + now.length < fds.length ? 1 : whole - bytesSent;
         if (payload.length < length)
           throw outOfRange("payload", `the ${length} bytes that it had at the call`, `${payload.length} bytes`);
-        const piece = slice(header, payload, bytesSent, Math.min(whole, bytesSent + most));
-        await this.#socket.sendFdsAll(piece, now, options);
-        bytesSent = Math.min(whole, bytesSent + most);
-      } while (bytesSent < whole);
-    } catch (error) {
-      const progress = error as Error & Partial<SendProgress>;
-      bytesSent += progress.bytesSent ?? 0;
-      if (bytesSent > 0) {
-        this.#sendPoison = error;
-        Object.assign(progress, { bytesSent, fdsSent: fds.length > 0 });
+        const piece = (bytes: number) => slice(header, payload, bytesSent, bytesSent + bytes);
+        if (this.#records) bytesSent += await this.#sendRecord(piece, most, now, signal);
+        else {
+          await this.#socket.sendFdsAll(piece(most), now, { signal });
+          bytesSent += most;
+        }
+        fdsSent += now.length;
       }
-      throw error;
+    } catch (error) {
+      const aborted = signal?.aborted === true && error === signal.reason;
+      // A reason is the caller's: what it says of bytes is not of these.
+      bytesSent += aborted ? 0 : ((error as Partial<SendProgress>).bytesSent ?? 0);
+      if (bytesSent === 0) throw aborted ? error : asChannelError(error);
+      const failure = aborted ? abortedHalfWay(error) : asChannelError(error);
+      this.#sendPoison = Object.assign(failure as Error, { bytesSent, fdsSent: fds.length > 0 });
+      throw failure;
     }
     this.#nextId++;
     return id;
   }
 
+  /** Sends one record of at most so many bytes, and of fewer where the system takes no such record; how many they were. */
+  async #sendRecord(
+    piece: (bytes: number) => Uint8Array | Uint8Array[],
+    most: number,
+    fds: readonly AsFd[],
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    for (let bytes = Math.min(most, this.#recordBytes); ; bytes = Math.ceil(bytes / 2)) {
+      try {
+        await this.#socket.sendFdsAll(piece(bytes), fds, { signal });
+        if (bytes < Math.min(most, this.#recordBytes)) this.#recordBytes = bytes;
+        return bytes;
+      } catch (error) {
+        // The limit is the size of the socket's buffer: 8 KiB on the BSDs, SO_SNDBUF on Linux.
+        if (bytes === 1 || (error as Partial<NodeJS.ErrnoException> | null)?.code !== "EMSGSIZE") throw error;
+      }
+    }
+  }
+
   async #receive(signal: AbortSignal | undefined): Promise<Frame | null> {
     this.#throwIfUnusable(this.#receivePoison);
-    signal?.throwIfAborted();
     try {
       if (!this.#begun) {
         if (this.#reader.queuedBytes === 0 && (await this.#reader.ended({ signal }))) {
@@ -421,6 +401,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
       if (this.#closed) throw closedError();
       if (signal?.aborted === true && error === signal.reason) throw error;
       const failure = asChannelError(error);
+      if (failure instanceof ChannelError && failure.code === "ERR_CHANNEL_CLOSED") throw failure;
       this.#receivePoison = failure;
       this.#header = null;
       // What came with the bad frame, and behind it, nobody will take.
@@ -461,6 +442,11 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   #checkFds(count: number, end: number): OwnedFd[] {
     let own = 0;
     for (const { from, to, count: batch } of this.#reader.fdRanges) {
+      if (from === to)
+        throw new ChannelError(
+          "ERR_CHANNEL_FD_COUNT",
+          `expected descriptors on bytes of a frame, ${batch} came with none`,
+        );
       // Linux glues plain bytes in front of those that carry descriptors, the others behind.
       const carrier = this.#socket.platform.abi.os === "linux" ? to - 1 : from;
       if (carrier < end) own += batch;
@@ -486,11 +472,15 @@ class Deadline {
     this.#outer = outer;
     this.#forward = () => controller.abort(outer!.reason);
     outer?.addEventListener("abort", this.#forward, { once: true });
+    // The event may have been, since what was waited for before came.
+    if (outer?.aborted) this.#forward();
     // What has come already is looked at first, even if nobody did in time.
     const left = Math.min(Math.max(deadline - system.now(), 1), 0x7fffffff);
     this.#timer = system.timer(left, () =>
       controller.abort(new ChannelError("ERR_CHANNEL_TIMEOUT", "the frame was not complete in time")),
     );
+    // Whoever waits for the frame keeps the process alive, or wants not to.
+    this.#timer.keepAlive(false);
   }
 
   close(): void {
@@ -507,13 +497,9 @@ export function checkPeer(
   cause?: unknown,
 ): void {
   if (policy === undefined) return;
-  let allowed = false;
+  let allowed: boolean;
   try {
-    allowed =
-      peer !== null &&
-      (typeof policy === "function"
-        ? policy(peer) === true
-        : (["uid", "gid", "pid"] as const).every((name) => policy[name] === undefined || policy[name] === peer[name]));
+    allowed = peer !== null && isAllowed(policy, peer);
   } catch (error) {
     socket.close();
     throw error;
@@ -525,8 +511,17 @@ export function checkPeer(
   throw new ChannelError("ERR_CHANNEL_PEER_REJECTED", `expected a peer that the policy allows, got ${who}`, { cause });
 }
 
-function closedError(): ChannelError {
-  return new ChannelError("ERR_CHANNEL_CLOSED", "the channel was closed");
+function isAllowed(policy: PeerPolicy, peer: Credentials): boolean {
+  if (typeof policy !== "function")
+    return (["uid", "gid", "pid"] as const).every((name) => policy[name] === undefined || policy[name] === peer[name]);
+  const answer: unknown = policy(peer);
+  // A promise is not a yes.
+  if (typeof answer !== "boolean") throw wrongType("options.peer", "a function that returns a boolean", answer);
+  return answer;
+}
+
+function closedError(cause: unknown = null): ChannelError {
+  return new ChannelError("ERR_CHANNEL_CLOSED", "the channel was closed", cause === null ? undefined : { cause });
 }
 
 /** What the reader found, in the channel's words; failures of the system stay what they are. */

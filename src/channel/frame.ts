@@ -1,6 +1,7 @@
 /**
  * A frame on the wire: a header of 20 bytes, big-endian, then the payload. The descriptors travel with the frame's first
- * bytes: as many as one message takes with the first, the next ones with the second, and so on.
+ * bytes: as many as one message takes with the first, the next ones with the second, and so on. A message that brings descriptors
+ * brings bytes of one frame only; over a seqpacket socket a record has at least 1 byte and at most 65536.
  *
  * | bytes | |
  * | --- | --- |
@@ -12,6 +13,7 @@
  * | 12 to 19 | message id |
  */
 
+import { RECEIVE_BYTES } from "../node/fd-reader.ts";
 import { closeAll, type OwnedFd } from "../node/owned-fd.ts";
 import { ChannelError } from "./errors.ts";
 
@@ -19,9 +21,12 @@ export const HEADER_BYTES = 20;
 const MAGIC: Buffer = Buffer.from("UANC");
 const VERSION = 1;
 
-/** The largest numbers that a header can say. */
+/** The most descriptors that a header can say. */
 export const MAX_FDS = 0xffff;
-export const MAX_PAYLOAD = 0xffffffff;
+/** The most bytes of payload: a frame's offsets are signed 32-bit numbers in the layer below. */
+export const MAX_PAYLOAD: number = 0x7fffffff - HEADER_BYTES;
+/** The most of a frame in one record. */
+export const RECORD_BYTES: number = RECEIVE_BYTES.seqpacket;
 
 /** What a header says. */
 export interface Header {

@@ -1,7 +1,7 @@
 /** Children with a channel to their parent. */
 
 import type { ChildProcess, SpawnOptions, StdioOptions } from "node:child_process";
-import { options as checkOptions } from "../core/errors.ts";
+import { options as checkOptions, wrongType } from "../core/errors.ts";
 import { childProcess } from "../node/builtins.ts";
 import { UnixStream } from "../node/stream.ts";
 import { CHANNEL, type ChannelOptions, channelOver, checkPeer, type FdChannel, PARENT } from "./channel.ts";
@@ -12,6 +12,9 @@ export interface Spawned {
   /** Its `peer` is the child. */
   readonly channel: FdChannel;
 }
+
+/** As in `child_process.spawn`, the arguments can be left out. */
+const isList = (value: readonly string[] | ChannelSpawnOptions): value is readonly string[] => Array.isArray(value);
 
 /** What the child has at 0, 1 and 2, and what else it was given. */
 function stdioOf(stdio: StdioOptions | undefined): Exclude<StdioOptions, string> {
@@ -24,19 +27,26 @@ function stdioOf(stdio: StdioOptions | undefined): Exclude<StdioOptions, string>
   return [all, all, all] as Exclude<StdioOptions, string>;
 }
 
+/** Of `child_process.spawn`, and the limits and the policy of the channel. */
+export type ChannelSpawnOptions = SpawnOptions & Omit<ChannelOptions, "platform">;
+
 /**
  * Starts a program as `child_process.spawn` does, with one end of a channel: `FdChannel.fromParent()` there. The child inherits
- * it at the first descriptor behind those of `stdio`, which an environment variable names, and nothing else.
+ * it at the first descriptor behind those of `stdio`, which the variable `UNIX_ANCILLARY_CHANNEL_FD` names, and nothing else.
  *
  * A program that cannot be started is the child's `"error"` event, as ever; its channel is at its end then.
  *
  * @throws what `child_process.spawn` throws; ChannelError `ERR_CHANNEL_PEER_REJECTED`, the child is killed then
  */
+export function spawn(command: string, args?: readonly string[], options?: ChannelSpawnOptions): Spawned;
+export function spawn(command: string, options?: ChannelSpawnOptions): Spawned;
 export function spawn(
   command: string,
-  args: readonly string[] = [],
-  options: SpawnOptions & Omit<ChannelOptions, "platform"> = {},
+  second: readonly string[] | ChannelSpawnOptions = [],
+  third?: ChannelSpawnOptions,
 ): Spawned {
+  const [args, options = {}] = isList(second) ? [second, third] : [[], second];
+  if (typeof options !== "object" || options === null) throw wrongType("options", "an object", options);
   const { maxPayload, maxFds, frameTimeout, peer, ...rest } = options;
   const channelOptions = { maxPayload, maxFds, frameTimeout, peer };
   checkOptions("options", channelOptions, CHANNEL);

@@ -67,9 +67,7 @@ class SendAll extends Operation<void> {
 
   /** The caller's own reason when nothing went out; else an error of ours, as a reason may be shared by many operations. */
   override withdrawn(reason: unknown): unknown {
-    if (this.#sent === 0) return reason;
-    const error = new Error("the operation was aborted half-way", { cause: reason });
-    return this.#progress(Object.assign(error, { name: "AbortError", code: "ABORT_ERR" }));
+    return this.#sent === 0 ? reason : this.#progress(abortedHalfWay(reason));
   }
 
   override failed(error: Error): Error {
@@ -79,6 +77,12 @@ class SendAll extends Operation<void> {
   #progress<E extends Error>(error: E): E & SendProgress {
     return Object.assign(error, { bytesSent: this.#sent, fdsSent: this.#sent > 0 && this.#count > 0 });
   }
+}
+
+/** The error of a send that was aborted when a part was on its way. */
+export function abortedHalfWay(reason: unknown): Error {
+  const error = new Error("the operation was aborted half-way", { cause: reason });
+  return Object.assign(error, { name: "AbortError", code: "ABORT_ERR" });
 }
 
 /** Options of `connect`. */

@@ -5,6 +5,7 @@ import { isUint8Array } from "./builtins.ts";
 import type { WaitOptions } from "./endpoint.ts";
 import { closeAll, type OwnedFd } from "./owned-fd.ts";
 import type { ReceivedFdsInto } from "./receive.ts";
+import { Turns } from "./turns.ts";
 
 /** Limits of an {@link FdReader}: what a peer can make it hold. */
 export interface FdReaderOptions {
@@ -80,10 +81,9 @@ export class FdReader implements Disposable, AsyncDisposable {
   readonly #ranges: { from: number; to: number; count: number }[] = [];
   #ended = false;
   #failure: unknown = null;
-  /** Reads that are not over. */
-  #waiting = 0;
-  /** The last read in the order of the calls. */
-  #last: Promise<unknown> = Promise.resolve();
+  /** What a record socket told of its peer before the records that had come. */
+  #reset: unknown = null;
+  readonly #reads: Turns = new Turns();
 
   /** @internal Made by the `reader` method of a socket. `offset`: how many bytes were received before. */
   constructor(
@@ -126,12 +126,12 @@ export class FdReader implements Disposable, AsyncDisposable {
         if (!(await this.#receive(bytes, options))) throw this.#unexpectedEnd(`${bytes} bytes`);
       }
       return this.#take(bytes);
-    }, options?.signal);
+    }, options);
   }
 
   /** @internal {@link read} where nothing has to be waited for; null: it has to. */
   readNow(bytes: number): Buffer | null {
-    return this.#waiting > 0 || this.#failure !== null || this.#end - this.#start < bytes ? null : this.#take(bytes);
+    return !this.#reads.idle || this.#failure !== null || this.#end - this.#start < bytes ? null : this.#take(bytes);
   }
 
   /**
@@ -164,7 +164,7 @@ export class FdReader implements Disposable, AsyncDisposable {
         searched = Math.max(0, queued - wanted.length + 1);
         if (!(await this.#receive(max, options))) throw this.#unexpectedEnd("a delimiter");
       }
-    }, options?.signal);
+    }, options);
   }
 
   /** Whether the peer has finished and all its bytes are read; waits until that or at least a byte is known. */
@@ -178,7 +178,7 @@ export class FdReader implements Disposable, AsyncDisposable {
       // A message may bring descriptors and no byte: then it goes on.
       while (this.#end === this.#start) if (!(await this.#receive(1, options))) return true;
       return false;
-    }, options?.signal);
+    }, options);
   }
 
   /**
@@ -246,30 +246,12 @@ export class FdReader implements Disposable, AsyncDisposable {
     this.#start = this.#end;
   }
 
-  #inTurn<T>(read: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-    if (signal?.aborted) return Promise.reject(signal.reason);
-    this.#waiting++;
-    let begun = () => {};
+  #inTurn<T>(read: () => Promise<T>, options: ReadOptions | undefined): Promise<T> {
     const run = async (): Promise<T> => {
-      begun();
-      try {
-        if (this.#failure !== null) throw this.#failure;
-        signal?.throwIfAborted();
-        return await read();
-      } finally {
-        this.#waiting--;
-      }
+      if (this.#failure !== null) throw this.#failure;
+      return read();
     };
-    const turn = this.#last.then(run, run);
-    this.#last = turn;
-    if (signal === undefined) return turn;
-    // An abort need not wait for the reads before it.
-    return new Promise((resolve, reject) => {
-      const abort = () => reject(signal.reason);
-      begun = () => signal.removeEventListener("abort", abort);
-      signal.addEventListener("abort", abort, { once: true });
-      turn.then(resolve, reject);
-    });
+    return this.#reads.take(run, options?.signal);
   }
 
   /** One receive, for a read of so many bytes; false: the peer has finished. */
@@ -282,9 +264,14 @@ export class FdReader implements Disposable, AsyncDisposable {
         signal: options?.signal,
       });
     } catch (error) {
-      // An abort changes nothing. After anything else bytes and descriptors are no longer in step.
       const { signal } = options ?? {};
-      if (signal?.aborted !== true || error !== signal.reason) this.#fail(error);
+      const aborted = signal?.aborted === true && error === signal.reason;
+      if (this.#isReset(error) && !aborted) {
+        this.#reset = error;
+        return this.#receive(wanted, options);
+      }
+      // An abort changes nothing. After anything else bytes and descriptors are no longer in step.
+      if (!aborted) this.#fail(error);
       throw this.#failure ?? error;
     }
     const { bytesRead, fds } = message;
@@ -308,7 +295,24 @@ export class FdReader implements Disposable, AsyncDisposable {
     if (this.#fds.length > this.#maxQueuedFds)
       this.#refuse(`at most ${this.#maxQueuedFds} descriptors that are not taken`, this.#fds.length);
     this.#ended = message.eof;
+    if (message.eof && this.#reset !== null) {
+      this.#fail(this.#reset);
+      throw this.#failure;
+    }
     return !message.eof;
+  }
+
+  /**
+   * A reset comes behind what is left of a stream, but before what is left of records, once
+   * (Linux, __skb_try_recv_datagram): those are read first.
+   */
+  #isReset(error: unknown): boolean {
+    return (
+      this.#receiveBytes === RECEIVE_BYTES.seqpacket &&
+      this.#reset === null &&
+      this.#failure === null &&
+      (error as Partial<NodeJS.ErrnoException> | null)?.code === "ECONNRESET"
+    );
   }
 
   /** How much to receive; there is room for it then. */
