@@ -104,6 +104,81 @@ function ledgerOf(world: World, finished: () => boolean): Ledger {
   return ledger;
 }
 
+/**
+ * Frames that take several messages and records, between two processes. Sends and receives are aborted at any time; whatever
+ * happens, what comes are the frames that were sent, whole, numbered without a gap.
+ */
+async function framesOfSeveralMessages(world: World, type: "stream" | "seqpacket"): Promise<void> {
+  const options = { maxFds: 10, frameTimeout: 100 };
+  const listener = await world.attempt("bind", () =>
+    world.using(UnixListener.bind("/socket", { ...world.platform, type })),
+  );
+  if (listener === null) return;
+  const accepting = world.attempt("accept", () => listener.accept());
+  const connect = type === "stream" ? UnixStream.connect : UnixSeqpacket.connect;
+  const client = await world.attempt("connect", async () => world.using(await connect("/socket", world.otherPlatform)));
+  // Nobody comes: it would wait for ever.
+  if (client === null) listener.close();
+  const server = await accepting;
+  if (client === null || server === null) {
+    server?.close();
+    return;
+  }
+  const [a, b] = [world.using(FdChannel.over(client, options)), world.using(FdChannel.over(server, options))];
+
+  const sent: string[] = [];
+  const kept = new Set<string>();
+  const came: string[] = [];
+  const frames = [
+    [3, 1],
+    [90, 9],
+    [0, 0],
+    [0, 10],
+    [70, 5],
+  ] as const;
+  const aborted = world.random(2 * frames.length);
+  const abort = new AbortController();
+  const sending = frames.map(async ([length, fds], i) => {
+    const data = world.bytes(length);
+    const files = Array.from({ length: fds }, () => world.file(world.processes[1]));
+    const frame = `${data} ${files.map((file) => world.processes[1].nameOf(file.fd))}`;
+    sent.push(frame);
+    const id = await world.attempt("send", () => a.send(data, files, i === aborted ? { signal: abort.signal } : {}));
+    if (id !== null) kept.add(frame);
+  });
+  const finished = Promise.all(sending).then(() => world.attempt("close", () => a.close()));
+  const aborting = (async () => {
+    for (let turns = world.random(50); turns > 0; turns--) await null;
+    abort.abort(REASON);
+  })();
+
+  let ended = false;
+  for (let failures = 0; failures < 2 && !ended; ) {
+    const impatient = new AbortController();
+    const receiving = world.attempt("recv", () => b.recv({ signal: impatient.signal }).then((frame) => frame ?? "end"));
+    if (world.random(3) === 0) {
+      for (let turns = world.random(30); turns > 0; turns--) await null;
+      impatient.abort(REASON);
+    }
+    const frame = await receiving;
+    if (frame === "end") ended = true;
+    else if (frame === null) failures += impatient.signal.aborted ? 0 : 1;
+    else {
+      came.push(`${frame.payload} ${frame.fds.map((fd) => world.processes[0].nameOf(fd.fd))}`);
+      if (frame.messageId !== BigInt(came.length))
+        throw new Violation(`frame ${frame.messageId} came as ${came.length}`);
+      frame[Symbol.dispose]();
+    }
+  }
+  await aborting;
+  world.finally(() => {
+    if (!isSubsequence(came, sent)) throw new Violation(`frames ${came.join("; ")}, sent ${sent.join("; ")}`);
+    for (const frame of ended ? kept : []) if (!came.includes(frame)) throw new Violation(`frame ${frame} was lost`);
+  });
+  b.close();
+  await finished;
+}
+
 export const scenarios: readonly Scenario[] = [
   {
     name: "stream: sends and receives",
@@ -600,6 +675,13 @@ export const scenarios: readonly Scenario[] = [
       });
     },
   },
+  ...(["stream", "seqpacket"] as const).map(
+    (type): Scenario => ({
+      name: `channel: several messages a frame, any of them aborted, over a ${type}`,
+      ...(type === "seqpacket" ? { systems: /^(?!darwin)/ } : {}),
+      run: (world) => framesOfSeveralMessages(world, type),
+    }),
+  ),
   {
     name: "channel: closed, and aborted, with frames on the way",
     async run(world) {
