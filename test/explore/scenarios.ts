@@ -104,6 +104,9 @@ function ledgerOf(world: World, finished: () => boolean): Ledger {
   return ledger;
 }
 
+/** What only a peer that breaks the protocol is answered. */
+const BROKEN = /^ERR_CHANNEL_(MAGIC|VERSION|FLAGS|PAYLOAD_TOO_LARGE|TOO_MANY_FDS|FD_COUNT)$/;
+
 /**
  * Frames that take several messages and records, between two processes. Sends and receives are aborted at any time; whatever
  * happens, what comes are the frames that were sent, whole, numbered without a gap.
@@ -131,6 +134,7 @@ async function framesOfSeveralMessages(world: World, type: "stream" | "seqpacket
   const came: string[] = [];
   const frames = [
     [3, 1],
+    [1, 0],
     [90, 9],
     [0, 0],
     [0, 10],
@@ -155,7 +159,15 @@ async function framesOfSeveralMessages(world: World, type: "stream" | "seqpacket
   let ended = false;
   for (let failures = 0; failures < 2 && !ended; ) {
     const impatient = new AbortController();
-    const receiving = world.attempt("recv", () => b.recv({ signal: impatient.signal }).then((frame) => frame ?? "end"));
+    const receiving = world.attempt("recv", () =>
+      b.recv({ signal: impatient.signal }).then(
+        (frame) => frame ?? "end",
+        (error) => {
+          if (BROKEN.test(error.code)) throw new Violation(`an honest peer broke the protocol: ${error.stack}`);
+          throw error;
+        },
+      ),
+    );
     if (world.random(3) === 0) {
       for (let turns = world.random(30); turns > 0; turns--) await null;
       impatient.abort(REASON);
