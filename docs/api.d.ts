@@ -1,6 +1,6 @@
 // The public interface, as the compiler emits it. Written by `npm run check:api -- --record`.
 
-// unix-ancillary exports: AncillaryData, AncillaryError, AncillaryErrorCode, AsFd, ChannelError, ChannelErrorCode, ChannelOptions, ConnectOptions, ControlMessage, Credentials, FdChannel, FdDescription, FdRange, FdReader, FdReaderOptions, Frame, ListenFd, ListenFdsOptions, ListenOptions, MessageOptions, OwnedFd, Payload, PeerPolicy, Platform, PlatformOptions, ReceivedFds, ReceivedFdsInto, ReceivedFrom, RecvIntoOptions, RecvOptions, RecvResult, SendProgress, SocketAncillary, Spawned, SystemError, TruncationReason, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream, WaitOptions, listenFds, notify, notifyBarrier, recvmsg, sendmsg, spawn
+// unix-ancillary exports: AncillaryData, AncillaryError, AncillaryErrorCode, AsFd, ChannelError, ChannelErrorCode, ChannelOptions, ChannelSpawnOptions, ConnectOptions, ControlMessage, Credentials, FdChannel, FdDescription, FdRange, FdReader, FdReaderOptions, Frame, ListenFd, ListenFdsOptions, ListenOptions, MessageOptions, OwnedFd, Payload, PeerPolicy, Platform, PlatformOptions, ReceivedFds, ReceivedFdsInto, ReceivedFrom, RecvIntoOptions, RecvOptions, RecvResult, SendProgress, SocketAncillary, Spawned, SystemError, TruncationReason, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream, WaitOptions, listenFds, notify, notifyBarrier, recvmsg, sendmsg, spawn
 
 // unix-ancillary/core exports: Abi, AbiName, AncillaryError, AncillaryErrorCode, Codec, ControlMessage, CredentialsLayout, DecodeOptions, DecodedControl, DecodedMessage, MsghdrLayout, Payload, PayloadCredentials, ReceiveVerdict, Timestamp, TimestampLayout, VerdictInput, abis, hostAbiName, inspect, provideCoreModule
 
@@ -148,6 +148,8 @@ export interface ChannelOptions {
     peer?: PeerPolicy | undefined;
     platform?: Platform | undefined;
 }
+
+export type ChannelSpawnOptions = SpawnOptions & Omit<ChannelOptions, "platform">;
 
 export type Checks = Readonly<Record<string, (name: string, value: unknown) => void>>;
 
@@ -873,4 +875,6 @@ export declare function recvmsg(socket: AsFd, iov: Uint8Array | readonly Uint8Ar
 
 export declare function sendmsg(socket: AsFd, iov: Payload, ancillary?: SocketAncillary | null, options?: MessageOptions): number;
 
-export declare function spawn(command: string, args?: readonly string[], options?: SpawnOptions & Omit<ChannelOptions, "platform">): Spawned;
+export declare function spawn(command: string, args?: readonly string[], options?: ChannelSpawnOptions): Spawned;
+
+export declare function spawn(command: string, options?: ChannelSpawnOptions): Spawned;

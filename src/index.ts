@@ -3,7 +3,7 @@
 export { type ChannelOptions, FdChannel, type PeerPolicy } from "./channel/channel.ts";
 export { ChannelError, type ChannelErrorCode } from "./channel/errors.ts";
 export type { Frame } from "./channel/frame.ts";
-export { type Spawned, spawn } from "./channel/spawn.ts";
+export { type ChannelSpawnOptions, type Spawned, spawn } from "./channel/spawn.ts";
 export type { AncillaryErrorCode, TruncationReason } from "./core/errors.ts";
 export { AncillaryError } from "./core/errors.ts";
 export {

@@ -7,7 +7,7 @@ import { fstatSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { FdChannel, spawn } from "unix-ancillary";
 import { fileWith, openFds } from "../support.js";
-import { amount, check, resident } from "./measure.js";
+import { amount, check, resident, sameDescriptors } from "./measure.js";
 
 const FRAMES = amount(1_000_000);
 /** Frames on their way at once. */
@@ -29,6 +29,10 @@ const { child, channel } = spawn(process.execPath, [fileURLToPath(import.meta.ur
 });
 const exited = new Promise((resolve) => child.once("exit", resolve));
 const before = openFds().size;
+// Once the child has answered, it has opened what it opens for good.
+await channel.send("started?");
+await channel.recv();
+const childBefore = openFds(child.pid).size;
 
 let sent = 0;
 let came = 0;
@@ -47,7 +51,7 @@ while (came < FRAMES) {
   const frame = await channel.recv();
   check(frame !== null, "the end came early");
   check(frame.payload.toString() === `frame ${came}`, `expected frame ${came}, got ${frame.payload}`);
-  check(frame.messageId === BigInt(came + 1), `expected id ${came + 1}, got ${frame.messageId}`);
+  check(frame.messageId === BigInt(came + 2), `expected id ${came + 2}, got ${frame.messageId}`);
   check(frame.fds.length === 1, `expected 1 descriptor, got ${frame.fds.length}`);
   // One in a hundred is looked at: fstat takes as long as the rest.
   if (came % 100 === 0) check(fstatSync(frame.fds[0]!.fd).ino === inodes[came % files.length], "another descriptor");
@@ -58,7 +62,8 @@ while (came < FRAMES) {
 await sending;
 const seconds = Number(process.hrtime.bigint() - start) / 1e9;
 const growth = resident() / warm;
-check(openFds().size === before, `${openFds().size} descriptors, there were ${before}`);
+await sameDescriptors(before);
+await sameDescriptors(childBefore, child.pid);
 check(growth < 1.05, `resident memory grew ${growth.toFixed(3)} times`);
 channel.close();
 check((await exited) === 0, "the child failed");

@@ -4,7 +4,7 @@
  */
 
 import { openSync } from "node:fs";
-import { ChannelError, FdChannel, UnixStream } from "unix-ancillary";
+import { ChannelError, FdChannel, UnixSeqpacket, UnixStream } from "unix-ancillary";
 import { openFds } from "../support.js";
 import { amount, quick, resident } from "./measure.js";
 
@@ -54,7 +54,7 @@ function frame(): { bytes: Buffer; fds: number } {
 }
 
 /** Sends in pieces, with the descriptors on any of them; what does not fit is left out. */
-function attack(peer: UnixStream): void {
+function attack(peer: UnixStream | UnixSeqpacket): void {
   for (let frames = random(4); frames >= 0; frames--) {
     const { bytes, fds } = frame();
     const pieces = [1, 1, 2, bytes.length][random(4)]!;
@@ -75,7 +75,9 @@ const before = openFds().size;
 let warm = 0;
 const start = process.hrtime.bigint();
 for (let session = 0; session < SESSIONS; session++) {
-  const [peer, socket] = UnixStream.pair();
+  const [peer, socket] = random(4) === 0 ? UnixSeqpacket.pair() : UnixStream.pair();
+  // A record may be empty, with descriptors that no byte carries.
+  if (peer instanceof UnixSeqpacket && random(8) === 0) peer.trySendFds("", new Array<number>(random(3)).fill(file));
   const channel = FdChannel.over(socket, { maxPayload: 1000, maxFds: 8, frameTimeout: 2 });
   attack(peer);
   // Some stay and say nothing more.

@@ -43,15 +43,13 @@ export function inherited(): UnixStream {
   return UnixStream.from(OwnedFd.fromRaw(3));
 }
 
-/** Fails when the number of open descriptors is not what it was. */
-export async function sameDescriptors(before: number): Promise<void> {
+/** Fails when the number of open descriptors, of this process or of another one, is not what it was. */
+export async function sameDescriptors(before: number, pid?: number): Promise<void> {
   // What libuv closes a turn later is waited for.
-  for (let turn = 0; turn < 200 && openFds().size !== before; turn++)
+  for (let turn = 0; turn < 200 && openFds(pid).size !== before; turn++)
     await new Promise((resolve) => setTimeout(resolve, 5));
-  check(
-    openFds().size === before,
-    `${openFds().size} descriptors are open, there were ${before}: ${[...openFds()].join(" ")}`,
-  );
+  const open = openFds(pid);
+  check(open.size === before, `${open.size} descriptors are open, there were ${before}: ${[...open].join(" ")}`);
 }
 
 export function perSecond(count: number, start: bigint): string {
