@@ -307,4 +307,38 @@ test("records: a seqpacket socket is read as their bytes", async () => {
   }
 });
 
+test(
+  "abort-while-queued: a read is withdrawn at once, and those before and behind it go on",
+  withReader(async (peer, reader) => {
+    const abort = new AbortController();
+    const first = reader.read(2);
+    const second = reader.read(2, { signal: abort.signal });
+    const third = reader.readUntil(".", 9);
+    abort.abort(new Error("mine"));
+    assert.is((await errorOf(second)).message, "mine");
+    await peer.sendFds("abcd.");
+    assert.is((await first).toString(), "ab");
+    assert.is((await third).toString(), "cd.");
+    assert.is((await errorOf(reader.read(0, { signal: abort.signal }))).message, "mine");
+  }),
+);
+
+test("closed-and-kept: a reader gives its memory back when it is closed", () =>
+  pair(async (peer, stream) => {
+    const reader = stream.reader();
+    const reading = errorOf(reader.read(64_000_000));
+    const sending = errorOf(peer.sendFdsAll(Buffer.alloc(16_000_000)));
+    while (reader.queuedBytes < 15_000_000) await sleep(1);
+    const { gc } = globalThis as { gc?: () => void };
+    gc?.();
+    const before = process.memoryUsage().arrayBuffers;
+    reader.close();
+    await Promise.all([reading, sending]);
+    await sleep(1);
+    gc?.();
+    const freed = before - process.memoryUsage().arrayBuffers;
+    assert.ok(gc === undefined || freed > 15_000_000, `${freed} bytes`);
+    assert.is(reader.queuedBytes, 0);
+  })());
+
 test.run();

@@ -16,7 +16,7 @@ import type { Credentials } from "../node/credentials.ts";
 import { SIGNAL, type WaitOptions } from "../node/endpoint.ts";
 import { errnoError } from "../node/errors.ts";
 import type { FdReader } from "../node/fd-reader.ts";
-import { closeAll, OwnedFd } from "../node/owned-fd.ts";
+import { OwnedFd } from "../node/owned-fd.ts";
 import { Platform } from "../node/platform.ts";
 import { resolveFds } from "../node/send.ts";
 import { UnixSeqpacket } from "../node/seqpacket.ts";
@@ -405,7 +405,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
       this.#receivePoison = failure;
       this.#header = null;
       // What came with the bad frame, and behind it, nobody will take.
-      closeAll(this.#reader.takeFds(this.#reader.queuedFds));
+      this.#reader.discard();
       throw failure;
     }
   }

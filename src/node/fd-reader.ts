@@ -238,12 +238,15 @@ export class FdReader implements Disposable, AsyncDisposable {
     this.close();
   }
 
-  /** @internal The socket was closed: so is what came over it. */
+  /** @internal Nothing will be read any more: closes what came, and forgets it. */
   discard(): void {
     this.#failure ??= new AncillaryError("ERR_SOCKET_CLOSED", "the socket was closed");
     closeAll(this.#fds.splice(0));
     this.#ranges.length = 0;
-    this.#start = this.#end;
+    // Whoever keeps a closed reader keeps no memory by it.
+    this.#buffer = Buffer.alloc(0);
+    this.#start = 0;
+    this.#end = 0;
   }
 
   #inTurn<T>(read: () => Promise<T>, options: ReadOptions | undefined): Promise<T> {
