@@ -306,7 +306,6 @@ export declare abstract class Endpoint implements Disposable, AsyncDisposable {
     protected openFd(): number;
     protected handOver(): number;
     protected idle(direction: Direction): boolean;
-    protected turn(): number;
     protected runSync<T>(direction: Direction, operation: Operation<T>, timeout: number | undefined): T;
     protected mayAttempt(direction: Direction): boolean;
     protected attempted(direction: Direction, settled: boolean): void;
@@ -426,6 +425,9 @@ export interface MessageOptions extends PlatformOptions {
 }
 
 export declare abstract class MessageSocket extends Endpoint {
+    protected readonly wire: {
+        -readonly [name in keyof Source]: Source[name];
+    } & SendTarget;
     protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean);
     sendFds(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<number>;
     sendFdsSync(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "timeout">): number;
@@ -470,10 +472,9 @@ export declare class OpenFile {
 }
 
 export declare abstract class Operation<T> {
-    settle: {
-        resolve(value: T): void;
-        reject(error: unknown): void;
-    } | null;
+    next: Operation<unknown> | null;
+    resolve?(value: T): void;
+    reject?(error: unknown): void;
     unlisten: (() => void) | null;
     attempting: boolean;
     outcome: {
@@ -481,7 +482,7 @@ export declare abstract class Operation<T> {
     } | {
         error: unknown;
     } | null;
-    abstract readonly syscall: string;
+    abstract get syscall(): string;
     retryAfter: number;
     abstract attempt(): T | typeof WAIT;
     withdrawn(reason: unknown): unknown;
@@ -565,8 +566,6 @@ export interface ProcessOptions {
 
 type ReadOptions = Pick<WaitOptions, "signal">;
 
-export type ReadyCallback = (events: number) => void;
-
 export declare class ReceiveBuffer {
     buffer: Buffer;
     offset: number;
@@ -621,6 +620,15 @@ export interface Segment {
 export interface SendProgress {
     readonly bytesSent: number;
     readonly fdsSent: boolean;
+}
+
+export interface SendTarget {
+    readonly platform: Platform;
+    readonly type: SocketType;
+    readonly socket: {
+        turn(): number;
+    };
+    readonly to: Uint8Array | null;
 }
 
 export interface Sender {
@@ -681,6 +689,14 @@ export interface SocketDescription {
 
 export type SocketType = "stream" | "dgram" | "seqpacket";
 
+export interface Source {
+    readonly platform: Platform;
+    readonly fd: number;
+    readonly type: "stream" | "dgram" | "seqpacket";
+    received: number;
+    readonly passesPidfd: boolean;
+}
+
 export interface Spawned {
     readonly child: ChildProcess;
     readonly channel: FdChannel;
@@ -719,7 +735,7 @@ export interface System {
     getsockopt(fd: number, level: number, name: number, into: Uint8Array): number;
     setsockopt(fd: number, level: number, name: number, value: number): number;
     poll(fd: number, events: number, timeout: number): number;
-    watch(fd: number, ready: ReadyCallback): Watcher | number;
+    watch(fd: number, watched: Watched): Watcher | number;
     now(): number;
     timer(milliseconds: number, fired: () => void): Timer;
 }
@@ -845,6 +861,10 @@ export declare const WAIT: unique symbol;
 export interface WaitOptions {
     signal?: AbortSignal | undefined;
     timeout?: number | undefined;
+}
+
+export interface Watched {
+    ready(events: number): void;
 }
 
 export interface Watcher {
