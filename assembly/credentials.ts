@@ -1,6 +1,6 @@
 /**
- * The payloads that say who sent a message. A system has at most two kinds (FreeBSD: `cmsgcred` and `sockcred2`); where
- * the fields lie in each is set from the ABI table and kept in page 0.
+ * The payloads that say who sent a message. A system has at most three kinds (FreeBSD: `cmsgcred`, `sockcred` and
+ * `sockcred2`); where the fields lie in each is set from the ABI table and kept in page 0.
  */
 
 import { readInt, SOL_SOCKET, writeInt } from "./abi";
@@ -14,7 +14,7 @@ const PID: usize = 8;
 const UID: usize = 12;
 const GID: usize = 16;
 const STRIDE: usize = 20;
-const KINDS: u32 = 2;
+const KINDS: u32 = 3;
 
 /**
  * Where credentials lie in the payload of messages of `type`: its least size, and the offsets of pid (-1: there is
@@ -58,21 +58,27 @@ export function putCredentials(pid: i32, uid: i32, gid: i32): i32 {
  * root; measured on Linux 6.18); and when the uid is -1, that of a socket without a peer.
  */
 export function readCredentials(type: i32, data: u32, length: u32): bool {
+  let at: usize = 0;
+  let bytes: u32 = 0;
   for (let kind: u32 = 0; kind < KINDS; kind++) {
-    const at = CREDENTIALS_LAYOUTS + <usize>kind * STRIDE;
-    const bytes = load<u32>(at, BYTES);
-    if (bytes === 0 || load<i32>(at, TYPE) !== type) continue;
-    set(Register.CREDENTIALS, 2);
-    if (length < bytes) return true;
-    const payload: usize = CONTROL + data;
-    const pidAt = load<i32>(at, PID);
-    const pid: i32 = pidAt < 0 ? -1 : readInt(payload + pidAt);
-    const uid: i32 = readInt(payload + load<u32>(at, UID));
-    set(Register.PID, pid);
-    set(Register.UID, uid);
-    set(Register.GID, readInt(payload + load<u32>(at, GID)));
-    if (uid !== -1 && (pidAt < 0 || pid > 0)) set(Register.CREDENTIALS, 1);
-    return true;
+    const layout = CREDENTIALS_LAYOUTS + <usize>kind * STRIDE;
+    const size = load<u32>(layout, BYTES);
+    if (size === 0 || load<i32>(layout, TYPE) !== type) continue;
+    at = layout;
+    bytes = size;
+    // Kinds of one type are told apart by their size: the last stands for whatever is no other's.
+    if (length === size) break;
   }
-  return false;
+  if (at === 0) return false;
+  set(Register.CREDENTIALS, 2);
+  if (length < bytes) return true;
+  const payload: usize = CONTROL + data;
+  const pidAt = load<i32>(at, PID);
+  const pid: i32 = pidAt < 0 ? -1 : readInt(payload + pidAt);
+  const uid: i32 = readInt(payload + load<u32>(at, UID));
+  set(Register.PID, pid);
+  set(Register.UID, uid);
+  set(Register.GID, readInt(payload + load<u32>(at, GID)));
+  if (uid !== -1 && (pidAt < 0 || pid > 0)) set(Register.CREDENTIALS, 1);
+  return true;
 }

@@ -66,7 +66,7 @@ export enum Register {
   SECURITY_LENGTH,
 }
 
-/** Where the two credentials layouts begin; see `credentials.ts`. */
+/** Where the credentials layouts begin; see `credentials.ts`. */
 export const CREDENTIALS_LAYOUTS: usize = 0x100;
 
 export function set(register: Register, value: i32): void {

@@ -90,9 +90,10 @@ function judge(length: i32, flags: i32, maxFds: i32, exactly: i32, allowTruncate
   open(length, truncated || losesCtrunc);
   while (next()) {
     if (get(Register.CLAMPED) !== 0) truncated = true;
-    // Level and type are compared together: the same type numbers mean other things at other levels.
-    if (get(Register.LEVEL) !== SOL_SOCKET) continue;
+    // Level and type are compared together: the same type numbers mean other things at other levels. A negative type is what
+    // a system has not, never one that came.
     const type = get(Register.TYPE);
+    if (get(Register.LEVEL) !== SOL_SOCKET || type < 0) continue;
     const data: u32 = get(Register.DATA);
     const bytes: u32 = get(Register.DATA_LENGTH);
     if (type === SCM_RIGHTS) {

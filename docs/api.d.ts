@@ -14,6 +14,7 @@ export interface Abi {
     readonly pointerBytes: 4 | 8;
     readonly endian: "little" | "big";
     readonly evidence: "measured" | "compiled" | "source" | "tables";
+    readonly source: string;
     readonly headerBytes: number;
     readonly lengthOffset: number;
     readonly lengthBytes: 4 | 8;

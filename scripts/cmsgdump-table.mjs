@@ -1,7 +1,7 @@
 // The ABI table -> assembly/cmsgdump/table.ts: bytes, as the WASI command has no other way to know it. Not kept in git.
 //
 // Integers are little-endian i32. An ABI: its name (length, bytes), eleven of its layout, then its types (count; of each: type,
-// kind, name, seven parameters). A kind is 0 nothing more, 1 rights, 2 credentials, 3 pidfd, 4 security, 5 times.
+// kind, name, six parameters). A kind is 0 nothing more, 1 rights, 2 credentials, 3 pidfd, 4 security, 5 times.
 
 import { writeFileSync } from "node:fs";
 import { sourceModule } from "./bundle.mjs";
@@ -47,7 +47,8 @@ export async function makeTable(to = "assembly/cmsgdump/table.ts") {
     int(abi.endian === "big" ? 1 : 0);
     int(abi.SOL_SOCKET);
     int(0);
-    // What the codec would take a type for, in its order: rights, credentials, pidfd, security, times.
+    // What the codec would take a type for, in its order: rights, credentials, pidfd, security, times. A type of several kinds of
+    // credentials is there once for each.
     const types = new Set([
       ...Object.entries(abi)
         .filter(([name, value]) => name.startsWith("SCM_") && value !== null)
@@ -55,24 +56,20 @@ export async function makeTable(to = "assembly/cmsgdump/table.ts") {
       ...abi.credentials.map(({ type }) => type),
       ...abi.timestamps.map(({ type }) => type),
     ]);
-    int(types.size);
-    for (const type of types) {
-      const credentials = abi.credentials.find((one) => one.type === type);
+    const entries = [...types].flatMap((type) => {
       const time = abi.timestamps.find((one) => one.type === type);
-      let kind = 0;
-      let parameters = [];
-      if (type === abi.SCM_RIGHTS) kind = 1;
-      else if (credentials !== undefined)
-        [kind, parameters] = [2, [credentials.bytes, credentials.pid ?? -1, credentials.uid, credentials.gid]];
-      else if (type === abi.SCM_PIDFD) kind = 3;
-      else if (type === abi.SCM_SECURITY) kind = 4;
-      else if (time !== undefined) {
-        const unit = ["microseconds", "nanoseconds", "bintime"].indexOf(time.unit);
-        [kind, parameters] = [
-          5,
-          [time.times, time.bytes, time.secondsBytes, time.fractionOffset, time.fractionBytes, unit],
-        ];
-      }
+      const credentials = abi.credentials.filter((one) => one.type === type);
+      if (type === abi.SCM_RIGHTS) return [[type, 1]];
+      if (credentials.length > 0)
+        return credentials.map(({ bytes, pid, uid, gid }) => [type, 2, bytes, pid ?? -1, uid, gid]);
+      if (type === abi.SCM_PIDFD) return [[type, 3]];
+      if (type === abi.SCM_SECURITY) return [[type, 4]];
+      if (time === undefined) return [[type, 0]];
+      const unit = ["microseconds", "nanoseconds", "bintime"].indexOf(time.unit);
+      return [[type, 5, time.times, time.bytes, time.secondsBytes, time.fractionOffset, time.fractionBytes, unit]];
+    });
+    int(entries.length);
+    for (const [type, kind, ...parameters] of entries) {
       int(type);
       int(kind);
       text(typeName(abi, type));

@@ -19,6 +19,7 @@ test("there is a row for every system, and each has what a walk needs", () => {
     assert.is(abis[abi.name], abi);
     assert.ok(Object.isFrozen(abi));
     assert.ok([4, 8, 16].includes(abi.alignBytes));
+    assert.match(abi.source, /socket\.h/);
     assert.ok(abi.dataOffset >= abi.headerBytes);
     const fields = [
       [abi.lengthOffset, abi.lengthBytes],
@@ -290,6 +291,67 @@ test("verdict: credentials are facts or null", () => {
   assert.equal([verdict.credentials, verdict.keep], [{ pid: 42, uid: 2, gid: 3 }, [7]]);
 });
 
+test("FreeBSD: cmsgcred and sockcred, of one type, are told apart by their size", () => {
+  const codec = codecOf("freebsd-amd64");
+  const { SOL_SOCKET: level, SCM_CREDS } = codec.abi;
+  /** LOCAL_CREDS: uid, euid, gid, egid, ngroups, groups. */
+  const sockcred = (groups: number): ControlMessage => {
+    const data = new Uint8Array(20 + 4 * groups);
+    for (const [i, value] of [1, 2, 3, 4, groups].entries()) new DataView(data.buffer).setUint32(4 * i, value, true);
+    return { level, type: SCM_CREDS!, data };
+  };
+  for (const groups of [1, 2, 15, 17, 100]) {
+    const message = sockcred(groups);
+    const credentials = { pid: null, uid: 2, gid: 4 };
+    assert.equal(codec.payloadOf(message), { kind: "credentials", credentials });
+    const control = codec.encode([message]);
+    assert.equal(codec.verdict({ control, flags: 0, maxFds: 0 }).credentials, credentials, String(groups));
+    assert.match(inspect(codec.abi, control), "credentials: uid 2 gid 4");
+  }
+  const short = { ...sockcred(1), data: new Uint8Array(20) };
+  assert.equal(codec.payloadOf(short), { kind: "credentials", credentials: null });
+  assert.is(codec.verdict({ control: codec.encode([short]), flags: 0, maxFds: 0 }).credentials, null);
+});
+
+test("what a system does not have is not found under a negative type", () => {
+  for (const abi of rows) {
+    const codec = codecOf(abi.name);
+    const { SOL_SOCKET: level } = abi;
+    const control = codec.encode([{ level, type: -1, data: Uint8Array.of(7, 7, 7, 7) }]);
+    const { keep, close, pidfd, outcome } = codec.verdict({ control, flags: 0, maxFds: 9 });
+    assert.equal([keep, close, pidfd, outcome], [[], [], null, "ok"], abi.name);
+  }
+});
+
+test("every kind of timestamp of every row: seconds and fraction where the table says, cut short, and named", () => {
+  for (const abi of rows) {
+    const codec = codecOf(abi.name);
+    const little = abi.endian === "little";
+    for (const { type, name, unit, times, bytes, secondsBytes, fractionOffset, fractionBytes } of abi.timestamps) {
+      assert.ok(fractionOffset >= secondsBytes && fractionOffset + fractionBytes <= bytes, `${abi.name} ${name}`);
+      const data = new Uint8Array(times * bytes);
+      const view = new DataView(data.buffer);
+      for (let i = 0; i < times; i++) {
+        const at = i * bytes;
+        if (secondsBytes === 8) view.setBigInt64(at, BigInt(1000 + i), little);
+        else view.setInt32(at, 1000 + i, little);
+        if (unit === "bintime") view.setBigUint64(at + fractionOffset, 3n << 62n, little);
+        else if (fractionBytes === 8) view.setBigInt64(at + fractionOffset, 750n, little);
+        else view.setInt32(at + fractionOffset, 750, little);
+      }
+      const nanoseconds = unit === "bintime" ? 750_000_000 : unit === "microseconds" ? 750_000 : 750;
+      const expected = Array.from({ length: times }, (_, i) => ({ seconds: BigInt(1000 + i), nanoseconds }));
+      const message = { level: abi.SOL_SOCKET, type, data };
+      assert.equal(codec.payloadOf(message), { kind: "timestamp", name, times: expected }, `${abi.name} ${name}`);
+      const cut = codec.payloadOf({ ...message, data: data.subarray(1) });
+      assert.ok(cut.kind === "timestamp" && cut.times.length === times - 1);
+    }
+  }
+  // FreeBSD/i386: a time_t of 4 bytes, and nothing aligned to 8.
+  const bintime = abis["freebsd-i386"].timestamps.find(({ name }) => name === "SCM_BINTIME")!;
+  assert.equal([bintime.bytes, bintime.secondsBytes, bintime.fractionOffset], [12, 4, 4]);
+});
+
 test("typed payloads in both byte orders", () => {
   for (const [name, little] of [
     ["linux-x86_64-glibc", true],
@@ -340,14 +402,146 @@ test("typed payloads in both byte orders", () => {
   });
 });
 
-test("a buffer longer than any kernel's is decoded as far as 64 KiB, and says so", () => {
+/** The same walk in one piece, from the layout: what a buffer longer than the core's control area is held against. */
+function walked(abi: Abi, control: Uint8Array): { offset: number; bytes: number }[] {
+  const view = new DataView(control.buffer, control.byteOffset, control.length);
+  const found: { offset: number; bytes: number }[] = [];
+  for (let at = 0; control.length - at >= abi.dataOffset; ) {
+    const little = abi.endian === "little";
+    const length =
+      abi.lengthBytes === 4
+        ? view.getUint32(at + abi.lengthOffset, little)
+        : Number(view.getBigUint64(at + abi.lengthOffset, little));
+    if (length < abi.dataOffset || length > control.length - at) break;
+    found.push({ offset: at, bytes: length - abi.dataOffset });
+    at += Math.ceil(length / abi.headerAlignBytes) * abi.headerAlignBytes;
+  }
+  return found;
+}
+
+/** Messages of these payload lengths, one after the other, each filled with its position. */
+function chain(codec: Codec, lengths: readonly number[]): Uint8Array {
+  const padded = new Codec({ ...codec.abi, sendControlLength: "space" });
+  const { lengthOffset, lengthBytes, endian, SOL_SOCKET: level } = codec.abi;
+  return Buffer.concat(
+    lengths.map((length, i) => {
+      if (length < 60_000) return padded.encode([{ level, type: i, data: new Uint8Array(length).fill(i) }]);
+      // Longer than is encoded: the header of an empty one, with another length.
+      const long = new Uint8Array(codec.space(length));
+      long.set(padded.encode([{ level, type: i, data: new Uint8Array(0) }]));
+      const view = new DataView(long.buffer, lengthOffset);
+      if (lengthBytes === 4) view.setUint32(0, codec.len(length), endian === "little");
+      else view.setBigUint64(0, BigInt(codec.len(length)), endian === "little");
+      return long.fill(i, codec.abi.dataOffset, codec.len(length));
+    }),
+  );
+}
+
+test("more than 64 KiB is decoded to its end: messages across the windows, longer than one, on every row", () => {
+  for (const abi of rows) {
+    const codec = codecOf(abi.name);
+    for (const lengths of [
+      new Array(6000).fill(4),
+      // A header, its length alone, and its last byte across the end of the window.
+      ...[0, 1, 4, 8, 12, 15, 16, 17, 20, 24].map((back) => [65_536 - 2 * abi.dataOffset - back, 40, 8]),
+      [65_536 - abi.dataOffset, 8],
+      [65_536 - abi.dataOffset - 1, 8],
+      [8, 200_000, 8, 70_000, 8],
+      [100_000],
+      new Array(300).fill(1000).map((n, i) => n + i),
+    ]) {
+      const control = chain(codec, lengths);
+      const { messages, malformed } = codec.decode(control);
+      const what = `${abi.name}: ${lengths.slice(0, 5)}`;
+      assert.is(malformed, null, what);
+      assert.equal(
+        messages.map(({ offset, data }) => ({ offset, bytes: data.length })),
+        walked(abi, control),
+        what,
+      );
+      assert.equal(
+        messages.map(({ data }) => data.length),
+        lengths,
+        what,
+      );
+      for (const [i, { type, data }] of messages.entries()) {
+        assert.is(type, i);
+        assert.ok(data.every((byte) => byte === (i & 255)));
+      }
+    }
+  }
+});
+
+test("beyond 64 KiB: malformed where it is, clamped only at the end", () => {
+  for (const name of ["linux-x86_64-glibc", "linux-s390x-musl", "darwin-arm64", "illumos-sparcv9"] as const) {
+    const codec = codecOf(name);
+    const { MSG_CTRUNC, dataOffset } = codec.abi;
+    const whole = chain(codec, new Array(4000).fill(20));
+    // Bytes behind the last message: fewer than a header, and a header that says 0.
+    const cut = codec.decode(Buffer.concat([whole, new Uint8Array(3)]));
+    assert.equal([cut.messages.length, cut.malformed], [4000, { offset: whole.length, reason: "header-truncated" }]);
+    const zero = codec.decode(Buffer.concat([whole, new Uint8Array(100_000)]));
+    assert.equal([zero.messages.length, zero.malformed], [4000, { offset: whole.length, reason: "length-too-small" }]);
+    // A message that says more than there is: behind the first window, and itself longer than a window.
+    for (const [length, there] of [
+      [50, 30],
+      [300_000, 290_000],
+    ] as const) {
+      const long = chain(codec, [length]).subarray(0, dataOffset + there);
+      for (const before of [whole, new Uint8Array(0)]) {
+        const control = Buffer.concat([before, long]);
+        const { malformed } = codec.decode(control);
+        assert.equal(malformed, { offset: before.length, reason: "length-overruns" });
+        const clamped = codec.decode(control, { flags: MSG_CTRUNC });
+        assert.is(clamped.malformed, null);
+        const last = clamped.messages.at(-1)!;
+        assert.equal([last.offset, last.clamped, last.data.length], [before.length, true, there]);
+        assert.ok(clamped.messages.slice(0, -1).every((message) => !message.clamped));
+      }
+    }
+    // A length of nothing but ones.
+    const wild = chain(codec, [70_000]);
+    wild.fill(0xff, codec.abi.lengthOffset, codec.abi.lengthOffset + codec.abi.lengthBytes);
+    assert.equal(codec.decode(wild).malformed, { offset: 0, reason: "length-overruns" });
+  }
+});
+
+test("a verdict on more than 64 KiB is refused: descriptors behind them would be neither kept nor closed", () => {
   const codec = codecOf("linux-x86_64-glibc");
-  const message = codec.encode([codec.rights([1])]);
-  const long = new Uint8Array(24 * 3000);
-  for (let at = 0; at < long.length; at += 24) long.set(message, at);
-  const { messages, malformed } = codec.decode(long);
-  assert.is(messages.length, Math.floor(65536 / 24));
-  assert.equal(malformed, { offset: 65520, reason: "length-overruns" });
+  const control = chain(codec, new Array(3000).fill(4));
+  assert.throws(
+    () => codec.verdict({ control, flags: 0, maxFds: 9 }),
+    (error: Error) => error instanceof RangeError && /at most 65536, got 72000/.test(error.message),
+  );
+});
+
+test("windows are copied a bounded number of times each: what is loaded grows with the length", () => {
+  // Bytes copied into the core, counted: messages that straddle the window as badly as they can.
+  const codec = codecOf("linux-x86_64-glibc");
+  const set = Uint8Array.prototype.set;
+  let copied = 0;
+  const counting = (control: Uint8Array) => {
+    copied = 0;
+    Uint8Array.prototype.set = function (source, offset) {
+      copied += source.length;
+      set.call(this, source, offset);
+    };
+    try {
+      codec.decode(control);
+    } finally {
+      Uint8Array.prototype.set = set;
+    }
+    return copied / control.length;
+  };
+  for (const lengths of [
+    new Array(50_000).fill(4),
+    new Array(40).fill([0, 65_536 - 16]).flat(),
+    new Array(40).fill([0, 65_536]).flat(),
+    new Array(40).fill(33_000),
+  ]) {
+    const times = counting(chain(codec, lengths));
+    assert.ok(times >= 1 && times <= 3, `${lengths.slice(0, 2)}: ${times}`);
+  }
 });
 
 test("inspect is stable", () => {

@@ -155,16 +155,23 @@ function listNames(): void {
   }
 }
 
-/** Puts the cursor behind the type's number; false: it is unknown. */
-function findType(type: i32): bool {
+/**
+ * Puts the cursor behind the type's number; false: it is unknown. Of several kinds of credentials, which are told apart by their
+ * size, the last stands for whatever is no other's.
+ */
+function findType(type: i32, length: u32): bool {
   cursor = types;
+  let found: usize = 0;
   for (let count = int(); count > 0; count--) {
-    if (int() === type) return true;
+    const same = int() === type;
+    if (same) found = cursor;
     int();
     skipText();
+    if (same && load<u32>(cursor) === length) break;
     cursor += TYPE_PARAMETERS;
   }
-  return false;
+  cursor = found;
+  return found !== 0;
 }
 
 /** An integer of the target, of 4 or 8 bytes. */
@@ -250,7 +257,7 @@ function message(length: u32): void {
   const count: u32 = get(Register.DATA_LENGTH);
   const level = get(Register.LEVEL);
   const type = get(Register.TYPE);
-  const known = level === SOL_SOCKET && findType(type);
+  const known = level === SOL_SOCKET && findType(type, count);
   byte(0x40);
   unsigned(offset);
   text(" cmsg_len ");

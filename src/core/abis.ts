@@ -2,18 +2,7 @@
  * The ABI table: what every system and architecture makes of a control message. The one place of these facts; the core is
  * configured from it, the C headers of the host are compared with it, the oracles of `test/oracles` check its layouts.
  *
- * A row is a system's numbers, a layout, and what an architecture does differently. Sources, by system:
- *
- * - Linux: `include/linux/socket.h`, `include/uapi/asm-generic/socket.h`, `arch/{mips,powerpc}/include/uapi/asm/socket.h`,
- *   `net/core/scm.c`, `net/unix/af_unix.c` of 6.18; measured on x86-64 6.18. glibc `bits/socket.h`, musl
- *   `include/sys/socket.h`, bionic `sys/socket.h`
- * - Darwin: `bsd/sys/socket.h`, `bsd/sys/un.h`, `bsd/kern/uipc_usrreq.c`, `uipc_syscalls.c` of xnu-11417
- * - FreeBSD: `sys/sys/socket.h`, `sys/sys/un.h`, `sys/kern/uipc_usrreq.c` of 15-CURRENT
- * - OpenBSD: `sys/sys/socket.h` 1.108, `sys/kern/uipc_usrreq.c` 1.221
- * - NetBSD: `sys/sys/socket.h`, `sys/arch/arm/include/cdefs.h`, `sys/kern/uipc_usrreq.c` 1.179
- * - DragonFly: `sys/sys/socket.h`, `sys/kern/uipc_usrreq.c` of 2020-07
- * - illumos: `usr/src/uts/common/sys/socket.h`, `fs/sockfs/socksyscalls.c`
- *
+ * A row is a system's numbers, a layout, and what an architecture does differently. `source` says where each was read,
  * cross-checked with golang.org/x/sys (`ztypes`, `zerrors`) and the Rust libc crate where these have the target.
  */
 
@@ -73,6 +62,8 @@ export interface Abi {
   readonly endian: "little" | "big";
   /** How the layout is known: run, compiled with the target's headers, read in them, or from other projects' tables. */
   readonly evidence: "measured" | "compiled" | "source" | "tables";
+  /** The files that the row was read in. */
+  readonly source: string;
 
   /** `sizeof(struct cmsghdr)`. */
   readonly headerBytes: number;
@@ -249,6 +240,9 @@ type Numbers = Omit<Abi, keyof Layout | "name" | "arch" | "libc" | "endian" | "e
 /** Numbers, made when their row is asked for: a process needs one row of all. */
 type Later = () => Numbers;
 
+const LINUX_SOURCE =
+  "Linux 6.18 include/linux/socket.h, include/uapi/asm-generic/socket.h, net/core/scm.c, net/unix/af_unix.c";
+
 /** What only Linux has, for the others. */
 const NOT_LINUX = {
   SCM_CREDENTIALS: null,
@@ -302,6 +296,11 @@ function time32(type: number, name: string, unit: TimestampLayout["unit"], times
   return { type, name, unit, times, bytes: 8, secondsBytes: 4, fractionOffset: 4, fractionBytes: 4 };
 }
 
+/** `struct timespec` with an 8-byte second, a 4-byte nanosecond and a pad. */
+function timespecPadded(type: number, name: string, unit: TimestampLayout["unit"]): TimestampLayout {
+  return { ...time(type, name, unit), fractionBytes: 4 };
+}
+
 /** `struct timeval` with an 8-byte second, a 4-byte microsecond and, where the alignment asks for it, a pad. */
 function timePadded(type: number, bytes: 12 | 16): TimestampLayout {
   return { ...time(type, "SCM_TIMESTAMP", "microseconds"), bytes, fractionBytes: 4 };
@@ -324,6 +323,7 @@ function linux(
 ): Later {
   return () => ({
     os: "linux",
+    source: `${LINUX_SOURCE}; glibc bits/socket.h`,
     SOL_SOCKET: 1,
     SCM_RIGHTS: 1,
     SCM_CREDENTIALS: 2,
@@ -385,19 +385,32 @@ function linux(
   });
 }
 
-/** arch/powerpc/include/uapi/asm/socket.h. */
-const POWERPC = { SO_PASSCRED: 20, SO_PEERCRED: 21 };
-/** arch/mips/include/uapi/asm/socket.h. */
-const MIPS = { SOL_SOCKET: 0xffff, SO_PASSCRED: 17, SO_PEERCRED: 18, SO_PEERSEC: 30, SOCK_STREAM: 2, SOCK_DGRAM: 1 };
-const MUSL = { nextHeader: "musl" } as const;
+const POWERPC = {
+  source: `${LINUX_SOURCE}, arch/powerpc/include/uapi/asm/socket.h; glibc bits/socket.h`,
+  SO_PASSCRED: 20,
+  SO_PEERCRED: 21,
+};
+const MIPS = {
+  source: `${LINUX_SOURCE}, arch/mips/include/uapi/asm/socket.h; glibc bits/socket.h`,
+  SOL_SOCKET: 0xffff,
+  SO_PASSCRED: 17,
+  SO_PEERCRED: 18,
+  SO_PEERSEC: 30,
+  SOCK_STREAM: 2,
+  SOCK_DGRAM: 1,
+};
+const MUSL = { source: `${LINUX_SOURCE}; musl include/sys/socket.h, arch/*/bits`, nextHeader: "musl" } as const;
 /** musl on 32 bit has 64-bit times only. */
 const MUSL32 = { ...MUSL, SCM_TIMESTAMP: 63 } as const;
-const BIONIC = { nextHeader: "bionic" } as const;
+const POWERPC_MUSL = `${LINUX_SOURCE}, arch/powerpc/include/uapi/asm/socket.h; musl include/sys/socket.h, arch/*/bits`;
+const BIONIC = { source: `${LINUX_SOURCE}; bionic libc/include/sys/socket.h`, nextHeader: "bionic" } as const;
 
 /** AF_UNIX never sends SCM_CREDS. uipc_usrreq.c: (len - 12) * 2 + 12 <= 2048, of a message with one cmsghdr, exactly. */
 const DARWIN: Later = () => ({
   ...BSD,
   os: "darwin",
+  source:
+    "xnu-11417 bsd/sys/socket.h, bsd/sys/un.h, bsd/arm/_param.h, bsd/i386/_param.h, bsd/kern/uipc_{usrreq,syscalls}.c",
   SCM_CREDS: 3,
   SCM_TIMESTAMP: 2,
   MSG_NOSIGNAL: 0x80000,
@@ -417,11 +430,31 @@ const DARWIN: Later = () => ({
   receiveMessages: [16],
 });
 
-/** `struct sockcred2`: version, pid, uid, euid, gid, egid, groups. */
-function freebsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Later {
+/**
+ * `struct sockcred` of FreeBSD's LOCAL_CREDS: uid, euid, gid, egid, groups. Of the same type as cmsgcred, and no pid; of 16
+ * groups it has cmsgcred's size too, and is taken for one. LOCAL_CREDS_PERSISTENT has none of this: sockcred2.
+ */
+const SOCKCRED: CredentialsLayout = {
+  type: 3,
+  name: "sockcred",
+  bytes: 24,
+  pid: null,
+  uid: 4,
+  gid: 12,
+  sendable: false,
+};
+
+/** `struct sockcred2`: version, pid, uid, euid, gid, egid, groups. `bintime`: a `time_t` and 64 bits of fraction. */
+function freebsd(
+  maxFdsPerMessage: number,
+  timestamp: TimestampLayout,
+  timespec: typeof time = time,
+  bintime: TimestampLayout = time(4, "SCM_BINTIME", "bintime"),
+): Later {
   return () => ({
     ...BSD,
     os: "freebsd",
+    source: "FreeBSD 15-CURRENT sys/sys/socket.h, sys/sys/un.h, machine/_align.h, sys/kern/uipc_usrreq.c",
     SCM_CREDS: 3,
     SCM_CREDS2: 8,
     SCM_TIMESTAMP: 2,
@@ -438,8 +471,17 @@ function freebsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Later {
     receiveNeeds: "space",
     tableFullErrno: "EMFILE",
     peek: "pointers",
-    credentials: [CMSGCRED, { type: 8, name: "sockcred2", bytes: 32, pid: 4, uid: 12, gid: 20, sendable: false }],
-    timestamps: [timestamp, { ...time(4, "SCM_BINTIME", "bintime") }],
+    credentials: [
+      CMSGCRED,
+      SOCKCRED,
+      { type: 8, name: "sockcred2", bytes: 32, pid: 4, uid: 12, gid: 20, sendable: false },
+    ],
+    timestamps: [
+      timestamp,
+      bintime,
+      timespec(5, "SCM_REALTIME", "nanoseconds"),
+      timespec(6, "SCM_MONOTONIC", "nanoseconds"),
+    ],
     // sockcred2 with 16 groups (CMGROUP_MAX) and more; cmsgcred; a time.
     receiveMessages: [32 + 4 * 1023, 84, 16],
   });
@@ -449,6 +491,7 @@ function openbsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Later {
   return () => ({
     ...BSD,
     os: "openbsd",
+    source: "OpenBSD sys/sys/socket.h 1.108, sys/kern/uipc_usrreq.c 1.221",
     SCM_TIMESTAMP: 4,
     MSG_NOSIGNAL: 0x400,
     MSG_CMSG_CLOEXEC: 0x800,
@@ -473,6 +516,7 @@ function netbsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Later {
   return () => ({
     ...BSD,
     os: "netbsd",
+    source: "NetBSD sys/sys/socket.h, sys/arch/arm/include/cdefs.h, sys/kern/uipc_usrreq.c 1.179",
     SCM_CREDS: 0x10,
     SCM_TIMESTAMP: 8,
     MSG_NOSIGNAL: 0x400,
@@ -498,6 +542,8 @@ function netbsd(maxFdsPerMessage: number, timestamp: TimestampLayout): Later {
 const DRAGONFLY: Later = () => ({
   ...BSD,
   os: "dragonfly",
+  source:
+    "DragonFly (2020-07) sys/sys/socket.h, sys/sys/mbuf.h, sys/cpu/x86_64/include/alignbytes.h, sys/kern/uipc_usrreq.c",
   SCM_CREDS: 3,
   SCM_TIMESTAMP: 2,
   MSG_NOSIGNAL: 0x400,
@@ -520,6 +566,7 @@ const DRAGONFLY: Later = () => ({
 const ILLUMOS: Later = () => ({
   ...NOT_LINUX,
   os: "illumos",
+  source: "illumos uts/common/sys/socket.h, uts/common/fs/sockfs/socksyscalls.c, socksubr.c",
   SOL_SOCKET: 0xffff,
   SCM_RIGHTS: 0x1010,
   SCM_CREDS: null,
@@ -566,6 +613,14 @@ const SPARCV9: Layout = { ...bsd(8, 4), headerAlignBytes: 8 };
 const usec = (type: number): TimestampLayout => time(type, "SCM_TIMESTAMP", "microseconds");
 const usec32 = (type: number): TimestampLayout => time32(type, "SCM_TIMESTAMP", "microseconds");
 
+/** A `time_t` of 4 bytes, and the alignment of i386. */
+const BINTIME32: TimestampLayout = {
+  ...time(4, "SCM_BINTIME", "bintime"),
+  bytes: 12,
+  secondsBytes: 4,
+  fractionOffset: 4,
+};
+
 type Row = readonly [AbiName, "little" | "big", Abi["evidence"], Layout, Later];
 
 const rows: readonly Row[] = [
@@ -579,14 +634,20 @@ const rows: readonly Row[] = [
   ["linux-aarch64-musl", "little", "compiled", musl64("little"), linux(64, MUSL)],
   ["linux-riscv64-musl", "little", "source", musl64("little"), linux(64, MUSL)],
   ["linux-s390x-musl", "big", "compiled", musl64("big"), linux(64, MUSL)],
-  ["linux-powerpc64-musl", "big", "compiled", musl64("big"), linux(64, { ...MUSL, ...POWERPC })],
-  ["linux-powerpc64le-musl", "little", "source", musl64("little"), linux(64, { ...MUSL, ...POWERPC })],
+  ["linux-powerpc64-musl", "big", "compiled", musl64("big"), linux(64, { ...POWERPC, ...MUSL, source: POWERPC_MUSL })],
+  [
+    "linux-powerpc64le-musl",
+    "little",
+    "source",
+    musl64("little"),
+    linux(64, { ...POWERPC, ...MUSL, source: POWERPC_MUSL }),
+  ],
   ["linux-i386-glibc", "little", "measured", linux32, linux(32)],
   ["linux-i386-musl", "little", "compiled", linux32, linux(32, MUSL32)],
   ["linux-armv7-glibc", "little", "source", linux32, linux(32)],
   ["linux-armv7-musl", "little", "compiled", linux32, linux(32, MUSL32)],
   ["linux-powerpc-glibc", "big", "source", linux32, linux(32, POWERPC)],
-  ["linux-powerpc-musl", "big", "compiled", linux32, linux(32, { ...MUSL32, ...POWERPC })],
+  ["linux-powerpc-musl", "big", "compiled", linux32, linux(32, { ...POWERPC, ...MUSL32, source: POWERPC_MUSL })],
   ["linux-mips-glibc", "big", "source", linux32, linux(32, MIPS)],
   // 32-bit pointers, 64-bit times (COMPAT_USE_64BIT_TIME).
   ["linux-x32-glibc", "little", "compiled", linux32, linux(32, {}, time)],
@@ -600,8 +661,8 @@ const rows: readonly Row[] = [
   ["freebsd-arm64", "little", "source", bsd(8, 8), freebsd(254, usec(2))],
   ["freebsd-riscv64", "little", "source", bsd(8, 8), freebsd(254, usec(2))],
   ["freebsd-powerpc64", "big", "tables", bsd(8, 8), freebsd(254, usec(2))],
-  ["freebsd-i386", "little", "source", bsd(4, 4), freebsd(509, usec32(2))],
-  ["freebsd-armv7", "little", "tables", bsd(4, 4), freebsd(509, timePadded(2, 16))],
+  ["freebsd-i386", "little", "source", bsd(4, 4), freebsd(509, usec32(2), time32, BINTIME32)],
+  ["freebsd-armv7", "little", "tables", bsd(4, 4), freebsd(509, timePadded(2, 16), timespecPadded)],
   ["openbsd-amd64", "little", "source", bsd(8, 8), openbsd(127, usec(4))],
   ["openbsd-arm64", "little", "tables", bsd(8, 8), openbsd(127, usec(4))],
   ["openbsd-riscv64", "little", "tables", bsd(8, 8), openbsd(127, usec(4))],

@@ -135,30 +135,78 @@ export class Codec {
   }
 
   /**
-   * The messages in a control buffer. Never throws on any bytes. Longer than 64 KiB, which no kernel makes, it is decoded as
-   * far as that, and `malformed` says where.
+   * The messages in a control buffer of any length. Never throws on any bytes.
+   *
+   * @throws TypeError for what is no Uint8Array
    */
   decode(control: Uint8Array, options?: DecodeOptions): DecodedControl {
-    const length = this.#load(control);
+    checkControl(control);
     checkOptions("options", options, DECODE);
-    const { exports, registers } = this.#core;
-    const clamp = ((options?.flags ?? 0) & this.abi.MSG_CTRUNC) !== 0;
-    exports.open(length, clamp || (options !== undefined && this.abi.truncation === "dragonfly"));
+    const flags = options?.flags;
+    const clamp = flags !== undefined && ((flags & this.abi.MSG_CTRUNC) !== 0 || this.abi.truncation === "dragonfly");
+    const { exports } = this.#core;
     const messages: DecodedMessage[] = [];
+    // A window of the control area's size at a time; what straddles its end begins the next one. No kernel makes a second one.
+    for (let start = 0; ; ) {
+      const fault = this.#walk(control, start, clamp, messages);
+      if (fault === null) return { messages, malformed: null };
+      if (start + CONTROL_BYTES >= control.length) return { messages, malformed: fault };
+      if (fault.offset > start) {
+        // It was cut off by the window, or is malformed and will be found so again, at the beginning of the next.
+        start = fault.offset;
+        continue;
+      }
+      if (fault.reason !== "length-overruns") return { messages, malformed: fault };
+      // One message longer than a window. Its header is the window's first.
+      const length = this.#length();
+      const left = control.length - start;
+      if (length > left && !clamp) return { messages, malformed: fault };
+      const end = start + Math.min(length, left);
+      exports.open(CONTROL_BYTES, true);
+      this.#core.next();
+      const data = new Uint8Array(control.subarray(start + this.abi.dataOffset, end));
+      messages.push({ ...this.#message(start, data), clamped: length > left });
+      const step = exports.space(data.length);
+      start += step < 0 ? left : Math.min(step, left);
+    }
+  }
+
+  /** Walks over one window of a control buffer; where and why it stopped, null: at the end of the buffer. */
+  #walk(control: Uint8Array, start: number, clamp: boolean, messages: DecodedMessage[]): DecodedControl["malformed"] {
+    const length = this.#load(control, start);
+    const last = start + length === control.length;
+    const { exports, registers } = this.#core;
+    exports.open(length, clamp && last);
     while (this.#core.next()) {
       const data = registers[REGISTER.DATA]!;
-      messages.push({
-        offset: registers[REGISTER.OFFSET]!,
-        level: registers[REGISTER.LEVEL]!,
-        type: registers[REGISTER.TYPE]!,
-        data: this.#core.control.slice(data, data + registers[REGISTER.DATA_LENGTH]!),
-        clamped: registers[REGISTER.CLAMPED] === 1,
-      });
+      messages.push(this.#message(start, this.#core.control.slice(data, data + registers[REGISTER.DATA_LENGTH]!)));
     }
     const reason = FAULTS[registers[REGISTER.FAULT]!] ?? null;
-    if (reason !== null) return { messages, malformed: { offset: registers[REGISTER.FAULT_OFFSET]!, reason } };
-    if (control.length > length) return { messages, malformed: { offset: length, reason: "header-truncated" } };
-    return { messages, malformed: null };
+    if (reason !== null) return { offset: start + registers[REGISTER.FAULT_OFFSET]!, reason };
+    if (last) return null;
+    // The window ended with a message, or within its padding.
+    const end = start + registers[REGISTER.OFFSET]! + exports.space(registers[REGISTER.DATA_LENGTH]!);
+    return end < control.length ? { offset: end, reason: "header-truncated" } : null;
+  }
+
+  /** The message in the registers, of a window that begins at `start`. */
+  #message(start: number, data: Uint8Array): DecodedMessage {
+    const { registers } = this.#core;
+    return {
+      offset: start + registers[REGISTER.OFFSET]!,
+      level: registers[REGISTER.LEVEL]!,
+      type: registers[REGISTER.TYPE]!,
+      data,
+      clamped: registers[REGISTER.CLAMPED] === 1,
+    };
+  }
+
+  /** `cmsg_len` of the header that the control area begins with. */
+  #length(): number {
+    const { lengthOffset, lengthBytes, endian } = this.abi;
+    const view = new DataView(this.#core.memory, this.#core.controlOffset + lengthOffset, lengthBytes);
+    const little = endian === "little";
+    return lengthBytes === 4 ? view.getUint32(0, little) : Number(view.getBigUint64(0, little));
   }
 
   /** An SCM_RIGHTS message. @throws RangeError for what is no `int`, or more than the system takes in one message */
@@ -205,12 +253,19 @@ export class Codec {
     return readPayload(this.abi, level, type, data);
   }
 
-  /** What is kept and what is closed of a receive, as the library itself decides it. */
+  /**
+   * What is kept and what is closed of a receive, as the library itself decides it.
+   *
+   * @throws RangeError beyond 64 KiB of control data, more than any kernel delivers
+   */
   verdict({ control, flags, maxFds, exactly, allowTruncated }: VerdictInput): ReceiveVerdict {
     integer("flags", flags, -0x80000000, 0xffffffff);
     integer("maxFds", maxFds, 0, 0x7fffffff);
     if (exactly !== undefined) integer("exactly", exactly, 0, 0x7fffffff);
     if (allowTruncated !== undefined) boolean("allowTruncated", allowTruncated);
+    checkControl(control);
+    // Cut to what fits, descriptors behind it would be neither kept nor closed.
+    if (control.length > CONTROL_BYTES) throw outOfRange("control.length", `at most ${CONTROL_BYTES}`, control.length);
     const length = this.#load(control);
     const outcome = OUTCOMES[this.#core.verdict(length, flags, maxFds, exactly ?? -1, allowTruncated ?? false)]!;
     const { registers, fds } = this.#core;
@@ -236,11 +291,10 @@ export class Codec {
     return size;
   }
 
-  /** Copies a control buffer into the core, as much as fits; how much. */
-  #load(control: Uint8Array): number {
-    if (!(control instanceof Uint8Array)) throw wrongType("control", "a Uint8Array", control);
-    const length = Math.min(control.length, CONTROL_BYTES);
-    this.#core.control.set(length === control.length ? control : control.subarray(0, length));
+  /** Copies a control buffer into the core from an offset on, as much as fits; how much. */
+  #load(control: Uint8Array, from = 0): number {
+    const length = Math.min(control.length - from, CONTROL_BYTES);
+    this.#core.control.set(length === control.length ? control : control.subarray(from, from + length));
     return length;
   }
 
@@ -261,6 +315,10 @@ export class Codec {
     }
     return exports.length();
   }
+}
+
+function checkControl(control: unknown): void {
+  if (!(control instanceof Uint8Array)) throw wrongType("control", "a Uint8Array", control);
 }
 
 function numbers(table: Int32Array, from: number, to: number): number[] {

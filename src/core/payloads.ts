@@ -47,7 +47,9 @@ export function readPayload(abi: Abi, level: number, type: number, data: Uint8Ar
     for (let at = 0; at + 4 <= data.length; at += 4) fds.push(view.getInt32(at, little));
     return { kind: "rights", fds, leftoverBytes: data.length & 3 };
   }
-  const layout = abi.credentials.find((one) => one.type === type);
+  // Kinds of one type are told apart by their size, as in `assembly/credentials.ts`.
+  const kinds = abi.credentials.filter((one) => one.type === type);
+  const layout = kinds.find(({ bytes }) => bytes === data.length) ?? kinds.at(-1);
   if (layout !== undefined) {
     if (data.length < layout.bytes) return { kind: "credentials", credentials: null };
     const pid = layout.pid === null ? null : view.getInt32(layout.pid, little);

@@ -145,11 +145,11 @@ export class Core {
     for (const [kind, { type, bytes, pid, uid, gid }] of abi.credentials.entries()) {
       if (exports.credentials(kind, type, bytes, pid ?? -1, uid, gid) === 0) {
         throw new RangeError(
-          `"abi.credentials" expected at most two layouts with their fields inside, got entry ${kind}`,
+          `"abi.credentials" expected at most three layouts with their fields inside, got entry ${kind}`,
         );
       }
     }
-    for (let kind = abi.credentials.length; kind < 2; kind++) exports.credentials(kind, -1, 0, -1, 0, 0);
+    for (let kind = abi.credentials.length; kind < 3; kind++) exports.credentials(kind, -1, 0, -1, 0, 0);
   }
 
   /** `verdict` of `assembly/verdict.ts`; fills {@link registers} and {@link fds}. */
