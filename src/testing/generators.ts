@@ -78,7 +78,7 @@ function anyMessage(codec: Codec, random: (below: number) => number): ControlMes
   }
 }
 
-/** One to three of: a byte changed, a length made wild, the end cut off, bytes added. */
+/** One to three of: a byte changed, a length a little off or wild, the end cut off, bytes added. */
 function damaged(
   { lengthOffset, lengthBytes, endian }: Abi,
   control: Uint8Array,
@@ -94,7 +94,7 @@ function damaged(
         // The low byte of the first length, or any byte of it.
         const low = endian === "little" ? 0 : lengthBytes - 1;
         const at = lengthOffset + (random(2) === 0 ? low : random(lengthBytes));
-        if (at < bytes.length) bytes[at] = random(3) === 0 ? 0 : random(256);
+        if (at < bytes.length) bytes[at] = [0, random(256), bytes[at]! + random(17) - 8][random(3)]! & 0xff;
         break;
       }
       case 2:

@@ -69,6 +69,7 @@ struct msghdr {
        : (struct cmsghdr *)HDR_ALIGN((char *)(c) + GET_LEN(c)))
 #define CMSG_SPACE(l) ((unsigned)HDR_ALIGN(sizeof(struct cmsghdr) + (l)))
 #define CMSG_LEN(l) ((unsigned)(DATA_ALIGN(sizeof(struct cmsghdr)) + (l)))
+#define CMSG_ALIGN(l) ((unsigned)DATA_ALIGN(l))
 #else
 /* 4.4BSD's, and Linux's own (which bionic copies), with each system's and machine's alignment: Darwin's __DARWIN_ALIGN32, _ALIGN, __CMSG_ALIGN. */
 #define SCM_RIGHTS 1
@@ -83,4 +84,5 @@ struct msghdr {
        : (struct cmsghdr *)((char *)(c) + ALIGN(GET_LEN(c))))
 #define CMSG_SPACE(l) ((unsigned)(ALIGN(sizeof(struct cmsghdr)) + ALIGN(l)))
 #define CMSG_LEN(l) ((unsigned)(ALIGN(sizeof(struct cmsghdr)) + (l)))
+#define CMSG_ALIGN(l) ((unsigned)ALIGN(l))
 #endif
