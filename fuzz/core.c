@@ -253,6 +253,21 @@ static void judge(const Layout* l, const uint8_t* bytes, size_t length, uint32_t
   CHECK(equal(control, bytes, length));
 }
 
+/* Bytes -> whole messages of the kinds that a verdict knows, which mutation alone seldom makes: kind, length, payload, ... */
+static size_t compose(const Layout* l, const uint8_t* bytes, size_t length, uint8_t* out, size_t room) {
+  size_t size = 0;
+  while (length >= 2) {
+    const uint8_t kind = bytes[0] % 8;
+    const size_t payload = bytes[1] < length - 2 ? bytes[1] : length - 2;
+    const int32_t types[8] = {l->rights, l->rights, l->pidfd, l->security, l->credentials[0].type, l->credentials[1].type, l->credentials[2].type, bytes[0]};
+    if (l->macros->space(payload) > room - size) break;
+    size += l->macros->put(out, size, l->sol_socket ^ (bytes[0] >> 6 == 3), types[kind], bytes + 2, payload);
+    bytes += 2 + payload;
+    length -= 2 + payload;
+  }
+  return size;
+}
+
 /* Encodes messages whose payloads lie in `from`; msg_controllen. */
 static uint32_t put(const Message* messages, size_t count, const uint8_t* from, int32_t capacity) {
   Z_coreZ_begin(&core, (uint32_t)capacity);
@@ -398,7 +413,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t length) {
   const Layout* l = &kLayouts[bytes[0] % LAYOUTS];
   const uint32_t flags = bytes[1] | (uint32_t)bytes[2] << 24;
   const int32_t max_fds = bytes[3] > 250 ? -1 : bytes[3];
-  const int32_t exactly = (int8_t)bytes[4];
+  const int32_t exactly = (int32_t)bytes[4] - 1;
   const uint8_t* input = length < 8 ? data : data + 8;
   size_t size = length < 8 ? 0 : length - 8;
   static uint8_t repeated[CAPACITY];
@@ -412,6 +427,11 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t length) {
   decode(l, input, size, 0);
   decode(l, input, size, 1);
   judge(l, input, size, flags, max_fds, exactly, bytes[5] & 1);
+  static _Alignas(16) uint8_t composed[CAPACITY];
+  size_t whole = compose(l, input, size, composed, CAPACITY);
+  /* Now and then cut by up to a header. */
+  if (bytes[6] % 4 == 1) whole -= whole < bytes[5] % 20u ? whole : bytes[5] % 20u;
+  judge(l, composed, whole, flags, max_fds, exactly, bytes[5] & 1);
   encode(l, input, size, bytes[6] * 257u);
   rights(l, input, size);
   if (bytes[7] % 8 == 0) anything(input, size);

@@ -1,17 +1,87 @@
 #!/usr/bin/env node
 // The audit kit: is core.wasm what its sources make, and is it as small and as harmless as it is said to be?
+//
+//   npm run audit:core                  prints what it finds
+//   npm run audit:core -- --record      takes the built module's SHA-256 for the right one, after a change
+//   npm run audit:core -- --self-test   a module that is not harmless, in each way that is looked for, must be found out
 
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { compileCore } from "./planted-bugs.mjs";
 
 const RECORD = "assembly/core.sha256";
 const LIMIT = 4096;
 
+let passed = 0;
+let failed = 0;
+function check(what, holds, detail) {
+  console.log(`${holds ? "ok  " : "FAIL"}  ${what}: ${detail}`);
+  if (holds) passed++;
+  else failed++;
+}
+
+const FORBIDDEN = {
+  "memory.grow": /memory\.grow/,
+  "indirect calls": /call_indirect|\(table/,
+  "floating point": /\bf(32|64)\b/,
+  "start function": /\(start/,
+  "data segments": /\(data/,
+};
+
+/** What a module is held to: [what, whether it holds, what was found]. */
+function findings(bytes, text) {
+  const imports = WebAssembly.Module.imports(new WebAssembly.Module(bytes));
+  const traps = text.match(/\bunreachable\b|\b(i32|i64)\.(div|rem)_/g) ?? [];
+  return [
+    ["size", bytes.length < LIMIT, `${bytes.length} bytes, limit ${LIMIT}`],
+    ["imports", imports.length === 0, imports.length === 0 ? "none" : JSON.stringify(imports)],
+    ["memory", /\(memory [^)]*\b3 3\)/.test(text), /\(memory [^)]*\)/.exec(text)?.[0] ?? "none"],
+    ...Object.entries(FORBIDDEN).map(([what, pattern]) => [
+      `no ${what}`,
+      !pattern.test(text),
+      pattern.exec(text)?.[0] ?? "none",
+    ]),
+    ["no instruction that traps but memory access", traps.length === 0, traps.join(", ") || "none"],
+  ];
+}
+
+/** What is put into a copy of `assembly/cmsghdr.ts` in place of CMSG_LEN, or other options of the compiler. */
+const LEN = "return n < 0 ? -1 : size(<u64>dataOffset + n);";
+const VIOLATIONS = {
+  size: [Array.from({ length: 400 }, (_, i) => `store<u64>(n + ${i * 1000}, ${i * 7919});`).join("") + LEN],
+  imports: [`host(); ${LEN}`, "declare function host(): void;"],
+  memory: [LEN, "", { maximumMemory: 4 }],
+  "no memory.grow": [`memory.grow(1); ${LEN}`],
+  "no indirect calls": ["return (n > 5 ? align : space)(n);"],
+  "no floating point": ["return <i32>(<f64>n * 1.5);"],
+  "no start function": [LEN, "store<i32>(0, load<i32>(4));"],
+  "no data segments": ['return "sixteen".charCodeAt(n & 3);'],
+  "no instruction that traps but memory access": ["return <i32>(<u32>n / dataAlign);"],
+};
+
 const clean = mkdtempSync(join(tmpdir(), "unix-ancillary-audit-"));
 process.on("exit", () => rmSync(clean, { recursive: true, force: true }));
+
+if (process.argv.includes("--self-test")) {
+  for (const [what, [code, before = "", options = {}]] of Object.entries(VIOLATIONS)) {
+    const wasm = join(clean, "planted.wasm");
+    const plant = ["cmsghdr.ts", LEN, code];
+    const declare = ["cmsghdr.ts", "function roundUp(", `${before}\nfunction roundUp(`];
+    compileCore(join(clean, "planted"), wasm, [plant, declare], options);
+    const found = findings(readFileSync(wasm), readFileSync(`${wasm}.wat`, "utf8")).filter(([, holds]) => !holds);
+    check(
+      `${what}, violated`,
+      found.some(([name]) => name === what),
+      found.map(([name, , detail]) => `${name}: ${detail}`).join("; ") || "not found",
+    );
+  }
+  console.log(`${passed} passed, ${failed} failed`);
+  process.exit(failed === 0 ? 0 : 1);
+}
+
 cpSync("assembly", join(clean, "assembly"), { recursive: true });
 cpSync("asconfig.json", join(clean, "asconfig.json"));
 symlinkSync(resolve("node_modules"), join(clean, "node_modules"));
@@ -34,35 +104,13 @@ const module = new WebAssembly.Module(bytes);
 const exported = WebAssembly.Module.exports(module);
 const names = (kind) => exported.filter((one) => one.kind === kind).map(({ name }) => name);
 
-let passed = 0;
-let failed = 0;
-function check(what, holds, detail) {
-  console.log(`${holds ? "ok  " : "FAIL"}  ${what}: ${detail}`);
-  if (holds) passed++;
-  else failed++;
-}
-
-const imports = WebAssembly.Module.imports(module);
 check(
   "built from the sources in a clean folder",
   built === recorded,
   `${built}${built === recorded ? "" : `, recorded ${recorded}; --record after a change`}`,
 );
 check("shipped", sha256(readFileSync("dist/core/core.wasm")) === built, "dist/core/core.wasm is the same");
-check("size", bytes.length < LIMIT, `${bytes.length} bytes, limit ${LIMIT}`);
-check("imports", imports.length === 0, imports.length === 0 ? "none" : JSON.stringify(imports));
-check("memory", /\(memory [^)]*\b3 3\)/.test(text), /\(memory [^)]*\)/.exec(text)?.[0] ?? "none");
-const without = {
-  "memory.grow": /memory\.grow/,
-  "indirect calls": /call_indirect|\(table/,
-  "floating point": /\bf(32|64)\./,
-  "start function": /\(start/,
-  "data segments": /\(data/,
-};
-for (const [what, pattern] of Object.entries(without))
-  check(`no ${what}`, !pattern.test(text), pattern.exec(text)?.[0] ?? "none");
-const traps = text.match(/\bunreachable\b|\b(i32|i64)\.(div|rem)_/g) ?? [];
-check("no instruction that traps but memory access", traps.length === 0, traps.join(", ") || "none");
+for (const finding of findings(bytes, text)) check(...finding);
 console.log(`      functions: ${names("function").join(" ")}`);
 console.log(
   `      memory and addresses: ${names("memory").join(" ")} ${names("global")

@@ -131,7 +131,7 @@ function seeds(out) {
       const control = codec.encode(messages);
       writeFileSync(
         join(out, "corpus", `${name}-${j}`),
-        Buffer.concat([Uint8Array.of(i, 0, 0, 8, 255, 0, 1, 0), control]),
+        Buffer.concat([Uint8Array.of(i, 0, 0, 8, 0, 0, 1, 0), control]),
       );
     }
   }

@@ -21,8 +21,8 @@ export const PLANTED_BUGS = {
   ],
 };
 
-/** Compiles `assembly/`, with replacements in its files, to a module. */
-export function compileCore(sources, wasm, replacements = []) {
+/** Compiles `assembly/`, with replacements in its files and other options, to a module, and its text beside it. */
+export function compileCore(sources, wasm, replacements = [], others = {}) {
   rmSync(sources, { recursive: true, force: true });
   cpSync("assembly", sources, { recursive: true });
   for (const [file, from, to] of replacements) {
@@ -31,7 +31,7 @@ export function compileCore(sources, wasm, replacements = []) {
     writeFileSync(join(sources, file), text.replace(from, to));
   }
   const { options } = JSON.parse(readFileSync("asconfig.json", "utf8"));
-  const flags = Object.entries(options).flatMap(([key, value]) =>
+  const flags = Object.entries({ ...options, ...others }).flatMap(([key, value]) =>
     value === true ? [`--${key}`] : [`--${key}`, String(value)],
   );
   mkdirSync(dirname(wasm), { recursive: true });
