@@ -26,13 +26,35 @@ const OTHERS = {
   Deno: ["@deno/linux-x64-glibc@2.9.6", "@deno/linux-x64-glibc/deno", "run", "-A"],
   workerd: ["@cloudflare/workerd-linux-64", "@cloudflare/workerd-linux-64/bin/workerd"],
 };
+/** Node on hosts whose integers are not those of the Wasm memory: user-mode emulation, with the libc of the cross compiler. */
+const EMULATED = {
+  "Node on s390x": [
+    "node-linux-s390x@20.11.0",
+    "node-linux-s390x/bin/node",
+    "qemu-s390x",
+    "-L",
+    "/usr/s390x-linux-gnu",
+  ],
+};
 /** The tests that use the addon; the others are about sources and the package. */
-const SUITES = ["pass-fds", "waiting", "messages", "sockets", "listener", "processes", "owned-fd", "lifecycle"];
+const SUITES = [
+  "ancillary",
+  "fd-reader",
+  "stream-interference",
+  "pass-fds",
+  "waiting",
+  "messages",
+  "sockets",
+  "listener",
+  "processes",
+  "owned-fd",
+  "lifecycle",
+];
 
 let passed = 0;
 let failed = 0;
 function report(name, what, good, detail = "") {
-  console.log(`${good ? "ok  " : "FAIL"}  ${name.padEnd(9)} ${what}`);
+  console.log(`${good ? "ok  " : "FAIL"}  ${name.padEnd(13)} ${what}`);
   if (!good) console.log(detail);
   if (good) passed++;
   else failed++;
@@ -40,7 +62,7 @@ function report(name, what, good, detail = "") {
 
 /** Installs a runtime; its path, or null. */
 function runtime(name, [specifier, program]) {
-  const prefix = join(root, "tools", name.replace(" ", "-"));
+  const prefix = join(root, "tools", name.replaceAll(" ", "-"));
   const path = join(prefix, "node_modules", program);
   if (!existsSync(path)) {
     mkdirSync(prefix, { recursive: true });
@@ -109,6 +131,16 @@ for (const [name, entry] of Object.entries(NODES)) {
   if (node === null) continue;
   run(name, "core", node, ["core.mjs"], { cwd: project });
   run(name, "tests with the same addon", node, ["scripts/test.mjs", ...SUITES]);
+}
+for (const [name, entry] of Object.entries(EMULATED)) {
+  const [, , emulator, ...args] = entry;
+  if (spawnSync(emulator, ["--version"]).error !== undefined) {
+    console.log(`${process.env.CI ? "FAIL" : "SKIPPED"}  ${name}: there is no ${emulator}`);
+    if (process.env.CI) failed++;
+    continue;
+  }
+  const node = runtime(name, entry);
+  if (node !== null) run(name, "core, big-endian", emulator, [...args, node, "core.mjs"], { cwd: project });
 }
 for (const name of ["Bun", "Deno"]) {
   const [, , ...args] = OTHERS[name];
@@ -179,15 +211,23 @@ request.overrideMimeType("text/plain; charset=x-user-defined");
 request.send();
 const module = new WebAssembly.Module(Uint8Array.from(request.responseText, (character) => character.charCodeAt(0) & 255));
 let dumped = 0;
+function dump(args, input, status, expected) {
+  const output = new File([]);
+  const wasi = new WASI(["cmsgdump", ...args], [], [new OpenFile(new File(input)), new OpenFile(output), new OpenFile(new File([]))]);
+  const code = wasi.start(new WebAssembly.Instance(module, { wasi_snapshot_preview1: wasi.wasiImport }));
+  if (code === status && new TextDecoder().decode(output.data) === expected) dumped++;
+  else failures.push("cmsgdump " + args.join(" ") + ": " + code);
+}
 for (const name of Object.keys(core.abis)) {
   const codec = new core.Codec(name);
   const control = codec.encode([codec.rights([1, 2, 3]), { level: 7, type: 8, data: Uint8Array.of(9) }]);
-  const output = new File([]);
-  const wasi = new WASI(["cmsgdump", name], [], [new OpenFile(new File(control)), new OpenFile(output), new OpenFile(new File([]))]);
-  const code = wasi.start(new WebAssembly.Instance(module, { wasi_snapshot_preview1: wasi.wasiImport }));
-  if (code === 0 && new TextDecoder().decode(output.data) === core.inspect(name, control)) dumped++;
-  else failures.push("cmsgdump " + name);
+  dump([name], control, 0, core.inspect(name, control));
+  const cut = control.subarray(0, codec.len(12) - 1);
+  dump([name], cut, 1, core.inspect(name, cut));
+  const digits = Array.from(control, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+  dump(["--hex", name], new TextEncoder().encode(digits), 0, core.inspect(name, control));
 }
+dump(["no-such-abi"], new Uint8Array(0), 2, "");
 document.title = failures.slice(0, 5).concat(dumped + " dumps, " + checks + " checks, " + failures.length + " failed").join("; ");
 </script>`;
   const shim = resolve("node_modules", "@bjorn3", "browser_wasi_shim", "dist");

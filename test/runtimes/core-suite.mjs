@@ -63,6 +63,16 @@ export function run(core) {
         [true, true, "string"],
       );
     }
+    // More than the core's control area holds: in windows.
+    const part = new Codec({ ...abi, sendControlLength: "space" }).encode([codec.rights([3, 4, 5])]);
+    const long = new Uint8Array(part.length * Math.ceil(150_000 / part.length));
+    for (let at = 0; at < long.length; at += part.length) long.set(part, at);
+    const { messages: many, malformed } = codec.decode(long);
+    same(
+      `${abi.name} long`,
+      [many.length, malformed, many.every((message) => codec.fdsOf(message).join() === "3,4,5")],
+      [long.length / part.length, null, true],
+    );
     const fds = codec.encode([codec.rights([3, 4, 5])]);
     same(`${abi.name} verdict`, codec.verdict({ control: fds, flags: 0, maxFds: 2 }).keep, [3, 4]);
     same(
