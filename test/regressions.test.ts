@@ -409,7 +409,15 @@ test("cycle-of-sockets-in-flight: sockets that only carry each other are freed, 
   a.sendFdsSync("x", [a, d]);
   b.sendFdsSync("y", [b]);
   for (const one of [a, b, d]) one.close();
-  assert.ok((await c.recvFds(0, { signal: AbortSignal.timeout(20_000) })).eof);
+  // The kernel looks for cycles when a socket is closed, and not again if it was looking already.
+  const closing = setInterval(() => {
+    for (const one of UnixStream.pair()) one.close();
+  }, 20);
+  try {
+    assert.ok((await c.recvFds(0, { signal: AbortSignal.timeout(20_000) })).eof);
+  } finally {
+    clearInterval(closing);
+  }
   c.close();
 });
 
