@@ -5,12 +5,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "environment.h"
 
 namespace unix_ancillary {
 
 namespace {
+
+using Environments = std::vector<std::unique_ptr<Environment>>;
 
 // Control data that a thread had received and not yet taken ownership of when it was terminated. Finding the descriptors
 // in them is the core's business, so another thread's core does it. `closed` are the ownership bits of the dead thread:
@@ -50,7 +53,7 @@ Environment* Of(napi_env env, napi_callback_info info, napi_value* first) {
   return static_cast<Environment*>(data);
 }
 
-void Export(napi_env env, napi_value exports, const char* name, napi_callback function, Environment* data) {
+void Export(napi_env env, napi_value exports, const char* name, napi_callback function, void* data) {
   napi_value value;
   napi_create_function(env, name, NAPI_AUTO_LENGTH, function, data, &value);
   napi_set_named_property(env, exports, name, value);
@@ -58,13 +61,19 @@ void Export(napi_env env, napi_value exports, const char* name, napi_callback fu
 
 namespace {
 
-// The memory of an ArrayBuffer, kept alive as long as the environment lives.
+// A strong reference, for as long as the environment lives.
+napi_ref Reference(napi_env env, Environment* e, napi_value value) {
+  napi_ref reference;
+  napi_create_reference(env, value, 1, &reference);
+  e->kept.push_back(reference);
+  return reference;
+}
+
+// The memory of an ArrayBuffer, kept alive.
 void* Keep(napi_env env, Environment* e, napi_value buffer, size_t* length) {
   void* memory = nullptr;
   napi_get_arraybuffer_info(env, buffer, &memory, length);
-  napi_ref reference;
-  napi_create_reference(env, buffer, 1, &reference);
-  e->kept.push_back(reference);
+  Reference(env, e, buffer);
   return memory;
 }
 
@@ -132,7 +141,7 @@ napi_value TakeOrphan(napi_env env, napi_callback_info info) {
 napi_value OnOrphan(napi_env env, napi_callback_info info) {
   napi_value callback;
   Environment* e = Of(env, info, &callback);
-  napi_create_reference(env, callback, 1, &e->on_orphan);
+  e->on_orphan = Reference(env, e, callback);
   std::lock_guard<std::mutex> lock(process_mutex);
   return Answer(e, static_cast<int>(orphans.size()));
 }
@@ -156,8 +165,11 @@ void CleanUp(void* data) {
   if (e->words != nullptr && e->words[kUnsettled] > 0 && e->control != nullptr) {
     const size_t length = std::min(e->control_capacity, static_cast<size_t>(e->words[kUnsettled]));
     orphans.push_back({{e->control, e->control + length}, {e->owned, e->owned + e->owned_bits / 32}});
-    // Any one will do; an environment that is loaded later looks for itself.
-    if (!living.empty()) napi_call_threadsafe_function(living.front()->wake, nullptr, napi_tsfn_nonblocking);
+  }
+  // All, as one may be blocked and another about to end; again when one ended that had been told. An environment that is
+  // loaded later looks for itself.
+  if (!orphans.empty()) {
+    for (const Environment* one : living) napi_call_threadsafe_function(one->wake, nullptr, napi_tsfn_nonblocking);
   }
   for (size_t word = 0; word < e->owned_bits / 32; word++) {
     for (uint32_t bits = e->owned[word]; bits != 0; bits &= bits - 1) {
@@ -166,23 +178,32 @@ void CleanUp(void* data) {
     e->owned[word] = 0;
   }
   e->owned_bits = 0;
+  // Node takes neither back by itself.
+  for (const napi_ref reference : e->kept) napi_delete_reference(e->env, reference);
+  e->kept.clear();
+  napi_release_threadsafe_function(e->wake, napi_tsfn_release);
 }
 
-Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  Environment* e = new Environment();
+// open(): the functions, for one user of them. Two copies of the library may have loaded the same file.
+napi_value Open(napi_env env, napi_callback_info info) {
+  void* data = nullptr;
+  napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
+  Environment* e =
+      static_cast<Environments*>(data)->emplace_back(std::make_unique<Environment>()).get();
+  e->env = env;
   // Made before the hook is added, as hooks run in the opposite order: in CleanUp every living environment can be woken.
   napi_value name;
   napi_create_string_utf8(env, "unix-ancillary", NAPI_AUTO_LENGTH, &name);
   napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, e, CallOnOrphan, &e->wake);
   napi_unref_threadsafe_function(env, e->wake);
-  // The hook runs while the environment's buffers are still there; the object goes with the instance data after it.
+  // The hook runs while the buffers are still there; the object goes with the instance data after it.
   napi_add_env_cleanup_hook(env, CleanUp, e);
-  napi_set_instance_data(
-      env, e, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
   {
     std::lock_guard<std::mutex> lock(process_mutex);
     living.push_back(e);
   }
+  napi_value exports;
+  napi_create_object(env, &exports);
   Export(env, exports, "bind", Bind, e);
   Export(env, exports, "bindOwned", BindOwned, e);
   Export(env, exports, "bindControl", BindControl, e);
@@ -192,6 +213,14 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ExportSocket(env, exports, e);
   ExportReadiness(env, exports, e);
   ExportAbi(env, exports);
+  return exports;
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  Environments* environments = new Environments();
+  napi_set_instance_data(
+      env, environments, [](napi_env, void* data, void*) { delete static_cast<Environments*>(data); }, nullptr);
+  Export(env, exports, "open", Open, environments);
   return exports;
 }
 

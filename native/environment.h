@@ -1,4 +1,4 @@
-// What one environment (a thread that runs JavaScript) shares with the addon.
+// What one environment (a copy of the library in a thread that runs JavaScript) shares with the addon.
 //
 // Integers cross in the request block, an Int32Array of JavaScript's: writing and reading it costs a tenth of passing
 // arguments (measured with Node 20, 2026-11). Its words are named here and in src/node/native.ts, and nowhere else.
@@ -38,6 +38,7 @@ enum Word : int {
 class Readiness;
 
 struct Environment {
+  napi_env env = nullptr;
   // The request block, the batch of descriptors and the address area; the ownership bits; the control area. JavaScript
   // keeps these buffers alive: `kept` are strong references.
   int32_t* words = nullptr;
@@ -53,7 +54,7 @@ struct Environment {
   Readiness* readiness = nullptr;
   // Wakes this environment from any thread, to call the function.
   napi_threadsafe_function wake = nullptr;
-  napi_ref on_orphan = nullptr;
+  napi_ref on_orphan = nullptr;  // one of `kept`
 
   void Own(int fd);
   void Disown(int fd);
@@ -81,7 +82,7 @@ socklen_t SetAddress(sockaddr_un* name, const char* path, size_t length);
 void GetAddress(Environment* e, const sockaddr_un* name, socklen_t length);
 
 // Adds a function to the exports.
-void Export(napi_env env, napi_value exports, const char* name, napi_callback function, Environment* data);
+void Export(napi_env env, napi_value exports, const char* name, napi_callback function, void* data);
 
 void ExportMessage(napi_env env, napi_value exports, Environment* data);
 void ExportSocket(napi_env env, napi_value exports, Environment* data);

@@ -6,12 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <unistd.h>
 #include <uv.h>
 
-#include <atomic>
-#include <memory>
-#include <thread>
 #include <unordered_map>
 
 #include "environment.h"
@@ -50,10 +48,16 @@ class Readiness {
     napi_create_int32(env_, events, &arguments[1]);
     if (napi_make_callback(env_, context_, receiver, callback, 2, arguments, &result) == napi_pending_exception) {
       napi_value error;
-      napi_get_and_clear_last_exception(env_, &error);
-      napi_fatal_exception(env_, error);
+      // Not when the thread is being terminated.
+      if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
     }
     napi_close_handle_scope(env_, scope);
+  }
+
+  // What Node does not take back by itself; nothing is told afterwards.
+  void LetGo() {
+    napi_delete_reference(env_, callback_);
+    napi_async_destroy(env_, context_);
   }
 
   napi_env env_;
@@ -129,6 +133,7 @@ class UvReadiness final : public Readiness {
   }
 
   void Close() override {
+    LetGo();
     closing_ = true;
     for (auto& [id, watcher] : watchers_) End(watcher);
     watchers_.clear();
@@ -191,20 +196,17 @@ class ThreadReadiness final : public Readiness {
 
  public:
   ThreadReadiness(napi_env env, Environment* e, napi_value callback) : Readiness(env, e, callback) {
-    if (pipe(wake_) == -1) wake_[0] = wake_[1] = -1;
-    for (const int fd : wake_) {
-      fcntl(fd, F_SETFD, FD_CLOEXEC);
-      fcntl(fd, F_SETFL, O_NONBLOCK);
-    }
     napi_value name;
     napi_create_string_utf8(env, "unix-ancillary readiness", NAPI_AUTO_LENGTH, &name);
     napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, OnReady, &function_);
     napi_unref_threadsafe_function(env, function_);
-    thread_ = std::thread([this] { Run(); });
   }
 
   int Watch(int fd) override {
-    if (wake_[0] == -1) return -EMFILE;
+    if (!running_) {
+      const int result = Start();
+      if (result < 0) return result;
+    }
     std::lock_guard<std::mutex> lock(mutex_);
     watched_.emplace(next_id_, Watched{fd, 0, false, false});
     return next_id_++;
@@ -234,18 +236,48 @@ class ThreadReadiness final : public Readiness {
   }
 
   void Close() override {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      closing_ = true;
-      Wake();
+    if (running_) {
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        closing_ = true;
+        Wake();
+      }
+      pthread_join(thread_, nullptr);
+      for (const int fd : wake_) close(fd);
     }
-    thread_.join();
-    for (const int fd : wake_) close(fd);
+    LetGo();
+    napi_release_threadsafe_function(function_, napi_tsfn_release);
     // The environment ends, and the function with it: no callback comes any more.
     delete this;
   }
 
  private:
+  // Pipe and thread, with the first watcher; 0, or -errno: the next one tries again. (std::thread throws, and the addon is
+  // compiled without exceptions.)
+  int Start() {
+#ifdef SOCK_CLOEXEC
+    // Systems that have the one have the other.
+    if (pipe2(wake_, O_CLOEXEC | O_NONBLOCK) == -1) return -errno;
+#else
+    if (pipe(wake_) == -1) return -errno;
+    for (const int fd : wake_) {
+      fcntl(fd, F_SETFD, FD_CLOEXEC);
+      fcntl(fd, F_SETFL, O_NONBLOCK);
+    }
+#endif
+    const auto run = [](void* self) -> void* {
+      static_cast<ThreadReadiness*>(self)->Run();
+      return nullptr;
+    };
+    const int error = pthread_create(&thread_, nullptr, run, this);
+    if (error != 0) {
+      for (const int fd : wake_) close(fd);
+      return -error;
+    }
+    running_ = true;
+    return 0;
+  }
+
   void SetKeepsAlive(Watched* one, bool on) {
     if (one->keeps_alive == on) return;
     one->keeps_alive = on;
@@ -317,7 +349,8 @@ class ThreadReadiness final : public Readiness {
   }
 
   napi_threadsafe_function function_ = nullptr;
-  std::thread thread_;
+  pthread_t thread_;
+  bool running_ = false;
   std::mutex mutex_;
   std::unordered_map<int, Watched> watched_;
   std::vector<std::pair<int, int>> ready_;

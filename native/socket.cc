@@ -116,15 +116,8 @@ napi_value Connect(napi_env env, napi_callback_info info) {
   sockaddr_un name;
   const socklen_t length = Name(e, &name);
   const int fd = e->words[kFd];
-  if (connect(fd, reinterpret_cast<sockaddr*>(&name), length) == 0) return Answer(e, 0);
-  if (errno != EINTR) return Answer(e, -errno);
-  // A connect that a signal interrupted goes on by itself and must not be made again (POSIX, connect).
-  const int ready = PollUntil(fd, POLLOUT, -1);
-  if (ready < 0) return Answer(e, ready);
-  int error = 0;
-  socklen_t size = sizeof error;
-  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == -1) return Answer(e, -errno);
-  return Answer(e, -error);
+  // What connects here does not block: an interrupted call has left nothing half done.
+  return Answer(e, Result(Retry([&] { return connect(fd, reinterpret_cast<sockaddr*>(&name), length); })));
 }
 
 napi_value Bind(napi_env env, napi_callback_info info) {

@@ -396,4 +396,27 @@ test(
   }),
 );
 
+/** Four gigabytes, of which nothing is touched: the length is 0 in 32 bits. */
+const HUGE = 2 ** 32;
+
+test(
+  "length-truncated-to-32-bits: more bytes than one call moves neither lose the descriptor nor send nothing for ever",
+  pair((a, b) => {
+    const huge = new Uint8Array(HUGE);
+    const { system, sendFlags } = a.platform;
+    for (const payload of [huge, [huge]]) {
+      assert.ok(a.sendFdsSync(payload, [0], { timeout: 0 }) > 0);
+      const received = b.recvFdsIntoSync(payload, 1);
+      assert.ok(received.bytesRead > 0);
+      assert.is(received.fds.length, 1);
+      received[Symbol.dispose]();
+      while (b.tryRecvFds(0, { bufferSize: 65536 }) !== null);
+      // What is left of it when nearly all is sent.
+      huge[HUGE - 2] = 7;
+      assert.is(system.sendmsg(a.fd, payload, HUGE - 2, 2, 0, sendFlags, null), 2);
+      assert.equal([...b.recvFdsSync(0).data], [7, 0]);
+    }
+  }),
+);
+
 test.run();

@@ -222,6 +222,9 @@ export function openSocket(platform: Platform, type: SocketType): number {
   return fd;
 }
 
+/** Milliseconds until it is tried again to connect, at most. */
+const CONNECT_MAX_MS = 50;
+
 /** A socket connected to `path`, whenever the listener has room for it. */
 export async function openConnected(
   platform: Platform,
@@ -235,7 +238,7 @@ export async function openConnected(
   const fd = openSocket(platform, type);
   try {
     let result = system.connect(fd, to);
-    for (let wait = 1; result < 0; wait = Math.min(2 * wait, 50)) {
+    for (let wait = 1; result < 0; wait = Math.min(2 * wait, CONNECT_MAX_MS)) {
       // Linux: the listener's backlog is full, and nothing tells when it no longer is (unix(7), connect(2)).
       if (result !== EAGAIN && result !== EINPROGRESS) throw errnoError(result, "connect");
       await pause(platform, wait, signal);
@@ -269,21 +272,21 @@ function connected(platform: Platform, fd: number): number {
   return -Math.abs(getsockoptInt(platform, fd, "SO_ERROR"));
 }
 
-/** {@link openConnected}, waiting in `connect(2)`. */
+/** {@link openConnected}, waiting in `poll(2)`. */
 export function openConnectedSync(platform: Platform, type: SocketType, path: string): number {
-  const { system, constants } = platform;
-  const { F_GETFL, F_SETFL, O_NONBLOCK } = constants as Record<"F_GETFL" | "F_SETFL" | "O_NONBLOCK", number>;
+  const { system } = platform;
   const to = sunPath(platform, path);
   const fd = openSocket(platform, type);
-  // Nobody else has this socket yet: that it blocks for as long as it connects disturbs nobody.
-  const flags = system.fcntl(fd, F_GETFL, 0);
-  system.fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-  const result = system.connect(fd, to);
+  let result = system.connect(fd, to);
+  for (let wait = 1; result === EAGAIN || result === EINPROGRESS; wait = Math.min(2 * wait, CONNECT_MAX_MS)) {
+    // On nothing: a pause.
+    const ready = system.poll(-1, 0, wait);
+    result = ready < 0 ? ready : result === EAGAIN ? system.connect(fd, to) : connected(platform, fd);
+  }
   if (result < 0) {
     system.close(fd);
     throw errnoError(result, "connect");
   }
-  system.fcntl(fd, F_SETFL, flags);
   return fd;
 }
 

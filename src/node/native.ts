@@ -29,6 +29,9 @@ const WORD_MAX = 0x7fffffff;
 /** Descriptors in one batch. */
 const BATCH = 1024;
 
+/** Milliseconds in which `poll(2)` comes back to JavaScript: only there a worker can be terminated, Ctrl-C end a line of the REPL. */
+const POLL_MS = 100;
+
 type Call = () => void;
 type CallWith<T> = (argument: T) => void;
 
@@ -49,7 +52,7 @@ export interface HeaderLayout {
   readonly openMax: number;
 }
 
-/** The addon's exports. */
+/** What the addon's `open` gives to each of its users. */
 interface Addon {
   readonly layout: HeaderLayout;
   readonly constants: Constants;
@@ -314,7 +317,10 @@ export class NativeSystem implements System {
   }
 
   poll(fd: number, events: number, timeout: number): number {
-    return this.#call(this.#addon.poll, fd, events, timeout);
+    for (let left = timeout < 0 ? Infinity : timeout; ; left -= POLL_MS) {
+      const ready = this.#call(this.#addon.poll, fd, events, Math.min(left, POLL_MS));
+      if (ready !== 0 || left <= POLL_MS) return ready;
+    }
   }
 
   watch(fd: number, watched: Watched): Watcher | number {
@@ -457,7 +463,7 @@ function load(): { addon: Addon; file: string } {
       const module = { exports: {} };
       // What `require` does behind 1 ms of looking for packages.
       process.dlopen(module, path);
-      return { addon: module.exports as Addon, file: path };
+      return { addon: (module.exports as { open(): Addon }).open(), file: path };
     } catch (error) {
       failures.push(`  ${path}: ${(error as Error).message.split("\n")[0]}`);
     }
