@@ -30,10 +30,10 @@ function compiler() {
 }
 
 /** What is compiled, and with which flags, whatever the target. */
-export function nativeSources() {
-  const [gyp] = JSON.parse(readFileSync("native/binding.gyp", "utf8")).targets;
+export function nativeSources(folder = "native") {
+  const [gyp] = JSON.parse(readFileSync(join(folder, "binding.gyp"), "utf8")).targets;
   return {
-    sources: gyp.sources.map((name) => join("native", name)),
+    sources: gyp.sources.map((name) => join(folder, name)),
     ldflags: gyp.ldflags,
     flags: [
       ...gyp.cflags_cc,
@@ -47,13 +47,13 @@ export function nativeSources() {
 }
 
 /** Builds `out`, by default where the library looks for this machine's addon. */
-export async function buildNative({ extraFlags = [], out, strip = true } = {}) {
+export async function buildNative({ extraFlags = [], out, strip = true, folder = "native" } = {}) {
   if (out === undefined) {
     const { target } = await sourceModule("src/node/target.ts");
     out = join("prebuilds", target(), "unix-ancillary.node");
   }
   const darwin = process.platform === "darwin";
-  const { sources, flags: common, ldflags } = nativeSources();
+  const { sources, flags: common, ldflags } = nativeSources(folder);
   const flags = [
     ...common,
     ...(darwin ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared", "-pthread", ...ldflags]),

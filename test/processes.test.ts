@@ -77,6 +77,19 @@ for (const [name, receive] of [
   });
 }
 
+test("readiness by a thread with the descriptor table full: the wait fails, a later one does not, and the process ends", async () => {
+  const source = `ulimit -n 64; exec "$0" "$@"`;
+  const { code, stdout, stderr } = await run(
+    "bash",
+    ["-c", source, process.execPath, new URL(import.meta.url).pathname],
+    {
+      env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "full-table", UNIX_ANCILLARY_READINESS: "thread" },
+    },
+  );
+  assert.is(code, 0, stderr);
+  assert.is(stdout, "EMFILE\nreceived\n");
+});
+
 test.python("python sends with send_fds", async () => {
   const [ours, theirs] = UnixStream.pair();
   const script = `
@@ -164,6 +177,23 @@ test("nothing that was received is inherited by a child", async () => {
   b.close();
 });
 
+/** Waits for the first time with no descriptor left, and again with some. */
+async function fullTable(): Promise<void> {
+  const [a, b] = UnixStream.pair();
+  const fill: OwnedFd[] = [];
+  const { code } = (await errorOf(() => {
+    for (;;) fill.push(OwnedFd.from(0));
+  })) as AncillaryError;
+  assert.is(code, "EMFILE");
+  const error = (await errorOf(b.recvFds(0))) as AncillaryError;
+  for (const one of fill) one.close();
+  console.log(error.code);
+  const waiting = b.recvFds(0);
+  await a.sendFds("x");
+  await waiting;
+  console.log("received");
+}
+
 switch (role) {
   case "echo":
     await child(async (stream) => {
@@ -202,6 +232,9 @@ switch (role) {
       console.log(`${error.code} ${error.reason} ${error.data}, then ${next.fds.length} of ${next.data}`);
       next[Symbol.dispose]();
     });
+    break;
+  case "full-table":
+    await fullTable();
     break;
   default:
     test.run();
