@@ -65,7 +65,8 @@ const KINDS = {
     command: (log) => ["valgrind", "--leak-check=no", "--child-silent-after-fork=yes", `--log-file=${log}`],
     env: () => ({}),
     files: ["fd-reader", "messages", "stream-interference"],
-    found: (text) => (text.includes("ERROR SUMMARY: 0 errors") ? [] : [text]),
+    // V8 looks at every word of the stack, those that nobody wrote among them.
+    found: (text) => text.split(/^==\d+== $/m).filter((one) => one.includes("unix_ancillary::")),
   },
 };
 

@@ -134,6 +134,9 @@ export class OwnedFd implements Disposable {
   /**
    * Takes ownership of an open descriptor.
    *
+   * In a worker thread, not of one that `fs.open` gave: Node closes those again when the thread ends, whoever has the number
+   * then, unless the worker was made with `trackUnmanagedFds: false`. {@link from} it, and `fs.close` the original.
+   *
    * @throws SystemError `EBADF` when `fd` is not open
    */
   static fromRaw(fd: number): OwnedFd {
