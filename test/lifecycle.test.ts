@@ -272,7 +272,7 @@ test("two copies of the library in one process, over one addon: neither closes w
     cpSync(join(library, "dist"), join(copy, "dist"), { recursive: true });
     cpSync(join(library, "package.json"), join(copy, "package.json"));
   }
-  const { target } = await import("../src/node/native.ts");
+  const { target } = await import("../src/node/target.ts");
   const prebuilt = join(library, "prebuilds", target(), "unix-ancillary.node");
   const ran = await again(import.meta.url, "two-copies", copies, {
     env: { UNIX_ANCILLARY_ADDON: process.env.UNIX_ANCILLARY_ADDON ?? prebuilt },
