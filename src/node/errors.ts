@@ -38,9 +38,13 @@ const WORDS: Readonly<Record<string, string>> = {
 /** Node has no name for it. */
 const ETOOMANYREFS = process.platform === "linux" ? -109 : null;
 
+/** Node builds it anew for each call. */
+let named: ReadonlyMap<number, [string, string]> | undefined;
+
 /** The name and the words of `-errno`. */
 function describe(errno: number): readonly [string, string] {
-  const known = util.getSystemErrorMap().get(errno);
+  named ??= util.getSystemErrorMap();
+  const known = named.get(errno);
   if (known !== undefined) return known;
   const [name] =
     Object.entries(os.constants.errno).find(([, number]) => number === -errno) ??
