@@ -401,6 +401,7 @@ export interface KernelOptions {
     seed?: number | undefined;
     bufferBytes?: number | undefined;
     bufferMessages?: number | undefined;
+    files?: number | undefined;
 }
 
 export interface ListenFd {
@@ -614,7 +615,9 @@ export interface Segment {
     readonly bytes: Uint8Array;
     taken: number;
     rights: OpenFile[][] | null;
+    credentialsAt: number | null;
     readonly sender: Sender | null;
+    readonly owner: Sender;
     readonly from: Socket;
 }
 
@@ -645,6 +648,7 @@ export declare class Socket extends OpenFile {
     readonly owner: Sender;
     peer: Socket | null;
     peerOwner: Sender | null;
+    lastPeerPath: Uint8Array | null;
     readonly queue: Segment[];
     backlog: Socket[] | null;
     backlogLimit: number;
@@ -660,6 +664,7 @@ export declare class Socket extends OpenFile {
     shut(read: boolean, write: boolean): void;
     released(): void;
     resetError: number;
+    resetsUnread: boolean;
     peerNotAccepted: boolean;
 }
 
@@ -842,6 +847,8 @@ export declare class VirtualKernel {
     check(options?: {
         open?: ReadonlyMap<VirtualProcess, readonly number[]> | undefined;
     }): void;
+        ofUser: number;
+    };
 }
 
 export declare class VirtualProcess {

@@ -110,6 +110,9 @@ export function waitOrThrow(
   const { abi } = target.platform;
   const later = Math.min(RETRY_MAX_MS, waited === 0 ? RETRY_MS : 2 * waited);
   if (errno === EAGAIN || errno === EWOULDBLOCK) {
+    // NetBSD says so too when too many descriptors are in flight, whatever room the socket has (uipc_usrreq.c,
+    // unp_internalize).
+    if (abi.os === "netbsd" && fds.length > 0) return later;
     // A datagram socket that is not connected is always writable (unix(7)): its full receiver cannot be watched.
     return target.to === null ? "ready" : later;
   }

@@ -41,8 +41,12 @@ export interface Segment {
   taken: number;
   /** One list for each SCM_RIGHTS; null once delivered. */
   rights: OpenFile[][] | null;
+  /** Behind how many of these the kernel says who sent it, because the sender asked for it. */
+  credentialsAt: number | null;
   /** Null: it was sent when nobody passed credentials. */
   readonly sender: Sender | null;
+  /** Whose descriptors are in flight. */
+  readonly owner: Sender;
   /** The socket it was sent on. */
   readonly from: Socket;
 }
@@ -55,6 +59,8 @@ export class Socket extends OpenFile {
   peer: Socket | null = null;
   /** What `getsockopt` says of the peer. */
   peerOwner: Sender | null = null;
+  /** The name of a peer that has gone. */
+  lastPeerPath: Uint8Array | null = null;
   readonly queue: Segment[] = [];
   /** Connections that wait to be accepted; null: it does not listen. */
   backlog: Socket[] | null = null;
@@ -102,9 +108,9 @@ export class Socket extends OpenFile {
   override released(): void {
     const { peer } = this;
     this.shut(true, true);
-    // What nobody will read is a reset (Linux, unix_release_sock).
     if (peer !== null && peer.peer === this && this.type !== "dgram") {
-      if (this.#unread || this.peerNotAccepted) peer.error = this.resetError;
+      if ((this.resetsUnread && this.#unread) || this.peerNotAccepted) peer.error = this.resetError;
+      peer.lastPeerPath = this.path;
       peer.peer = null;
     }
     this.peer = null;
@@ -119,8 +125,10 @@ export class Socket extends OpenFile {
     return this.queue.length > (first?.bytes.length === 0 ? 1 : 0);
   }
 
-  /** ECONNRESET of the host, set by the kernel; 0 where the system has no such thing. */
+  /** ECONNRESET of the host, set by the kernel. */
   resetError = 0;
+  /** What nobody will read is a reset (Linux, unix_release_sock). */
+  resetsUnread = false;
   /** It waits in a backlog: a listener that goes resets it. */
   peerNotAccepted = false;
 }
@@ -131,6 +139,29 @@ export function unreference(file: OpenFile): void {
 
 /** What was in flight in a segment has gone. */
 export function discard(segment: Segment): void {
-  for (const files of segment.rights ?? []) for (const file of files) unreference(file);
+  const { rights } = segment;
   segment.rights = null;
+  for (const files of rights ?? []) for (const file of files) unreference(file);
+}
+
+/** Whether control data travel with it. */
+export function isCarrier({ rights, credentialsAt }: Segment): boolean {
+  return rights !== null || credentialsAt !== null;
+}
+
+/** Sockets that no descriptor table leads to, neither by their queues: of those in flight, what can never be received. */
+export function unreachable(roots: Iterable<OpenFile>, inFlight: Iterable<Segment>): Socket[] {
+  const reached = new Set<OpenFile>();
+  const open = [...roots];
+  for (let file = open.pop(); file !== undefined; file = open.pop()) {
+    if (reached.has(file)) continue;
+    reached.add(file);
+    if (!(file instanceof Socket)) continue;
+    open.push(...(file.backlog ?? []));
+    for (const { rights } of file.queue) if (rights !== null) open.push(...rights.flat());
+  }
+  const lost = new Set<Socket>();
+  for (const { rights } of inFlight)
+    for (const file of rights?.flat() ?? []) if (file instanceof Socket && !reached.has(file)) lost.add(file);
+  return [...lost];
 }

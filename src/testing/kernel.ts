@@ -8,7 +8,16 @@ import { type Checks, options as checkOptions, integer } from "../core/errors.ts
 import { adopt, type OwnedFd } from "../node/owned-fd.ts";
 import { Platform } from "../node/platform.ts";
 import type { Timer, Watched, Watcher } from "../node/system.ts";
-import { type Descriptor, OpenFile, type Sender, type Socket, unreference } from "./files.ts";
+import {
+  type Descriptor,
+  discard,
+  OpenFile,
+  type Segment,
+  type Sender,
+  type Socket,
+  unreachable,
+  unreference,
+} from "./files.ts";
 import { generator } from "./random.ts";
 import { type ErrnoName, errnoOf } from "./rules.ts";
 import { VirtualSystem } from "./virtual-system.ts";
@@ -27,8 +36,9 @@ export interface Call {
 /** What goes wrong at a call. */
 export interface Fault {
   /**
-   * It fails so. A `close` closes all the same, as kernels do. Of a call on several descriptors: from the `at`-th on, 0 by
-   * default.
+   * It fails so. A `close` closes all the same, as kernels do; any other call that EINTR meets, a signal, is made again, as
+   * the layer below the library does, and meets the fault of the new call. Of a call on several descriptors: from the `at`-th
+   * on, 0 by default.
    */
   readonly errno?: ErrnoName;
   readonly at?: number;
@@ -50,6 +60,11 @@ export interface KernelOptions {
   bufferBytes?: number | undefined;
   /** Datagrams that a socket keeps; 10 by default. */
   bufferMessages?: number | undefined;
+  /**
+   * Files that the system can have open, of which OpenBSD lets a tenth and NetBSD a half be in flight; 10000 by default. On
+   * Linux it is the size of the sender's descriptor table, unless its user is root.
+   */
+  files?: number | undefined;
 }
 
 /** How a process is set up. */
@@ -65,6 +80,7 @@ const KERNEL: Checks = {
   seed: (name, value) => void integer(name, value, 0, 0xffffffff),
   bufferBytes: (name, value) => void integer(name, value, 1, 0x7fffffff),
   bufferMessages: (name, value) => void integer(name, value, 1, 0x7fffffff),
+  files: (name, value) => void integer(name, value, 1, 0x7fffffff),
 };
 const PROCESS: Checks = {
   descriptors: (name, value) => void integer(name, value, 4, 65536),
@@ -74,7 +90,7 @@ const PROCESS: Checks = {
 
 /** Turns of the microtask queue after which nothing more is expected from the program. */
 const QUIET_TURNS = 64;
-/** Notifications in a row that lead to no system call: the library would spin. */
+/** Notifications in a row that lead to nothing: the library would spin. */
 const SPIN_LIMIT = 1000;
 
 interface VirtualWatcher {
@@ -150,6 +166,7 @@ export class VirtualProcess {
     }
     this.owned.clear();
     this.inheritable = 0;
+    this.kernel.collect();
     this.kernel.changed();
   }
 
@@ -176,7 +193,11 @@ export class VirtualProcess {
       if (this.table[fd] !== undefined) continue;
       file.references++;
       this.table[fd] = { file, cloexec };
-      if (!cloexec) this.inheritable++;
+      if (!cloexec) {
+        this.inheritable++;
+        if (this.kernel.abi.MSG_CMSG_CLOEXEC !== null)
+          this.kernel.violate(this, `received descriptor ${fd} without MSG_CMSG_CLOEXEC: a child could inherit it`);
+      }
       return fd;
     }
     return errnoOf("EMFILE");
@@ -188,6 +209,7 @@ export class VirtualProcess {
     this.table[fd] = undefined;
     if (!descriptor.cloexec) this.inheritable--;
     unreference(descriptor.file);
+    this.kernel.collect();
   }
 }
 
@@ -208,8 +230,7 @@ const FIRST_FD = 3;
  * ```
  *
  * Differences from real kernels: time passes only when nothing else is left to do; a synchronous call that has to wait for
- * ever fails with EDEADLK, as nobody else can run meanwhile (see {@link VirtualKernel.whileWaiting}); `EINTR` is not seen, as the
- * layer below retries it; cycles of sockets in flight are not collected.
+ * ever fails with EDEADLK, as nobody else can run meanwhile (see {@link VirtualKernel.whileWaiting}).
  */
 export class VirtualKernel {
   readonly abi: Abi;
@@ -223,6 +244,10 @@ export class VirtualKernel {
   readonly bufferBytes: number;
   /** @internal */
   readonly bufferMessages: number;
+  /** @internal */
+  readonly files: number;
+  /** @internal What was sent with descriptors and neither received nor lost. */
+  readonly inFlight: Set<Segment> = new Set();
   /** @internal Sockets by the name they are bound to, and a number that stands for the inode. */
   readonly names: Map<string, { socket: Socket | null; inode: number }> = new Map();
   readonly #processes: VirtualProcess[] = [];
@@ -244,6 +269,7 @@ export class VirtualKernel {
     this.#random = generator(options?.seed ?? 1);
     this.bufferBytes = options?.bufferBytes ?? 8192;
     this.bufferMessages = options?.bufferMessages ?? 10;
+    this.files = options?.files ?? 10000;
   }
 
   /** Starts a process. */
@@ -279,6 +305,7 @@ export class VirtualKernel {
     this.whileWaiting = null;
     this.violations.length = 0;
     this.names.clear();
+    this.inFlight.clear();
   }
 
   /** Fulfilled when nothing is ready, no timer runs, and nothing has happened for a while: only a new call goes on. */
@@ -304,6 +331,8 @@ export class VirtualKernel {
     const found = [...this.violations];
     for (const process of this.#processes) {
       const allowed = options?.open?.get(process) ?? [];
+      if (process.inheritable > 0)
+        found.push(`process ${process.pid} has ${process.inheritable} descriptors that a child would inherit`);
       for (const [fd, name] of process.descriptors) {
         if (!allowed.includes(fd)) found.push(`process ${process.pid} leaked descriptor ${fd}: ${name}`);
         else if (!process.owned.has(fd)) found.push(`process ${process.pid}: nobody owns descriptor ${fd}: ${name}`);
@@ -314,7 +343,6 @@ export class VirtualKernel {
 
   /** @internal Called by every system call; the fault it meets. */
   enter(process: VirtualProcess, name: string, fd: number): Fault | null {
-    this.#spins = 0;
     this.#quiet = 0;
     const index = this.#calls++;
     if (this.fault === null) return null;
@@ -326,6 +354,32 @@ export class VirtualKernel {
   /** @internal */
   violate(process: VirtualProcess, what: string): void {
     this.violations.push(`process ${process.pid} ${what}`);
+  }
+
+  /** @internal Descriptors in flight: of everybody, and of one user. */
+  inFlightOf(uid: number): { total: number; ofUser: number } {
+    let total = 0;
+    let ofUser = 0;
+    for (const segment of this.inFlight) {
+      if (segment.rights === null) this.inFlight.delete(segment);
+      const count = segment.rights?.flat().length ?? 0;
+      total += count;
+      if (segment.owner.uid === uid) ofUser += count;
+    }
+    return { total, ofUser };
+  }
+
+  /** @internal Sockets that are only in the queues of one another go, and what is in those (net/unix/garbage.c, unp_gc). */
+  collect(): void {
+    if (this.inFlight.size === 0) return;
+    let sockets = false;
+    for (const segment of this.inFlight) {
+      if (segment.rights === null) this.inFlight.delete(segment);
+      else sockets ||= segment.rights.some((files) => files.some(({ kind }) => kind === "socket"));
+    }
+    if (!sockets) return;
+    const roots = this.#processes.flatMap(({ table }) => table.flatMap((one) => (one === undefined ? [] : [one.file])));
+    for (const socket of unreachable(roots, this.inFlight)) for (const one of socket.queue.splice(0)) discard(one);
   }
 
   /** @internal */
@@ -366,6 +420,12 @@ export class VirtualKernel {
     return { keepAlive() {}, close: () => void this.#timers.delete(timer) };
   }
 
+  /** @internal A call did something. */
+  progressed(): void {
+    this.#spins = 0;
+    this.changed();
+  }
+
   /** @internal Something may have become ready. */
   changed(): void {
     this.#quiet = 0;
@@ -377,6 +437,10 @@ export class VirtualKernel {
   /** Tells one watcher, picked by the seed; when there is nothing to tell for a while, lets time pass. */
   readonly #pump = (): void => {
     this.#scheduled = false;
+    for (const process of this.#processes) {
+      if (process.inheritable > 0)
+        this.violate(process, `went on with ${process.inheritable} descriptors that a child would inherit`);
+    }
     const ready: [VirtualWatcher, number][] = [];
     for (const watcher of this.#watchers) {
       if (watcher.events === 0 || !watcher.process.alive) continue;
@@ -407,6 +471,7 @@ export class VirtualKernel {
         return;
       }
       this.#timers.delete(timer);
+      this.#spins = 0;
       this.#now = Math.max(this.#now, timer.at);
       timer.fired();
     }

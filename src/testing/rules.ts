@@ -6,11 +6,22 @@
 import type { Abi } from "../core/abis.ts";
 import { os } from "../node/builtins.ts";
 
+/** What a kernel knows of a sender when it reads what was attached. */
+export interface SenderChecks {
+  /** Whether it has such a descriptor. */
+  isOpen(fd: number): boolean;
+  /** Whether it may say so of itself. */
+  mayClaim(credentials: { pid: number; uid: number; gid: number }): boolean;
+}
+
 /** What a sender attached. */
 export interface SentControl {
   /** The numbers of each SCM_RIGHTS that counts. */
   readonly rights: number[][];
+  /** What it says of itself; the kernel checks it (Linux). */
   readonly credentials: { pid: number; uid: number; gid: number } | null;
+  /** Behind how many SCM_RIGHTS the kernel says who sent it, because the sender asked for it (FreeBSD, DragonFly). */
+  readonly credentialsAt: number | null;
 }
 
 /** Names of errors, as `errno(3)` has them. */
@@ -70,17 +81,24 @@ interface Message {
   readonly data: DataView;
 }
 
-/** The messages of a control buffer, or "EINVAL". */
-function messagesOf(abi: Abi, control: Uint8Array): Message[] | "EINVAL" {
+/** Whether lengths are `size_t` of 8 bytes for the kernel, whatever the libc declares. */
+function isWide({ os, pointerBytes }: Abi): boolean {
+  return os === "linux" && pointerBytes === 8;
+}
+
+/** The messages of a control buffer; the last is null where the rest is none, which is refused. */
+function messagesOf(abi: Abi, control: Uint8Array): (Message | null)[] {
   const view = new DataView(control.buffer, control.byteOffset, control.byteLength);
   const little = abi.endian === "little";
-  const messages: Message[] = [];
-  // Less than a header is nothing at all (Linux), or refused before.
-  for (let at = 0; at + abi.headerBytes <= control.length; ) {
-    // The kernel's length has 8 bytes on 64-bit Linux, whatever the libc declares.
-    const wide = abi.os === "linux" && abi.pointerBytes === 8;
-    const length = wide ? Number(view.getBigUint64(at, little)) : view.getUint32(at + abi.lengthOffset, little);
-    if (length < abi.headerBytes || length > control.length - at) return "EINVAL";
+  const messages: (Message | null)[] = [];
+  // Bytes that are no header are passed over by Linux, but for the compat layer under 32-bit programs (net/compat.c), and
+  // refused by FreeBSD; the others look at one message.
+  const slack = abi.os === "freebsd" || (abi.os === "linux" && !isWide(abi));
+  const least = ["freebsd", "openbsd", "netbsd"].includes(abi.os) ? abi.dataOffset : abi.headerBytes;
+  for (let at = 0; at < control.length; ) {
+    if (at + abi.headerBytes > control.length) return slack ? [...messages, null] : messages;
+    const length = isWide(abi) ? Number(view.getBigUint64(at, little)) : view.getUint32(at + abi.lengthOffset, little);
+    if (length < least || length > control.length - at) return [...messages, null];
     const level = view.getInt32(at + abi.levelOffset, little);
     const type = view.getInt32(at + abi.typeOffset, little);
     const data = new DataView(
@@ -89,6 +107,8 @@ function messagesOf(abi: Abi, control: Uint8Array): Message[] | "EINVAL" {
       Math.max(0, length - abi.dataOffset),
     );
     messages.push({ length, level, type, data });
+    // NetBSD and DragonFly look at the first only, and lose the others in silence.
+    if (abi.severalRights === "first") return messages;
     at += roundUp(length, abi.headerAlignBytes);
   }
   return messages;
@@ -101,16 +121,15 @@ const POINTER_ROOM: Readonly<Partial<Record<Abi["os"], (abi: Abi) => number>>> =
   openbsd: ({ pointerBytes }) => 2 * pointerBytes,
 };
 
-/** Reads what a sender attached, by the rules of its kernel; or the error it refuses it with. */
-export function readSent(abi: Abi, control: Uint8Array): SentControl | ErrnoName {
-  const none: SentControl = { rights: [], credentials: null };
+/** Reads what a sender attached, by the rules of its kernel, message by message; or the error it refuses it with. */
+export function readSent(abi: Abi, control: Uint8Array, sender: SenderChecks): SentControl | ErrnoName {
+  const none: SentControl = { rights: [], credentials: null, credentialsAt: null };
   const { os } = abi;
   if (control.length === 0) return none;
   if (abi.maxControlBytes !== null && control.length > abi.maxControlBytes)
     return os === "freebsd" ? "EMSGSIZE" : "EINVAL";
   if (os !== "linux" && control.length < abi.headerBytes) return "EINVAL";
-  const messages = messagesOf(abi, control);
-  if (typeof messages === "string") return messages;
+  const found = messagesOf(abi, control);
   const little = abi.endian === "little";
   const fdsOf = ({ data }: Message): number[] =>
     Array.from({ length: data.byteLength >> 2 }, (_, i) => data.getInt32(4 * i, little));
@@ -119,24 +138,32 @@ export function readSent(abi: Abi, control: Uint8Array): SentControl | ErrnoName
   if (os === "linux") {
     const rights: number[] = [];
     let credentials: SentControl["credentials"] = null;
-    for (const message of messages) {
+    for (const message of found) {
+      if (message === null) return "EINVAL";
       // Other levels are for other layers.
       if (message.level !== abi.SOL_SOCKET) continue;
-      if (isRights(message)) rights.push(...fdsOf(message));
-      else if (message.type === abi.SCM_CREDENTIALS && message.data.byteLength === 12) {
-        const [pid, uid, gid] = [0, 4, 8].map((at) => message.data.getInt32(at, little));
-        credentials = { pid: pid!, uid: uid!, gid: gid! };
+      if (isRights(message)) {
+        rights.push(...fdsOf(message));
+        if (rights.length > abi.maxFdsPerMessage) return "EINVAL";
+        if (!rights.every(sender.isOpen)) return "EBADF";
+      } else if (message.type === abi.SCM_CREDENTIALS && message.data.byteLength === 12) {
+        const [pid, uid, gid] = [0, 4, 8].map((at) => message.data.getInt32(at, little)) as [number, number, number];
+        credentials = { pid, uid, gid };
+        if (!sender.mayClaim(credentials)) return "EPERM";
       } else return "EINVAL";
     }
-    if (rights.length > abi.maxFdsPerMessage) return "EINVAL";
-    return { rights: rights.length > 0 ? [rights] : [], credentials };
+    return { ...none, rights: rights.length > 0 ? [rights] : [], credentials };
   }
 
+  const messages = found.filter((one) => one !== null);
   const [first, ...others] = messages;
-  if (first === undefined || !messages.every((one) => isRights(one))) return "EINVAL";
+  const asks = messages.findIndex(({ level, type }) => level === abi.SOL_SOCKET && type === abi.SCM_CREDS);
+  // Who sends SCM_CREDS has them filled in (FreeBSD, DragonFly). FreeBSD's times, filled in likewise, are not simulated.
+  const askable = asks !== -1 && abi.credentials.some(({ type, sendable }) => sendable && type === abi.SCM_CREDS);
+  const known =
+    messages.length === found.length && messages.every((one, i) => isRights(one) || (askable && i === asks));
+  if (first === undefined || !known) return "EINVAL";
   switch (os) {
-    case "freebsd":
-      break;
     case "openbsd":
       if (others.length > 0) return "EINVAL";
       if (control.length !== first.length && control.length !== roundUp(first.length, abi.alignBytes)) return "EINVAL";
@@ -145,10 +172,6 @@ export function readSent(abi: Abi, control: Uint8Array): SentControl | ErrnoName
       if (first.length !== control.length) return "EINVAL";
       if ((first.length - abi.headerBytes) * 2 + abi.headerBytes > 2048) return "EINVAL";
       break;
-    case "netbsd":
-      // Padding would be taken for descriptors.
-      if (roundUp(first.length, 4) !== control.length && others.length === 0) return "EINVAL";
-      break;
     case "illumos":
       if (others.length > 0) return "EINVAL";
       break;
@@ -156,18 +179,43 @@ export function readSent(abi: Abi, control: Uint8Array): SentControl | ErrnoName
       break;
   }
   const room = POINTER_ROOM[os]?.(abi);
-  for (const message of messages) {
-    if (room !== undefined && spaceOf(abi, fdsOf(message).length * room) > 2048)
-      return os === "freebsd" ? "EMSGSIZE" : "E2BIG";
+  const rights = messages.filter(isRights).map(fdsOf);
+  for (const fds of rights) {
+    if (!fds.every(sender.isOpen)) return "EBADF";
+    if (room !== undefined && spaceOf(abi, fds.length * room) > 2048) return os === "freebsd" ? "EMSGSIZE" : "E2BIG";
   }
-  // NetBSD and DragonFly look at the first only, and lose the others in silence.
-  const counted = abi.severalRights === "first" ? [first] : messages;
-  return { rights: counted.map(fdsOf).filter((fds) => fds.length > 0), credentials: null };
+  return {
+    // NetBSD delivers one of no descriptors.
+    rights: os === "netbsd" ? rights : rights.filter(({ length }) => length > 0),
+    credentials: null,
+    credentialsAt: askable ? messages.slice(0, asks).filter(isRights).length : null,
+  };
+}
+
+/** What a kernel says when so many more descriptors would be too many in flight; null: it lets them. */
+export function inFlightRefusal(
+  { os }: Abi,
+  count: number,
+  { total, ofUser, descriptors, files }: { total: number; ofUser: number; descriptors: number; files: number },
+): ErrnoName | null {
+  switch (os) {
+    // Of one user, against RLIMIT_NOFILE, before these are added (net/core/scm.c, too_many_unix_fds).
+    case "linux":
+      return ofUser > descriptors ? "ETOOMANYREFS" : null;
+    // Of all users, against a share of kern.maxfiles.
+    case "openbsd":
+      return total + count > files / 10 ? "EMFILE" : null;
+    case "netbsd":
+      return total + count > files / 2 ? "EAGAIN" : null;
+    default:
+      return null;
+  }
 }
 
 /** A receiver's control buffer, as its kernel fills it. */
 export class ControlWriter {
   readonly #abi: Abi;
+  /** Of no bytes: there is no control buffer. */
   readonly #bytes: Uint8Array;
   length = 0;
   truncated = false;
@@ -193,13 +241,31 @@ export class ControlWriter {
     this.#write(type, data, Math.min(whole, this.room), Math.min(whole, this.room));
   }
 
+  /** Who sent it, where the sender asked for it: FreeBSD copies messages whole or stops, DragonFly cuts in silence. */
+  told(data: Uint8Array): void {
+    const whole = lengthOf(this.#abi, data.length);
+    if (this.#abi.truncation === "freebsd") this.#whole(this.#abi.SCM_CREDS!, data);
+    else if (this.room > 0) this.#write(this.#abi.SCM_CREDS!, data, whole, Math.min(whole, this.room));
+  }
+
+  /** A message that is there as a whole, or else the last that was (FreeBSD). */
+  #whole(type: number, data: Uint8Array): boolean {
+    if (this.truncated || this.room < spaceOf(this.#abi, data.length)) {
+      this.truncated ||= this.#bytes.length > 0;
+      return false;
+    }
+    const length = lengthOf(this.#abi, data.length);
+    this.#write(type, data, length, length);
+    return true;
+  }
+
   /** `delivered` bytes of a message that says it has `length`. */
   #write(type: number, data: Uint8Array, length: number, delivered: number): void {
     const abi = this.#abi;
     const little = abi.endian === "little";
     const at = this.length;
     const header = new DataView(new ArrayBuffer(abi.dataOffset));
-    if (abi.os === "linux" && abi.pointerBytes === 8) header.setBigUint64(0, BigInt(length), little);
+    if (isWide(abi)) header.setBigUint64(0, BigInt(length), little);
     else header.setUint32(abi.lengthOffset, length, little);
     header.setInt32(abi.levelOffset, abi.SOL_SOCKET, little);
     header.setInt32(abi.typeOffset, type, little);
@@ -233,6 +299,8 @@ export class ControlWriter {
     const inside = Math.max(0, Math.floor((room - abi.dataOffset) / 4));
     const numbers = (to: number): Uint8Array =>
       ControlWriter.int(abi, ...Array.from({ length: to }, (_, i) => install(i)));
+    // Without a control buffer they are closed; only Linux and illumos say so, and XNU leaves them open.
+    const absent = this.#bytes.length === 0;
     switch (abi.truncation) {
       case "linux": {
         const k = Math.min(count, inside, free, refused);
@@ -241,22 +309,30 @@ export class ControlWriter {
         return null;
       }
       case "freebsd":
+        if (absent) return null;
+        if (free < count) return abi.tableFullErrno;
+        // All are installed, then what is not copied is closed again: nobody sees the difference.
+        if (!this.truncated && room >= spaceOf(abi, 4 * count)) this.#whole(abi.SCM_RIGHTS, numbers(count));
+        else this.truncated = true;
+        return null;
       case "netbsd":
+        if (absent) return null;
         if (free < count) return abi.tableFullErrno;
         if (room >= spaceOf(abi, 4 * count)) this.#write(abi.SCM_RIGHTS, numbers(count), wanted, wanted);
-        else if (room > 0 || abi.truncation === "freebsd") this.truncated = true;
+        else this.truncated = true;
         return null;
       case "openbsd":
+        if (absent) return null;
         if (free < count || count > inside) return "EMSGSIZE";
         this.#write(abi.SCM_RIGHTS, numbers(count), wanted, wanted);
         return null;
       case "dragonfly":
       case "xnu": {
+        if (absent && abi.truncation === "dragonfly") return null;
         if (free < count) return "EMSGSIZE";
         // All are installed first: what does not fit stays open, and nobody knows its number.
         const data = numbers(count);
-        const copied = Math.min(room, wanted);
-        if (copied >= abi.headerBytes) this.#write(abi.SCM_RIGHTS, data, wanted, copied);
+        if (room > 0) this.#write(abi.SCM_RIGHTS, data, wanted, Math.min(room, wanted));
         if (abi.truncation === "xnu" && room > 0 && room < wanted) this.truncated = true;
         return null;
       }
@@ -265,9 +341,21 @@ export class ControlWriter {
         const copied = Math.min(room, wanted);
         const k = Math.max(0, Math.floor((copied - abi.dataOffset) / 4));
         if (copied < wanted) this.truncated = true;
-        if (k > 0) this.#write(abi.SCM_RIGHTS, numbers(k), copied, copied);
+        if (copied > 0) this.#write(abi.SCM_RIGHTS, numbers(k), copied, copied);
         return null;
       }
     }
+  }
+
+  /** What a peek shows of the descriptors of one SCM_RIGHTS, where it makes none: nothing, zeros, or kernel pointers. */
+  peeked(count: number): void {
+    const abi = this.#abi;
+    if (abi.peek === "omitted" || this.#bytes.length === 0) return;
+    const words = abi.peek === "zeroed" ? count : (count * abi.pointerBytes) / 4;
+    const data = ControlWriter.int(abi, ...new Array(words).fill(abi.peek === "zeroed" ? 0 : 0x7ff0));
+    const wanted = lengthOf(abi, data.length);
+    if (abi.truncation === "freebsd") this.#whole(abi.SCM_RIGHTS, data);
+    else this.#write(abi.SCM_RIGHTS, data, wanted, Math.min(this.room, wanted));
+    if (wanted > this.room && abi.truncation === "xnu") this.truncated = true;
   }
 }

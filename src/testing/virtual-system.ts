@@ -13,9 +13,18 @@ import {
   type Watched,
   type Watcher,
 } from "../node/system.ts";
-import { type Descriptor, discard, OpenFile, type Segment, Socket, unreference } from "./files.ts";
+import {
+  type Descriptor,
+  discard,
+  isCarrier,
+  OpenFile,
+  type Segment,
+  type Sender,
+  Socket,
+  unreference,
+} from "./files.ts";
 import type { Fault, VirtualProcess } from "./kernel.ts";
-import { ControlWriter, type ErrnoName, errnoOf, readSent } from "./rules.ts";
+import { ControlWriter, type ErrnoName, errnoOf, inFlightRefusal, readSent } from "./rules.ts";
 
 /** Numbers that no row of the table has: any will do, as nobody but the library sees them. */
 const CONSTANTS = {
@@ -63,6 +72,8 @@ function constantsOf({ os }: Abi): Constants {
 }
 
 const TYPES: readonly SocketType[] = ["stream", "dgram", "seqpacket"];
+/** Signals in a row at one call. */
+const SIGNAL_LIMIT = 1000;
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
 /** @internal */
@@ -103,7 +114,7 @@ export class VirtualSystem implements System {
     const bytes = bytesOf(payload, offset, length);
     const result = this.#send(socket, bytes, controlLength, to, fault);
     if (typeof result === "number") {
-      this.#process.kernel.changed();
+      this.#process.kernel.progressed();
       return result;
     }
     if (result === "EPIPE" && !this.#mutesSigpipe(flags)) this.#violate("was killed by SIGPIPE");
@@ -119,22 +130,14 @@ export class VirtualSystem implements System {
     fault: Fault | null,
   ): number | ErrnoName {
     const abi = this.#abi;
-    const sent = readSent(abi, this.#control.subarray(0, controlLength));
+    const { pid, uid, gid, table } = this.#process;
+    if (socket.type === "seqpacket" && socket.error !== 0) return this.#takeError(socket);
+    const sent = readSent(abi, this.#control.subarray(0, controlLength), {
+      isOpen: (number) => table[number] !== undefined,
+      mayClaim: (claimed) => uid === 0 || (claimed.pid === pid && claimed.uid === uid && claimed.gid === gid),
+    });
     if (typeof sent === "string") return sent;
-    const files: OpenFile[][] = [];
-    for (const numbers of sent.rights) {
-      const group: OpenFile[] = [];
-      for (const number of numbers) {
-        const file = this.#process.table[number]?.file;
-        if (file === undefined) return "EBADF";
-        group.push(file);
-      }
-      files.push(group);
-    }
-    if (sent.credentials !== null && this.#process.uid !== 0) {
-      const { pid, uid, gid } = sent.credentials;
-      if (pid !== this.#process.pid || uid !== this.#process.uid || gid !== this.#process.gid) return "EPERM";
-    }
+    const files = sent.rights.map((numbers) => numbers.map((number) => table[number]!.file));
     // Who can be told of gets a name (Linux, unix_autobind).
     if (socket.type !== "stream" && socket.path === null && this.#tellsSender(socket)) this.#bind(socket, NO_BYTES);
     if (socket.type !== "stream" && socket.error !== 0) return this.#takeError(socket);
@@ -143,6 +146,18 @@ export class VirtualSystem implements System {
     if (typeof peer === "string") return peer;
     if (peer === null && socket.peerOwner === null) return "ENOTCONN";
     if (socket.error !== 0) return this.#takeError(socket);
+    const count = files.reduce((sum, group) => sum + group.length, 0);
+    if (count > 0) {
+      const { kernel, limit: descriptors } = this.#process;
+      const inFlight = {
+        ...kernel.inFlightOf(uid),
+        descriptors: uid === 0 ? Infinity : descriptors,
+        files: kernel.files,
+      };
+      const refused = inFlightRefusal(abi, count, inFlight);
+      if (refused !== null) return refused;
+    }
+    if (socket.type === "dgram" && peer !== null && !this.#maySend(socket, peer)) return "EPERM";
     if (peer !== null && peer.references === 0 && socket.type === "dgram") {
       // Said once; then it is not connected any more.
       socket.peer = null;
@@ -157,7 +172,7 @@ export class VirtualSystem implements System {
 
     const accepted = this.#room(socket, peer, bytes.length, controlLength);
     if (typeof accepted === "string") return accepted;
-    const count = Math.min(
+    const taken = Math.min(
       accepted,
       socket.type === "stream" ? Math.max(1, fault?.short ?? Infinity) : Infinity,
       bytes.length,
@@ -167,14 +182,23 @@ export class VirtualSystem implements System {
       return 0;
     for (const group of files) for (const file of group) file.references++;
     const passes = sent.credentials !== null || this.#tellsSender(socket) || this.#tellsSender(peer);
-    peer.queue.push({
-      bytes: bytes.slice(0, count),
+    const segment: Segment = {
+      bytes: bytes.slice(0, taken),
       taken: 0,
       rights: files.length > 0 ? files : null,
-      sender: passes ? (sent.credentials ?? this.#process.sender) : null,
+      credentialsAt: sent.credentialsAt,
+      sender: passes || sent.credentialsAt !== null ? (sent.credentials ?? this.#process.sender) : null,
+      owner: this.#process.sender,
       from: socket,
-    });
-    return count;
+    };
+    if (segment.rights !== null) this.#process.kernel.inFlight.add(segment);
+    peer.queue.push(segment);
+    return taken;
+  }
+
+  /** A socket that is connected takes datagrams of its peer only (Linux, unix_may_send). */
+  #maySend(socket: Socket, peer: Socket): boolean {
+    return this.#abi.os !== "linux" || peer.peer === null || peer.peer === socket;
   }
 
   /** Bytes that the receiver takes now. */
@@ -234,7 +258,7 @@ export class VirtualSystem implements System {
     out[OUT.FLAGS]! |= this.#echoed(flags);
     out[OUT.CONTROL_LENGTH] = writer.length;
     out[OUT.UNSETTLED] = writer.length;
-    this.#process.kernel.changed();
+    if ((flags & this.#abi.MSG_PEEK) === 0) this.#process.kernel.progressed();
     return result;
   }
 
@@ -259,17 +283,16 @@ export class VirtualSystem implements System {
       // It looks like root: pid 0, uid 0 (Linux, on a stream).
       if (socket.type === "stream" && this.#option(socket, abi.SO_PASSCRED, 0) !== 0)
         writer.put(abi.SCM_CREDENTIALS!, ControlWriter.int(abi, 0, 0, 0));
+      if (socket.type === "stream") this.#deliverPidfd(socket, writer, 0, null);
       return 0;
     }
     const peeks = (flags & abi.MSG_PEEK) !== 0;
     const capacity = pieces.reduce((sum, { length }) => sum + length, 0);
     const most = socket.type === "stream" ? Math.min(capacity, Math.max(1, fault?.short ?? Infinity)) : capacity;
-    const taken: Segment[] = this.#segments(socket, most);
+    const taken: Segment[] = this.#segments(socket, most, peeks);
     // On Linux plain bytes are glued in front of those that carry descriptors; elsewhere they come first.
-    const carrier = taken.find(({ rights }) => rights !== null) ?? first;
-    const result = peeks ? null : this.#deliver(socket, carrier, writer, flags, fault);
-    // There is no control space with it: whatever would be in it is missing.
-    if (peeks && (carrier.rights !== null || this.#tellsSender(socket))) writer.truncated = true;
+    const carrier = taken.find(isCarrier) ?? first;
+    const result = this.#deliver(socket, carrier, writer, flags, fault);
     if (result !== null) return result;
     let copied = 0;
     for (const segment of taken) {
@@ -278,9 +301,10 @@ export class VirtualSystem implements System {
       copied += chunk.length;
       if (!peeks) segment.taken += chunk.length;
     }
+    // Linux names the sender of a stream's bytes too.
+    if (wantAddress && (socket.type !== "stream" || abi.os === "linux")) this.#leave(first.from.path);
     if (socket.type !== "stream") {
       if (copied < first.bytes.length) this.out[OUT.FLAGS]! |= abi.MSG_TRUNC;
-      if (wantAddress) this.#leave(first.from.path);
       if (!peeks) socket.queue.shift();
       return copied;
     }
@@ -293,17 +317,18 @@ export class VirtualSystem implements System {
   }
 
   /** The segments that one receive takes bytes of. */
-  #segments(socket: Socket, most: number): Segment[] {
+  #segments(socket: Socket, most: number, peeks: boolean): Segment[] {
     if (socket.type !== "stream") return [socket.queue[0]!];
     const taken: Segment[] = [];
     const breaksAfter = this.#abi.os === "linux";
     const tellsSender = this.#tellsSender(socket);
     let bytes = 0;
     for (const segment of socket.queue) {
-      if (bytes >= most && taken.length > 0) break;
+      // A peek goes on to what carries descriptors, though it takes no byte of it (Linux, unix_stream_read_generic).
+      if (bytes >= most && taken.length > 0 && !(peeks && breaksAfter)) break;
       if (taken.length > 0) {
-        if (!breaksAfter && segment.rights !== null) break;
-        if (tellsSender && segment.sender?.pid !== taken[0]!.sender?.pid) break;
+        if (!breaksAfter && isCarrier(segment)) break;
+        if (tellsSender && !isSameSender(segment, taken[0]!)) break;
       }
       taken.push(segment);
       bytes += segment.bytes.length - segment.taken;
@@ -332,37 +357,50 @@ export class VirtualSystem implements System {
       const { pid, uid, gid } = carrier.sender ?? { pid: 0, uid: 65534, gid: 65534 };
       writer.put(abi.SCM_CREDENTIALS!, ControlWriter.int(abi, pid, uid, gid));
     }
-    const { rights } = carrier;
-    carrier.rights = null;
-    const cloexec = abi.MSG_CMSG_CLOEXEC !== null && (flags & abi.MSG_CMSG_CLOEXEC) !== 0;
-    let error: ErrnoName | null = null;
-    for (const files of rights ?? []) {
-      const free = Math.min(fault?.room ?? Infinity, process.free);
-      const installed: ErrnoName | null =
-        error === null
-          ? writer.rights(files.length, free, (i) => process.install(files[i]!, cloexec), fault?.allowed)
-          : error;
-      for (const file of files) unreference(file);
-      error ??= installed;
+    const { rights, credentialsAt } = carrier;
+    const peeks = (flags & abi.MSG_PEEK) !== 0;
+    const keeps = peeks && abi.peek !== "duplicates";
+    if (!peeks) {
+      carrier.rights = null;
+      carrier.credentialsAt = null;
     }
+    const cloexec = abi.MSG_CMSG_CLOEXEC !== null && (flags & abi.MSG_CMSG_CLOEXEC) !== 0;
+    let free = Math.min(fault?.room ?? Infinity, process.free);
+    let error: ErrnoName | null = null;
+    for (const [at, files] of [...(rights ?? []), null].entries()) {
+      if (at === credentialsAt && error === null) writer.told(credentialsBytes(abi, carrier.sender!));
+      if (files === null) break;
+      if (keeps) writer.peeked(files.length);
+      else if (error === null) {
+        const install = (i: number) => {
+          free--;
+          return process.install(files[i]!, cloexec);
+        };
+        error = writer.rights(files.length, free, install, fault?.allowed);
+      }
+      if (!peeks) for (const file of files) unreference(file);
+    }
+    if (rights !== null && !peeks) process.kernel.collect();
     if (error !== null) {
       // The descriptors are gone. The bytes of a stream stay; a datagram does not.
-      if (socket.type !== "stream") socket.queue.shift();
+      if (socket.type !== "stream" && !peeks) socket.queue.shift();
       return error;
     }
-    if (this.#option(socket, abi.SO_PASSPIDFD, 0) !== 0 && carrier.sender !== null)
-      this.#deliverPidfd(writer, fault, carrier.sender.pid);
+    this.#deliverPidfd(socket, writer, free, carrier.sender);
     return null;
   }
 
-  #deliverPidfd(writer: ControlWriter, fault: Fault | null, pid: number): void {
+  #deliverPidfd(socket: Socket, writer: ControlWriter, free: number, sender: Sender | null): void {
     const abi = this.#abi;
+    if (this.#option(socket, abi.SO_PASSPIDFD, 0) === 0) return;
+    // Whether it would have fitted is asked first (net/core/scm.c, scm_pidfd_recv).
     if (writer.room < abi.dataOffset + 4) {
       writer.truncated = true;
       return;
     }
-    const full = Math.min(fault?.room ?? Infinity, this.#process.free) < 1;
-    const fd = full ? errnoOf("EMFILE") : this.#process.install(new OpenFile("pidfd", `pid ${pid}`), true);
+    if (sender === null) return;
+    const { pid } = sender;
+    const fd = free < 1 ? errnoOf("EMFILE") : this.#process.install(new OpenFile("pidfd", `pid ${pid}`), true);
     writer.put(abi.SCM_PIDFD!, ControlWriter.int(abi, fd));
   }
 
@@ -394,7 +432,7 @@ export class VirtualSystem implements System {
       return errnoOf("EBADF");
     }
     this.#process.remove(fd);
-    this.#process.kernel.changed();
+    this.#process.kernel.progressed();
     return 0;
   }
 
@@ -501,8 +539,13 @@ export class VirtualSystem implements System {
     const { SOCK_STREAM, SOCK_DGRAM } = this.#abi;
     const name = type === SOCK_STREAM ? "stream" : type === SOCK_DGRAM ? "dgram" : "seqpacket";
     const socket = new Socket(name, this.#process.sender, (gone) => this.#unbind(gone));
-    socket.resetError = -errnoOf("ECONNRESET");
+    this.#prepare(socket);
     return socket;
+  }
+
+  #prepare(socket: Socket): void {
+    socket.resetError = -errnoOf("ECONNRESET");
+    socket.resetsUnread = this.#abi.os === "linux";
   }
 
   #unbind(socket: Socket): void {
@@ -520,26 +563,42 @@ export class VirtualSystem implements System {
     if (fault?.errno !== undefined) return errnoOf(fault.errno);
     const socket = this.#socket(fd, "connected");
     if (typeof socket === "number") return socket;
+    // Who can be told of gets a name, whatever becomes of it (Linux, unix_autobind).
+    if (socket.path === null && this.#tellsSender(socket)) this.#bind(socket, NO_BYTES);
     const target = this.#find(to, socket.type);
     if (typeof target === "string") return errnoOf(target);
-    if (socket.type === "dgram") {
-      socket.peer = target;
-      socket.peerOwner = target.owner;
-      return 0;
-    }
+    if (socket.type === "dgram") return this.#connectDatagram(socket, target);
     if (socket.peerOwner !== null) return errnoOf("EISCONN");
     if (target.backlog === null) return errnoOf("ECONNREFUSED");
-    if (target.backlog.length > target.backlogLimit)
-      return errnoOf(this.#abi.os === "linux" ? "EAGAIN" : "ECONNREFUSED");
+    while (target.backlog.length > target.backlogLimit) {
+      if (this.#abi.os !== "linux") return errnoOf("ECONNREFUSED");
+      if (socket.nonblocking) return errnoOf("EAGAIN");
+      if (!this.#process.kernel.waits(Infinity)) return errnoOf("EDEADLK");
+      if (target.references === 0) return errnoOf("ECONNREFUSED");
+    }
     const accepted = new Socket(socket.type, target.owner, () => {});
-    accepted.resetError = -errnoOf("ECONNRESET");
+    this.#prepare(accepted);
     accepted.peerNotAccepted = true;
     accepted.path = target.path;
     for (const [name, value] of target.options) accepted.options.set(name, value);
     socket.connect(accepted);
     accepted.references++;
     target.backlog.push(accepted);
-    this.#process.kernel.changed();
+    this.#process.kernel.progressed();
+    return 0;
+  }
+
+  #connectDatagram(socket: Socket, target: Socket): number {
+    if (!this.#maySend(socket, target)) return errnoOf("EPERM");
+    const before = socket.peer;
+    socket.peer = target;
+    socket.peerOwner = target.owner;
+    // What had come from the peer before goes, and it is told (Linux, unix_dgram_disconnected).
+    if (before !== null && before !== target && this.#abi.os === "linux" && socket.queue.length > 0) {
+      for (const segment of socket.queue.splice(0)) discard(segment);
+      if (before.references > 0 && before.peer === socket) before.error = socket.resetError;
+    }
+    this.#process.kernel.progressed();
     return 0;
   }
 
@@ -556,15 +615,16 @@ export class VirtualSystem implements System {
     const inode = kernel.nextInode();
     // Linux chooses five hexadecimal digits in the abstract namespace.
     const name = path.length === 0 ? `\0${inode.toString(16).padStart(5, "0")}` : Buffer.from(path).toString("latin1");
-    if (kernel.names.has(name)) return false;
-    kernel.names.set(name, { socket, inode });
+    const key = keyOf(name, socket.type);
+    if (kernel.names.has(key)) return false;
+    kernel.names.set(key, { socket, inode });
     socket.path = Buffer.from(name, "latin1");
     return true;
   }
 
   /** Who is bound to a path. */
   #find(path: Uint8Array, type: SocketType): Socket | ErrnoName {
-    const found = this.#process.kernel.names.get(Buffer.from(path).toString("latin1"));
+    const found = this.#process.kernel.names.get(keyOf(Buffer.from(path).toString("latin1"), type));
     if (found === undefined) return path[0] === 0 ? "ECONNREFUSED" : "ENOENT";
     if (found.socket === null) return "ECONNREFUSED";
     return found.socket.type === type ? found.socket : "EPROTOTYPE";
@@ -635,7 +695,7 @@ export class VirtualSystem implements System {
     accepted.nonblocking = this.#abi.os !== "linux";
     const made = this.#made(accepted);
     accepted.references--;
-    this.#process.kernel.changed();
+    this.#process.kernel.progressed();
     return made;
   }
 
@@ -647,7 +707,7 @@ export class VirtualSystem implements System {
     // Linux does not ask (unix_shutdown).
     if (socket.peerOwner === null && this.#abi.os !== "linux") return errnoOf("ENOTCONN");
     socket.shut(how !== 1, how !== 0);
-    this.#process.kernel.changed();
+    this.#process.kernel.progressed();
     return 0;
   }
 
@@ -666,8 +726,9 @@ export class VirtualSystem implements System {
     if (fault?.errno !== undefined) return errnoOf(fault.errno);
     const socket = this.#socket(fd, "asked for its peer");
     if (typeof socket === "number") return socket;
-    if (socket.peerOwner === null) return errnoOf("ENOTCONN");
-    this.#leave(socket.peer?.path ?? null);
+    const left = socket.type !== "dgram" && socket.peer === null && this.#abi.os !== "linux";
+    if (socket.peerOwner === null || left) return errnoOf("ENOTCONN");
+    this.#leave(socket.peer === null ? socket.lastPeerPath : socket.peer.path);
     return CONSTANTS.AF_UNIX;
   }
 
@@ -759,8 +820,8 @@ export class VirtualSystem implements System {
     const connected = file.type === "dgram" || file.peerOwner !== null;
     if (file.queue.length > 0 || file.error !== 0 || (file.ended && connected)) bits |= POLLIN;
     if (file.error !== 0) bits |= POLLERR;
-    if (file.type !== "dgram" && file.shutRead) bits |= POLLRDHUP;
-    if (file.type !== "dgram" && (!connected || (file.shutRead && file.shutWrite))) bits |= CONSTANTS.POLLHUP;
+    if (file.shutRead) bits |= POLLRDHUP;
+    if (!connected || (file.shutRead && file.shutWrite)) bits |= CONSTANTS.POLLHUP;
     const { peer } = file;
     // The BSDs and Darwin call a datagram socket writable whatever its receiver is like.
     const blind = file.type === "dgram" && this.#abi.datagramFullErrno === "ENOBUFS";
@@ -787,13 +848,20 @@ export class VirtualSystem implements System {
     return this.#process.kernel.timer(milliseconds, fired);
   }
 
-  /** Before every call. `mends`: a call that may follow a receive whose descriptors are not CLOEXEC yet. */
+  /** Before every call; what meets it, but for signals, after which it is made again. `mends`: a call that may follow a receive whose descriptors are not CLOEXEC yet. */
   #enter(name: string, fd: number, mends = false): Fault | null {
     const process = this.#process;
     if (!mends && process.inheritable > 0) {
       this.#violate(`called ${name} with ${process.inheritable} descriptors that a child would inherit`);
     }
-    return process.kernel.enter(process, name, fd);
+    for (let signals = 0; ; signals++) {
+      const fault = process.kernel.enter(process, name, fd);
+      if (fault?.errno !== "EINTR" || name === "close") return fault;
+      if (signals === SIGNAL_LIMIT) {
+        this.#violate(`was interrupted ${SIGNAL_LIMIT} times in ${name}`);
+        return null;
+      }
+    }
   }
 
   #socket(fd: number, what: string): Socket | number {
@@ -820,6 +888,20 @@ export class VirtualSystem implements System {
     if (socket.nonblocking) return true;
     return (flags & this.#abi.MSG_DONTWAIT) !== 0 && !(sends && this.#abi.truncation === "xnu");
   }
+}
+
+/** `struct cmsgcred` of FreeBSD and DragonFly: pid, uid, euid, gid, groups, of which none are told. */
+function credentialsBytes(abi: Abi, { pid, uid, gid }: Sender): Uint8Array {
+  return ControlWriter.int(abi, pid, uid, uid, gid, ...new Array(17).fill(0));
+}
+
+function isSameSender({ sender: a }: Segment, { sender: b }: Segment): boolean {
+  return a?.pid === b?.pid && a?.uid === b?.uid && a?.gid === b?.gid;
+}
+
+/** Each type of socket has abstract names of its own. */
+function keyOf(name: string, type: SocketType): string {
+  return name.startsWith("\0") ? `${name}\0${type}` : name;
 }
 
 function latin1(path: string): string {
