@@ -3,7 +3,16 @@
 import { fstatSync, openSync } from "node:fs";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
-import { OwnedFd, type PlatformOptions, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream } from "unix-ancillary";
+import {
+  OwnedFd,
+  type PlatformOptions,
+  SocketAncillary,
+  sendmsg,
+  UnixDatagram,
+  UnixListener,
+  UnixSeqpacket,
+  UnixStream,
+} from "unix-ancillary";
 import { type Abi, type AbiName, Codec } from "unix-ancillary/core";
 import { type Call, VirtualKernel } from "unix-ancillary/testing";
 import * as assert from "uvu/assert";
@@ -582,6 +591,64 @@ test("time: passes when nothing else is left to do, and a wait for ever is an er
   a.close();
   b.close();
   kernel.check();
+});
+
+test("seqpacket-end: a peer that shut its sending end alone is told from an empty record, on every system", async () => {
+  for (const name of SYSTEMS.filter((one) => !one.startsWith("darwin"))) {
+    const kernel = new VirtualKernel(name);
+    const { platform } = kernel.process();
+    const [a, b] = UnixSeqpacket.pair({ platform });
+    a.sendFdsSync("");
+    a.sendFdsSync("x");
+    a.shutdown("write");
+    const seen: string[] = [];
+    // Without an end this would go on for ever.
+    for await (const { data } of b.messages(0)) if (seen.push(data.toString()) === 5) break;
+    assert.equal(seen, ["", "x"], name);
+    a.close();
+    b.close();
+    kernel.check();
+  }
+});
+
+test("seqpacket-end: poll(2) that fails is no end", () => {
+  const kernel = new VirtualKernel("linux-x86_64-glibc");
+  const { platform } = kernel.process();
+  const [a, b] = UnixSeqpacket.pair({ platform });
+  a.sendFdsSync("");
+  a.sendFdsSync("x");
+  kernel.fault = ({ name }) => (name === "poll" ? { errno: "ENOMEM" } : null);
+  assert.is(b.recvFdsSync(0).eof, false);
+  kernel.fault = null;
+  assert.is(b.recvFdsSync(0).data.toString(), "x");
+  a.close();
+  b.close();
+  kernel.check();
+});
+
+test("one-message: what a system would lose in silence is refused", async () => {
+  for (const name of ["dragonfly-x86_64", "netbsd-amd64"] as const) {
+    const kernel = new VirtualKernel(name);
+    const process = kernel.process();
+    const { platform } = process;
+    const file = process.open("f");
+    const other = { level: 0, type: 1, data: new Uint8Array(4) };
+    const ancillary = new SocketAncillary(256, { platform });
+    ancillary.addFds([file]);
+    ancillary.addFds([file]);
+    assert.is(await codeOf(() => ancillary.addMessage(other)), "ENOTSUP");
+    assert.is(await codeOf(() => ancillary.addCredentials({ pid: 1, uid: 1, gid: 1 })), "ENOTSUP");
+    const [a, b] = UnixStream.pair({ platform });
+    sendmsg(a, "x", ancillary);
+    const message = b.recvFdsSync(2);
+    assert.is(message.fds.length, 2, name);
+    message[Symbol.dispose]();
+    ancillary.clear();
+    ancillary.addMessage(other);
+    assert.is(await codeOf(() => ancillary.addFds([file])), "ENOTSUP");
+    for (const one of [a, b, file]) one.close();
+    kernel.check();
+  }
 });
 
 test("seqpacket-on-darwin: there is none", async () => {

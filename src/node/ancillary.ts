@@ -193,7 +193,7 @@ export class SocketAncillary implements Disposable {
   /**
    * Adds credentials. The kernel checks them: a process without privileges can only tell the truth.
    *
-   * @throws SystemError `ENOTSUP` where senders attach none
+   * @throws SystemError `ENOTSUP` where senders attach none, or nothing else beside it (DragonFly)
    */
   addCredentials(credentials: Credentials): void {
     this.#checkUnreceived();
@@ -269,6 +269,9 @@ export class SocketAncillary implements Disposable {
   }
 
   #add(message: Outgoing): void {
+    const { abi } = this.#platform;
+    if (this.#outgoing.length > 0 && abi.severalRights === "first")
+      throw errnoError(ENOTSUP, "sendmsg", `${abi.os} sends the first control message and loses the others in silence`);
     this.#outgoing.push(message);
     const missing = this.#measure();
     if (missing < 0) return;

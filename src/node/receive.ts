@@ -11,13 +11,13 @@ import { EAGAIN, EMFILE, EMSGSIZE, ENFILE, EWOULDBLOCK, errnoError, type SystemE
 import { adopt, adoptAll, closeAll, type OwnedFd } from "./owned-fd.ts";
 import { byteLength, copyOf, type Iovec, receiveInto } from "./payload.ts";
 import type { Platform } from "./platform.ts";
-import { OUT } from "./system.ts";
+import { OUT, POLLIN } from "./system.ts";
 
 /** What came beside the bytes. */
 interface Ancillary extends Disposable {
   /**
    * The peer has finished: a stream with no byte; a record with no byte and no descriptor from a peer whose end is shut.
-   * Never on a datagram.
+   * Never on a datagram. A record behind it that has bytes tells that it is none; one that has none does not.
    */
   readonly eof: boolean;
   /** All CLOEXEC, at most `maxFds`. */
@@ -200,7 +200,7 @@ function refuse(source: Source, request: Request, bytes: number, outcome: number
 
 /** Of a receive of no bytes: whether the peer has finished. */
 function isEnd(source: Source): boolean {
-  return source.type === "stream" || (source.type === "seqpacket" && peerIsShut(source) && !recordIsLeft(source));
+  return source.type === "stream" || (source.type === "seqpacket" && peerIsShut(source));
 }
 
 /** A pidfd that nobody asked for is closed. */
@@ -241,21 +241,21 @@ function makeCloexec(platform: Platform, request: Request, bytes: number): void 
 }
 
 /** A record of no bytes may be the end, or a record of no bytes: the peer's end tells. */
-function peerIsShut(source: Source): boolean {
-  const { system, constants } = source.platform;
+function peerIsShut({ fd, platform }: Source): boolean {
+  const { system, constants, abi } = platform;
   const { POLLHUP, POLLRDHUP } = constants as { POLLHUP: number; POLLRDHUP?: number };
   const shut = POLLHUP | (POLLRDHUP ?? 0);
-  return (system.poll(source.fd, shut, 0) & shut) > 0;
+  const ready = system.poll(fd, shut | POLLIN, 0);
+  // Who cannot tell takes it for a record: the end is said again by the next receive.
+  if (ready < 0) return false;
+  // Without POLLRDHUP nothing tells that a peer has shut its sending end alone, but that the socket stays readable.
+  if ((ready & (POLLRDHUP === undefined ? shut | POLLIN : shut)) === 0) return false;
+  // What was sent before may still be there: bytes or, as peeking has no room for them, descriptors.
+  const bytes = system.recvmsg(fd, PEEKED, 0, PEEKED.length, 0, abi.MSG_PEEK | abi.MSG_DONTWAIT, false);
+  return bytes === 0 && (system.out[OUT.FLAGS]! & abi.MSG_CTRUNC) === 0;
 }
 
 const PEEKED = new Uint8Array(1);
-
-/** Whether another record follows one of no bytes: one with bytes or, as peeking has no room for them, descriptors. */
-function recordIsLeft({ platform, fd }: Source): boolean {
-  const { system, abi } = platform;
-  const bytes = system.recvmsg(fd, PEEKED, 0, 1, 0, platform.receiveFlags | abi.MSG_PEEK, false);
-  return bytes > 0 || (bytes === 0 && (system.out[OUT.FLAGS]! & abi.MSG_CTRUNC) !== 0);
-}
 
 function credentialsOf(registers: Int32Array): Credentials {
   const pid = registers[REGISTER.PID]!;
