@@ -76,11 +76,11 @@ export class World {
   #files = 0;
   errors = 0;
 
-  constructor(abi: AbiName) {
+  constructor(abi: AbiName, descriptors = 32) {
     // Small, all of it: what has to be cut into pieces is, and fits the descriptor tables.
     const row = { ...abis[abi], maxFdsPerMessage: MOST_FDS };
     this.kernel = new VirtualKernel(row, { bufferBytes: 64, bufferMessages: 3 });
-    this.processes = [this.kernel.process({ descriptors: 32 }), this.kernel.process({ descriptors: 32 })];
+    this.processes = [this.kernel.process({ descriptors }), this.kernel.process({ descriptors })];
   }
 
   get platform(): { platform: VirtualProcess["platform"] } {
@@ -104,6 +104,12 @@ export class World {
   /** A file that is like no other. */
   file(process: VirtualProcess = this.processes[0]): OwnedFd {
     return this.using(process.open(`file-${this.#files++}`));
+  }
+
+  /** Several of them, and their names. */
+  filesOf(count: number, process: VirtualProcess = this.processes[0]): { files: OwnedFd[]; names: string[] } {
+    const files = Array.from({ length: count }, () => this.file(process));
+    return { files, names: files.map((file) => process.nameOf(file.fd)!) };
   }
 
   /** Bytes that come at no other place within 94. */
@@ -171,13 +177,21 @@ export class World {
     };
     let calls = 0;
     let exhausted = false;
+    let looped = false;
+    let giveUp = () => {};
+    const endless = new Promise<void>((resolve) => {
+      giveUp = resolve;
+    });
     kernel.fault = (call) => {
       if (++calls > CALL_LIMIT) {
+        // What is asked again after a while is no loop: a full receiver, of which nothing tells when it has room.
+        looped ||= kernel.now < calls / 4 || calls > 2 * CALL_LIMIT;
         exhausted = true;
+        giveUp();
         return null;
       }
       const planned =
-        plan.get(call.index) ?? (chance > 0 && this.random(chance) === 0 ? this.#anyFault(call) : undefined);
+        plan.get(call.index) ?? (chance > 0 && this.random(chance) === 0 ? this.#anyFault(call, scenario) : undefined);
       if (planned === undefined) return null;
       const { dies, ...rest } = planned;
       return dies === undefined ? rest : { dies: this.processes[dies] };
@@ -192,26 +206,23 @@ export class World {
       }
       over = true;
     })();
-    await Promise.race([main, kernel.idle()]);
+    await Promise.race([main, kernel.idle(), endless]);
     // Whoever waits for something that will not come is told so when its socket is closed.
     const stuck = !over;
     if (stuck) this.closeAll();
     await Promise.race([main, kernel.idle()]);
+    if (looped) throw new Violation(`${calls} calls in ${kernel.now} ms`);
     if (!over)
       throw new Violation(`${this.#pending} operations were never settled, although their sockets were closed`);
     if (failure !== null) this.checkError(scenario.name, failure);
     kernel.fault = null;
     this.closeAll();
-    if (!exhausted && !stuck && this.#allAlive) for (const check of this.#checks) check();
+    if (!exhausted) for (const check of this.#checks) check();
     kernel.check();
   }
 
-  get #allAlive(): boolean {
-    return this.processes.every((one) => one.alive);
-  }
-
-  #anyFault(call: Call): PlannedFault | undefined {
-    const faults = faultsOf(call.name);
+  #anyFault(call: Call, scenario: Scenario): PlannedFault | undefined {
+    const faults = faultsOf(call.name, scenario);
     return faults[this.random(faults.length)];
   }
 }
@@ -227,6 +238,10 @@ export interface Scenario {
   readonly name: string;
   /** On these systems only. */
   readonly systems?: RegExp;
+  /** Whether the second process takes part, so that it can die. */
+  readonly peer?: true;
+  /** Descriptors that a process can have, where the usual few are not enough. */
+  readonly descriptors?: number;
   run(world: World): Promise<void> | void;
 }
 
@@ -234,25 +249,31 @@ const errnos = (...names: NonNullable<Fault["errno"]>[]): PlannedFault[] => name
 
 /** What can go wrong at a call of this name. */
 const FAULTS: Readonly<Record<string, readonly PlannedFault[]>> = {
-  sendmsg: [...errnos("ENOMEM", "ENOBUFS", "EPIPE", "EAGAIN", "EMSGSIZE", "EPERM"), { short: 1 }, { short: 7 }],
+  sendmsg: [
+    ...errnos("ENOMEM", "ENOBUFS", "EPIPE", "EAGAIN", "EMSGSIZE", "EPERM", "EINTR"),
+    { short: 1 },
+    { short: 7 },
+  ],
   recvmsg: [
-    ...errnos("ENOMEM", "ECONNRESET", "EAGAIN", "EMFILE"),
+    ...errnos("ENOMEM", "ECONNRESET", "EAGAIN", "EMFILE", "EINTR"),
     { short: 1 },
     { room: 0 },
     { room: 1 },
     { allowed: 1 },
   ],
   close: errnos("EIO", "EINTR"),
-  fcntl: [...errnos("EMFILE", "ENOMEM"), { errno: "EBADF", at: 1 }],
+  fcntl: [...errnos("EMFILE", "ENOMEM"), { errno: "EBADF", at: 1 }, { errno: "EBADF", at: 2 }],
   socketpair: errnos("EMFILE", "ENOBUFS"),
   socket: errnos("EMFILE", "ENFILE"),
-  connect: errnos("ECONNREFUSED", "EAGAIN", "EACCES"),
-  accept: [...errnos("ECONNABORTED", "EMFILE", "EAGAIN"), { room: 0 }],
+  connect: errnos("ECONNREFUSED", "EAGAIN", "EACCES", "EINTR"),
+  accept: [...errnos("ECONNABORTED", "EMFILE", "EAGAIN", "EINTR"), { room: 0 }],
   bind: errnos("EADDRINUSE", "EACCES"),
   listen: errnos("EADDRINUSE"),
   chmod: errnos("EPERM"),
   unlink: errnos("EACCES"),
-  poll: errnos("ENOMEM"),
+  rename: errnos("EACCES"),
+  link: errnos("EPERM"),
+  poll: errnos("ENOMEM", "EINTR"),
   watch: errnos("ENOMEM", "EMFILE"),
   shutdown: errnos("ENOTCONN"),
   getsockopt: errnos("ENOBUFS"),
@@ -260,9 +281,10 @@ const FAULTS: Readonly<Record<string, readonly PlannedFault[]>> = {
   getsockname: errnos("ENOBUFS"),
   getpeername: errnos("ENOBUFS"),
 };
+const NONE: readonly PlannedFault[] = [];
 const DIES: readonly PlannedFault[] = [{ dies: 1 }];
-const ALL = new Map(Object.entries(FAULTS).map(([name, faults]) => [name, [...faults, ...DIES]]));
+const ALSO_DIES = new Map(Object.entries(FAULTS).map(([name, faults]) => [name, [...faults, ...DIES]]));
 
-export function faultsOf(name: string): readonly PlannedFault[] {
-  return ALL.get(name) ?? DIES;
+export function faultsOf(name: string, { peer }: Scenario): readonly PlannedFault[] {
+  return peer ? (ALSO_DIES.get(name) ?? DIES) : (FAULTS[name] ?? NONE);
 }

@@ -8,6 +8,7 @@
 
 import { parseArgs } from "node:util";
 import type { AbiName } from "unix-ancillary/core";
+import { uncalled } from "./coverage.js";
 import { faultsOf, type Plan, type PlannedFault, type Scenario, World } from "./harness.js";
 import { scenarios } from "./scenarios.js";
 
@@ -88,7 +89,7 @@ async function callsOf(world: World, scenario: Scenario, plan: Plan, seed: numbe
 }
 
 if (values.plan !== undefined) {
-  const world = new World(systems[0]!);
+  const world = new World(systems[0]!, chosen[0]!.descriptors);
   const plan = new Map(JSON.parse(values.plan) as [number, PlannedFault][]);
   await explore(world, chosen[0]!, systems[0]!, plan, Number(values.seed), Number(values.chance));
   console.log("nothing found");
@@ -96,20 +97,48 @@ if (values.plan !== undefined) {
 }
 
 const wanted = Number(values.schedules);
+const worldOf = new Map(
+  systems.map((system) => {
+    const usual = new World(system);
+    const worlds = new Map(
+      chosen.map((scenario) => {
+        const { descriptors } = scenario;
+        return [scenario, descriptors === undefined ? usual : new World(system, descriptors)];
+      }),
+    );
+    return [system, worlds];
+  }),
+);
+// A method that no scenario calls would be explored by nobody.
+if (part === 0 && chosen.length === scenarios.length) {
+  const missing = await uncalled(async () => {
+    for (const scenario of scenarios) {
+      for (const system of systems) {
+        if (scenario.systems?.test(system) !== false)
+          await worldOf.get(system)!.get(scenario)!.run(scenario, new Map(), 1);
+      }
+    }
+  });
+  if (missing.length > 0) {
+    console.log(JSON.stringify({ failed: `no scenario calls ${missing.join(", ")}`, again: "" }));
+    process.exit(1);
+  }
+}
+
 for (const system of systems) {
-  const world = new World(system);
   for (const scenario of chosen) {
     if (scenario.systems?.test(system) === false) continue;
+    const world = worldOf.get(system)!.get(scenario)!;
     for (let seed = 1; seed <= SEEDS; seed++) {
       const first = await callsOf(world, scenario, new Map(), seed);
       for (const [i, name] of first.entries()) {
-        for (const fault of faultsOf(name)) {
+        for (const fault of faultsOf(name, scenario)) {
           const plan = new Map([[i, fault]]);
           await explore(world, scenario, system, plan, seed);
           if (seed > 1 || first.length > PAIR_CALLS) continue;
           const second = await callsOf(world, scenario, plan, seed);
           for (let j = i + 1; j < second.length; j++) {
-            for (const other of faultsOf(second[j]!)) {
+            for (const other of faultsOf(second[j]!, scenario)) {
               const both = new Map([
                 [i, fault],
                 [j, other],
@@ -124,12 +153,12 @@ for (const system of systems) {
 }
 
 // Random schedules, to the number that is wanted: each system and scenario in turn.
-const worlds = systems.map((system) => [system, new World(system)] as const);
 for (let seed = SEEDS + 1; mine < wanted; seed++) {
-  for (const [system, world] of worlds) {
+  for (const system of systems) {
     for (const scenario of chosen) {
       if (scenario.systems?.test(system) === false) continue;
       // From one fault in four calls to one in sixty-four.
+      const world = worldOf.get(system)!.get(scenario)!;
       await explore(world, scenario, system, new Map(), seed, 1 << (2 + (seed % 5)));
     }
   }

@@ -3,6 +3,7 @@
 import {
   type AncillaryData,
   FdChannel,
+  type OwnedFd,
   type ReceivedFds,
   recvmsg,
   SocketAncillary,
@@ -25,8 +26,7 @@ async function send(
   fds: number,
 ): Promise<void> {
   const data = world.bytes(length);
-  const files = Array.from({ length: fds }, () => world.file());
-  const names = files.map((file) => world.processes[0].nameOf(file.fd)!);
+  const { files, names } = world.filesOf(fds);
   const sent = await world.attempt("sendFds", () => socket.sendFds(data, files));
   if (sent !== null) ledger.accepted(data.slice(0, sent), names);
 }
@@ -39,10 +39,10 @@ async function sendAll(
   length: number,
   fds: number,
   signal?: AbortSignal,
+  process = world.processes[0],
 ): Promise<void> {
   const data = world.bytes(length);
-  const files = Array.from({ length: fds }, () => world.file());
-  const names = files.map((file) => world.processes[0].nameOf(file.fd)!);
+  const { files, names } = world.filesOf(fds, process);
   let progress = { bytesSent: length, fdsSent: true };
   await world.attempt("sendFdsAll", async () => {
     try {
@@ -96,6 +96,51 @@ async function receiveAll(
     else if (eof) return true;
   }
   return false;
+}
+
+/** A send that returns at once; what it says was accepted is entered. */
+async function sendNow(
+  world: World,
+  ledger: Ledger,
+  what: string,
+  length: number,
+  fds: number,
+  how: (data: string, files: OwnedFd[]) => number | null,
+): Promise<void> {
+  const data = world.bytes(length);
+  const { files, names } = world.filesOf(fds);
+  const sent = await world.attempt(what, () => how(data, files));
+  if (sent !== null) ledger.accepted(data.slice(0, sent), names);
+}
+
+/** The same of a receive. */
+async function takeNow(world: World, ledger: Ledger, what: string, how: () => ReceivedFds): Promise<void> {
+  await world.attempt(what, () => {
+    try {
+      enter(world, ledger, how());
+    } catch (error) {
+      enterError(ledger, error);
+      throw error;
+    }
+  });
+}
+
+/** What received descriptors are; closed at the end. */
+function namesOf(world: World, fds: readonly OwnedFd[]): string[] {
+  return fds.map((fd) => world.processes[0].nameOf(world.using(fd).fd)!);
+}
+
+/** Two ends of a connection, the second one in the second process. */
+async function connected(world: World): Promise<[UnixStream | null, UnixStream | null]> {
+  const listener = await world.attempt("bind", () => world.using(UnixListener.bind("/socket", world.platform)));
+  if (listener === null) return [null, null];
+  const accepting = world.attempt("accept", () => listener.accept());
+  const there = await world.attempt("connect", () => UnixStream.connect("/socket", world.otherPlatform));
+  if (there !== null) world.using(there);
+  else await world.attempt("close", () => listener.close());
+  const here = await accepting;
+  if (here !== null) world.using(here);
+  return [here, there];
 }
 
 function ledgerOf(world: World, finished: () => boolean): Ledger {
@@ -243,8 +288,7 @@ export const scenarios: readonly Scenario[] = [
         [3, 3],
       ] as const) {
         const data = world.bytes(length);
-        const files = Array.from({ length: fds }, () => world.file());
-        const names = files.map((file) => world.processes[0].nameOf(file.fd)!);
+        const { files, names } = world.filesOf(fds);
         let sent: { bytesSent: number; fdsSent: boolean } = { bytesSent: length, fdsSent: true };
         await world.attempt("sendFdsAllSync", () => {
           try {
@@ -396,6 +440,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: "connection: bound, connected, accepted, in two processes",
+    peer: true,
     async run(world) {
       const listener = await world.attempt("bind", () =>
         world.using(UnixListener.bind("/socket", { ...world.platform, mode: 0o600 })),
@@ -423,6 +468,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: "connection: a dead socket at the path is replaced, and one of another type refused",
     systems: /^(?!darwin)/,
+    peer: true,
     async run(world) {
       const dead = await world.attempt("bind", () => world.using(UnixListener.bind("/socket", world.otherPlatform)));
       if (dead === null) return;
@@ -448,8 +494,7 @@ export const scenarios: readonly Scenario[] = [
       const ledger = ledgerOf(world, () => false);
       const sendTo = async (length: number, fds: number): Promise<void> => {
         const data = world.bytes(length);
-        const files = Array.from({ length: fds }, () => world.file());
-        const names = files.map((file) => world.processes[0].nameOf(file.fd)!);
+        const { files, names } = world.filesOf(fds);
         const sent = await world.attempt("sendFdsTo", () => sender.sendFdsTo(data, files, "/receiver"));
         if (sent !== null) ledger.accepted(data, names);
       };
@@ -499,6 +544,7 @@ export const scenarios: readonly Scenario[] = [
         [4, 1],
         [9, 2],
         [0, 1],
+        [0, 0],
         [6, 0],
       ] as const)
         await send(world, a, ledger, length, fds);
@@ -534,7 +580,7 @@ export const scenarios: readonly Scenario[] = [
           world.using(fd);
         }
         await reader.ended();
-        reader.close();
+        reader[Symbol.dispose]();
       });
       await sending;
       world.finally(() => sent.check(false));
@@ -565,8 +611,7 @@ export const scenarios: readonly Scenario[] = [
       const into = new SocketAncillary(256, world.platform);
       world.using({ close: () => into.clear() });
       for (const fds of [1, 3, 0]) {
-        const files = Array.from({ length: fds }, () => world.file());
-        const names = files.map((file) => world.processes[0].nameOf(file.fd)!);
+        const { files, names } = world.filesOf(fds);
         const data = world.bytes(5);
         const sent = await world.attempt("sendmsg", () => {
           out.clear();
@@ -624,6 +669,7 @@ export const scenarios: readonly Scenario[] = [
       await world.attempt("options", () => {
         b.setPassCredentials(true);
         b.setPassPidfd(true);
+        b.setPassSecurity(true);
       });
       await send(world, a, ledger, 4, 2);
       await receiveAll(world, b, ledger, () => b.recvFds(1), 1);
@@ -664,8 +710,7 @@ export const scenarios: readonly Scenario[] = [
           [0, 0],
         ] as const) {
           const data = world.bytes(length);
-          const files = Array.from({ length: fds }, () => world.file());
-          const names = files.map((file) => world.processes[0].nameOf(file.fd)!);
+          const { files, names } = world.filesOf(fds);
           // What cannot be said to have been sent may have come all the same: its last byte was taken.
           sent.push(`${data} ${names}`);
           await world.attempt("send", () => a.send(data, files));
@@ -715,6 +760,515 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: "stream: synchronous and trying variants",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const ledger = ledgerOf(world, () => false);
+      const now = (what: string, length: number, fds: number, how: (data: string, files: OwnedFd[]) => number | null) =>
+        sendNow(world, ledger, what, length, fds, how);
+      await now("sendFdsSync", 4, 1, (data, files) => a.sendFdsSync(data, files, { timeout: 5 }));
+      await takeNow(world, ledger, "recvFdsExactSync", () => b.recvFdsExactSync(1, { timeout: 5 }));
+      await now("trySendFds", 5, 2, (data, files) => a.trySendFds(data, files));
+      await takeNow(world, ledger, "recvFdsIntoSync", () => {
+        const into = new Uint8Array(8);
+        const message = b.recvFdsIntoSync(into, 1, { timeout: 5 });
+        return Object.assign(message, { data: Buffer.from(into.subarray(0, message.bytesRead)) });
+      });
+      await now("sendFdsSync", 3, 0, (data) => a.sendFdsSync(Buffer.from(data), []));
+      await takeNow(world, ledger, "recvFdsSync", () => b.recvFdsSync(1, { timeout: 0 }));
+      await takeNow(world, ledger, "recvFdsSync", () => b.recvFdsSync(1, { timeout: 5 }));
+    },
+  },
+  {
+    name: "stream: shut down in each way, and names",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      let finished = false;
+      const ledger = ledgerOf(world, () => finished);
+      await send(world, a, ledger, 4, 1);
+      await world.attempt("address", () => [a.ref().address, b.unref().peerAddress]);
+      await world.attempt("shutdown", () => b.shutdown("write"));
+      await world.attempt("shutdown", () => a.shutdown("read"));
+      await world.attempt("shutdown", () => a.shutdown());
+      finished = await receiveAll(world, b, ledger, () => b.recvFds(1));
+      await world.attempt("recvFds", async () => (await a.recvFds(1))[Symbol.dispose]());
+      await send(world, a, new Ledger(), 1, 1);
+      await world.attempt("asyncDispose", () => a[Symbol.asyncDispose]());
+      await world.attempt("dispose", () => b[Symbol.dispose]());
+    },
+  },
+  {
+    name: "stream: iterated to the end",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      let finished = false;
+      const ledger = ledgerOf(world, () => finished);
+      const sending = (async () => {
+        await sendAll(world, a, ledger, 70, 2);
+        await world.attempt("close", () => a.close());
+      })();
+      await world.attempt("iterate", async () => {
+        try {
+          for await (const message of b) enter(world, ledger, message);
+          finished = true;
+        } catch (error) {
+          enterError(ledger, error);
+          throw error;
+        }
+      });
+      await sending;
+    },
+  },
+  {
+    name: "peer: dies in the middle of what it sends",
+    peer: true,
+    async run(world) {
+      const [here, there] = await connected(world);
+      if (here === null || there === null) return;
+      let finished = false;
+      const ledger = ledgerOf(world, () => finished);
+      const sending = (async () => {
+        await sendAll(world, there, ledger, 150, 3, undefined, world.processes[1]);
+        await sendAll(world, there, ledger, 5, 1, undefined, world.processes[1]);
+        await world.attempt("close", () => there.close());
+      })();
+      finished = await receiveAll(world, here, ledger, () => here.recvFds(3, { bufferSize: 40 }));
+      await sending;
+    },
+  },
+  {
+    name: "peer: dies while it is sent to, its descriptors among what is on the way",
+    peer: true,
+    async run(world) {
+      const [here, there] = await connected(world);
+      if (here === null || there === null) return;
+      const ledger = ledgerOf(world, () => false);
+      const sending = sendAll(world, here, ledger, 100, 2);
+      // A socket in flight in its own queue: whoever holds it last is gone.
+      await world.attempt("sendFds", () => there.sendFds("!", [there, world.file(world.processes[1])]));
+      const names = (message: ReceivedFds) =>
+        ledger.came(
+          message.data.toString(),
+          message.fds.map((fd) => world.processes[1].nameOf(fd.fd) ?? "?"),
+        );
+      for (let i = 0; i < 2; i++) {
+        await world.attempt("recvFds", async () => {
+          try {
+            const message = await there.recvFds(2);
+            if (world.processes[1].alive) names(message);
+            message[Symbol.dispose]();
+          } catch (error) {
+            enterError(ledger, error);
+            throw error;
+          }
+        });
+      }
+      await world.attempt("close", () => there.close());
+      await sending;
+      await world.attempt("recvFds", async () => (await here.recvFds(1))[Symbol.dispose]());
+    },
+  },
+  {
+    name: "passed: a socket is sent, taken over, and used",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const [c, d] = world.usingBoth(UnixStream.pair(world.platform));
+      const ledger = ledgerOf(world, () => false);
+      await world.attempt("sendFds", () => a.sendFds("take it", [d]));
+      await world.attempt("close", () => d.close());
+      await world.attempt("from", async () => {
+        const message = await b.recvFds(1);
+        const [fd] = message.fds;
+        if (fd === undefined) return;
+        world.using(fd);
+        await world.attempt("from", () => UnixDatagram.from(fd));
+        const taken = world.using(UnixStream.from(fd));
+        await send(world, c, ledger, 3, 1);
+        await receiveAll(world, taken, ledger, () => taken.recvFds(1), 1);
+      });
+    },
+  },
+  {
+    name: "passed: a socket in its own queue, and two in each other's",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const [c, d] = world.usingBoth(UnixStream.pair(world.platform));
+      await world.attempt("sendFds", () => a.sendFds("x", [b, world.file()]));
+      await world.attempt("sendFds", () => c.sendFds("x", [b]));
+      await world.attempt("sendFds", () => a.sendFds("x", [d]));
+      await world.attempt("close", () => b.close());
+      await world.attempt("close", () => d.close());
+      await world.attempt("recvFds", async () => (await a.recvFds(1))[Symbol.dispose]());
+    },
+  },
+  {
+    name: "listener: iterated, an option for what it accepts, closed while it waits",
+    async run(world) {
+      const listener = await world.attempt("bind", () =>
+        world.using(UnixListener.bind("/socket", { ...world.platform, backlog: 1 })),
+      );
+      if (listener === null) return;
+      if (world.kernel.abi.os === "linux") {
+        await world.attempt("options", () => {
+          listener.setPassCredentials(true);
+          listener.setPassPidfd(true);
+          listener.setPassSecurity(false);
+        });
+      }
+      const accepting = world.attempt("iterate", async () => {
+        for await (const server of listener) {
+          world.using(server);
+          await world.attempt("recvFds", async () => (await server.recvFds(1))[Symbol.dispose]());
+          await world.attempt("close", () => server.close());
+        }
+      });
+      for (let i = 0; i < 2; i++) {
+        const client = await world.attempt("connect", () => UnixStream.connect("/socket", world.platform));
+        if (client === null) continue;
+        world.using(client);
+        await world.attempt("sendFds", () => client.sendFds("x", [world.file()]));
+      }
+      for (let turns = world.random(30); turns > 0; turns--) await null;
+      await world.attempt("close", () => listener.close());
+      await accepting;
+    },
+  },
+  {
+    name: "listener: a full backlog, aborted on both sides",
+    async run(world) {
+      const listener = await world.attempt("bind", () =>
+        world.using(UnixListener.bind("/socket", { ...world.platform, backlog: 0 })),
+      );
+      if (listener === null) return;
+      const abort = new AbortController();
+      const { signal } = abort;
+      const clients = Promise.all(
+        [0, 1, 2].map(() =>
+          world.attempt("connect", async () => {
+            world.using(await UnixStream.connect("/socket", { ...world.platform, signal }));
+          }),
+        ),
+      );
+      for (let turns = world.random(20); turns > 0; turns--) await null;
+      await world.attempt("accept", async () => world.using(await listener.accept({ signal })));
+      abort.abort(REASON);
+      await clients;
+      await world.attempt("acceptSync", () => world.using(listener.acceptSync({ timeout: 1 })));
+      await world.attempt("accept", () => listener.accept({ signal }));
+    },
+  },
+  {
+    name: "listener: passed on with a connection that waits",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const listener = await world.attempt("bind", () => world.using(UnixListener.bind("/socket", world.platform)));
+      if (listener === null) return;
+      const client = await world.attempt("connectSync", () =>
+        world.using(UnixStream.connectSync("/socket", world.platform)),
+      );
+      await world.attempt("sendFds", () => client?.sendFds("x", [world.file()]));
+      await world.attempt("sendFds", () => a.sendFds("x", [listener]));
+      await world.attempt("close", () => listener.close());
+      await world.attempt("from", async () => {
+        const message = await b.recvFds(1);
+        if (message.fds.length === 0) return;
+        const taken = world.using(UnixListener.from(world.using(message.fds[0]!)));
+        const server = world.using(await taken.accept());
+        (await server.recvFds(1))[Symbol.dispose]();
+      });
+    },
+  },
+  {
+    name: "listener: abstract",
+    systems: /^linux/,
+    async run(world) {
+      const listener = await world.attempt("bind", () => world.using(UnixListener.bind("\0name", world.platform)));
+      if (listener === null) return;
+      await world.attempt("bind", () => world.using(UnixListener.bind("\0name", world.platform)));
+      const client = await world.attempt("connect", () => UnixStream.connect("\0name", world.platform));
+      if (client !== null) world.using(client);
+      await world.attempt("accept", () => world.using(listener.acceptSync({ timeout: 0 })));
+    },
+  },
+  {
+    name: "records: connected, read as bytes, taken over",
+    systems: /^(?!darwin)/,
+    async run(world) {
+      const listener = await world.attempt("bind", () =>
+        world.using(UnixListener.bind("/socket", { ...world.platform, type: "seqpacket" })),
+      );
+      if (listener === null) return;
+      const accepting = world.attempt("accept", () => listener.accept());
+      const client = await world.attempt("connect", () => UnixSeqpacket.connect("/socket", world.platform));
+      if (client !== null) world.using(client);
+      const server = await accepting;
+      if (server === null) return;
+      world.using(server);
+      if (client === null) return;
+      const sent = ledgerOf(world, () => false);
+      await sendAll(world, client, sent, 10, 2);
+      await sendAll(world, client, sent, 20, 1);
+      await world.attempt("close", () => client.close());
+      await world.attempt("reader", async () => {
+        const reader = server.reader();
+        sent.came((await reader.read(30)).toString(), namesOf(world, reader.takeFds(reader.queuedFds)));
+        await reader.ended();
+        reader.close();
+      });
+    },
+  },
+  {
+    name: "records: passed on, sent whole, received one by one",
+    systems: /^(?!darwin)/,
+    async run(world) {
+      const [a, given] = world.usingBoth(UnixSeqpacket.pair(world.platform));
+      const [c, d] = world.usingBoth(UnixStream.pair(world.platform));
+      const b = await world.attempt("from", () => {
+        c.sendFdsSync("x", [given]);
+        const { fds } = d.recvFdsSync(1);
+        return fds.length === 0 ? null : world.using(UnixSeqpacket.from(world.using(fds[0]!)));
+      });
+      if (b === null) return;
+      const ledger = ledgerOf(world, () => false);
+      await sendNow(world, ledger, "sendFdsAllSync", 40, 1, (data, files) => {
+        a.sendFdsAllSync(data, files, { timeout: 5 });
+        return data.length;
+      });
+      await sendNow(world, ledger, "trySendFds", 40, 1, (data, files) => a.trySendFds(data, files));
+      await world.attempt("messages", async () => {
+        try {
+          for await (const message of b.messages(2)) {
+            enter(world, ledger, message);
+            a.shutdown("write");
+          }
+        } catch (error) {
+          enterError(ledger, error);
+          throw error;
+        }
+      });
+    },
+  },
+  {
+    name: "datagrams: connected by name, synchronous, taken over",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const receiver = await world.attempt("bind", () => world.using(UnixDatagram.bind("/receiver", world.platform)));
+      const sender = await world.attempt("bind", () => world.using(UnixDatagram.bind("/sender", world.platform)));
+      if (receiver === null || sender === null) return;
+      const ledger = ledgerOf(world, () => false);
+      await sendNow(world, ledger, "sendFdsToSync", 3, 1, (data, files) =>
+        sender.sendFdsToSync(data, files, "/receiver", { timeout: 5 }),
+      );
+      await world.attempt("connect", () => sender.connect("/receiver"));
+      await send(world, sender, ledger, 4, 2);
+      await takeNow(world, ledger, "recvFdsFromSync", () => receiver.recvFdsFromSync(1, { timeout: 5 }));
+      await world.attempt("from", async () => {
+        await a.sendFds("x", [receiver]);
+        const message = await b.recvFds(1);
+        if (message.fds.length === 0) return;
+        const taken = world.using(UnixDatagram.from(world.using(message.fds[0]!)));
+        await receiveAll(world, taken, ledger, () => taken.recvFds(2), 1);
+      });
+      await world.attempt("close", () => receiver.close());
+      await send(world, sender, new Ledger(), 1, 1);
+    },
+  },
+  {
+    name: "datagrams: aborted while the receiver is full",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixDatagram.pair(world.platform));
+      const ledger = ledgerOf(world, () => false);
+      const abort = new AbortController();
+      const sends = [40, 40, 40].map(async (length) => {
+        const data = world.bytes(length);
+        const { files, names } = world.filesOf(1);
+        const sent = await world.attempt("sendFds", () => a.sendFds(data, files, { signal: abort.signal }));
+        if (sent !== null) ledger.accepted(data, names);
+      });
+      for (let turns = world.random(20); turns > 0; turns--) await null;
+      abort.abort(REASON);
+      await Promise.all(sends);
+      await receiveAll(world, b, ledger, () => b.recvFds(1), 3);
+    },
+  },
+  {
+    name: "reader: aborted and asked again, to a delimiter",
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const ledger = ledgerOf(world, () => false);
+      await world.attempt("reader", async () => {
+        const reader = world.using(b.reader({ maxQueuedFds: 3, maxFds: 2 }));
+        const abort = new AbortController();
+        const reading = world.attempt("readUntil", () => reader.readUntil("\n", 50, { signal: abort.signal }));
+        const sending = sendAll(world, a, ledger, 20, 2);
+        for (let turns = world.random(20); turns > 0; turns--) await null;
+        abort.abort(REASON);
+        const early = await reading;
+        if (early !== null) throw new Violation(`read "${early}", which was not ended`);
+        await sending;
+        ledger.came((await reader.read(20)).toString(), namesOf(world, reader.takeFds(2)));
+        await world.attempt("sendFdsAll", () => a.sendFdsAll("\n"));
+        await reader.readUntil("\n", 1);
+        // More than it takes in one message: the reader and the socket are closed.
+        const { files } = world.filesOf(3);
+        await world.attempt("sendFdsAll", () => a.sendFdsAll("x", files));
+        await world.attempt("read", () => reader.read(1));
+        await world.attempt("read", () => reader.read(1));
+        await reader[Symbol.asyncDispose]();
+      });
+    },
+  },
+  {
+    name: "low level: named datagrams, the caller's memory, what was not taken",
+    async run(world) {
+      const receiver = await world.attempt("bind", () => world.using(UnixDatagram.bind("/receiver", world.platform)));
+      const sender = await world.attempt("unbound", () => world.using(UnixDatagram.unbound(world.platform)));
+      if (receiver === null || sender === null) return;
+      const out = new SocketAncillary(256, world.platform);
+      const into = world.using(
+        Object.assign(new SocketAncillary(new Uint8Array(128), world.platform), {
+          close(this: SocketAncillary) {
+            this[Symbol.dispose]();
+          },
+        }),
+      );
+      const { files } = world.filesOf(3);
+      for (let i = 0; i < 2; i++) {
+        await world.attempt("sendmsg", () => {
+          out.clear();
+          out.addFds(files.slice(0, 1));
+          out.addFds(files.slice(1));
+          sendmsg(sender, ["a", "b"].map(Buffer.from), out, { address: "/receiver", wait: true, timeout: 5 });
+        });
+        await world.attempt("recvmsg", () => {
+          recvmsg(receiver, Buffer.alloc(4), null, { flags: world.kernel.abi.MSG_PEEK });
+          recvmsg(receiver, Buffer.alloc(1), into, { wait: true, timeout: 5 });
+          // The rest is closed with the loop, or with the next receive.
+          if (i === 0) return;
+          for (const message of into.messages()) {
+            if (message.kind !== "rights") continue;
+            for (const fd of message.fds) world.using(fd);
+            return;
+          }
+        });
+      }
+      await world.attempt("recvmsg", () => recvmsg(receiver, Buffer.alloc(1), into));
+    },
+  },
+  {
+    name: "low level: a sender that says who it is",
+    systems: /^(linux|freebsd|dragonfly)/,
+    async run(world) {
+      const [a, b] = world.usingBoth(UnixStream.pair(world.platform));
+      const [{ pid, uid, gid }] = world.processes;
+      const out = new SocketAncillary(512, world.platform);
+      const into = new SocketAncillary(512, world.platform);
+      world.using({ close: () => into.clear() });
+      const linux = world.kernel.abi.os === "linux";
+      if (linux && (await world.attempt("setPassCredentials", () => b.setPassCredentials(true))) === null) return;
+      await world.attempt("sendmsg", () => {
+        out.addCredentials({ pid, uid, gid });
+        const { SOL_SOCKET: level, SCM_RIGHTS: type, severalRights } = world.kernel.abi;
+        // As bytes: their numbers are added.
+        const fd = Int32Array.of(world.file().fd);
+        if (severalRights !== "first") out.addMessage({ level, type, data: new Uint8Array(fd.buffer) });
+        sendmsg(a, "x", out);
+        const { ancillaryTruncated } = recvmsg(b, Buffer.alloc(1), into);
+        const came = [...into.messages()];
+        for (const one of came) {
+          if (one.kind === "rights") for (const fd of one.fds) world.using(fd);
+          if (one.kind !== "credentials") continue;
+          const { credentials } = one;
+          if (credentials.pid !== pid || credentials.uid !== uid || credentials.gid !== gid)
+            throw new Violation(`credentials ${JSON.stringify(credentials)} of ${pid} ${uid} ${gid}`);
+        }
+        if (!ancillaryTruncated && !came.some(({ kind }) => kind === "credentials"))
+          throw new Violation("the credentials are lost");
+      });
+    },
+  },
+  {
+    name: "channel: more descriptors than one message takes",
+    systems: /^(dragonfly|openbsd)/,
+    descriptors: 400,
+    async run(world) {
+      const most = world.kernel.abi.maxFdsPerMessage;
+      const options = { ...world.platform, maxFds: 2 * most };
+      const channels = await world.attempt("pair", () => world.usingBoth(FdChannel.pair(options)));
+      if (channels === null) return;
+      const [a, b] = channels;
+      const { files, names } = world.filesOf(3);
+      const sending = world.attempt("send", () =>
+        a.send(
+          "frame",
+          Array.from({ length: most + 2 }, (_, i) => files[i % 3]!),
+        ),
+      );
+      const frame = await world.attempt("recv", () => b.recv());
+      if (frame !== null) {
+        const came = frame.fds.map((fd) => world.processes[0].nameOf(fd.fd));
+        frame[Symbol.dispose]();
+        if (came.length !== most + 2 || came.some((name, i) => name !== names[i % 3]))
+          throw new Violation(`a frame with ${came.length} descriptors, ${came.slice(0, 5)} ...`);
+      } else await world.attempt("close", () => b.close());
+      await sending;
+    },
+  },
+  {
+    name: "channel: iterated over records",
+    systems: /^(?!darwin)/,
+    async run(world) {
+      const sockets = await world.attempt("pair", () => world.usingBoth(UnixSeqpacket.pair(world.platform)));
+      if (sockets === null) return;
+      const channels = await world.attempt("over", () =>
+        world.usingBoth(sockets.map((one) => FdChannel.over(one)) as [FdChannel, FdChannel]),
+      );
+      if (channels === null) return;
+      const [a, b] = channels;
+      const sent: string[] = [];
+      const came: string[] = [];
+      const sending = (async () => {
+        for (const fds of [1, 0, 2]) {
+          const data = world.bytes(10);
+          const { files, names } = world.filesOf(fds);
+          sent.push(`${data} ${names}`);
+          await world.attempt("send", () => a.send(data, files));
+        }
+        await world.attempt("asyncDispose", () => a[Symbol.asyncDispose]());
+      })();
+      await world.attempt("iterate", async () => {
+        for await (const frame of b) {
+          came.push(`${frame.payload} ${frame.fds.map((fd) => world.processes[0].nameOf(fd.fd))}`);
+          frame[Symbol.dispose]();
+        }
+      });
+      await world.attempt("close", () => b.ref().unref().close());
+      await sending;
+      world.finally(() => {
+        if (!isSubsequence(came, sent)) throw new Violation(`frames ${came.join("; ")}, sent ${sent.join("; ")}`);
+      });
+    },
+  },
+  {
+    name: "channel: a peer that stops in a frame, or sends what is none",
+    async run(world) {
+      const sockets = await world.attempt("pair", () => world.usingBoth(UnixStream.pair(world.platform)));
+      if (sockets === null) return;
+      const [a, b] = sockets;
+      const stops = world.random(2) === 0;
+      const channel = await world.attempt("over", () =>
+        world.using(FdChannel.over(b, { frameTimeout: 50, peer: world.random(4) === 0 ? () => false : undefined })),
+      );
+      if (channel === null) return;
+      // The beginning of a frame (see src/channel/frame.ts), or of none.
+      await world.attempt("sendFds", () => a.sendFds(stops ? "UANC" : "GET ", [world.file()]));
+      await world.attempt("recv", async () => (await channel.recv())?.[Symbol.dispose]());
+      await world.attempt("recv", async () => (await channel.recv())?.[Symbol.dispose]());
+      await world.attempt("send", () => channel.send("x", [world.file()]));
+      await world.attempt("dispose", () => channel[Symbol.dispose]());
+    },
+  },
+  {
     name: "owned: duplicated, described, released",
     async run(world) {
       const file = world.file();
@@ -725,8 +1279,10 @@ export const scenarios: readonly Scenario[] = [
         again.close();
         copy.close();
         copy.close();
+        const { system } = world.processes[0].platform;
+        system.close(world.using(file.dup()).release());
       });
-      await world.attempt("close", () => file.close());
+      await world.attempt("dispose", () => file[Symbol.dispose]());
     },
   },
 ];
