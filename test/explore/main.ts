@@ -114,8 +114,13 @@ if (part === 0 && chosen.length === scenarios.length) {
   const missing = await uncalled(async () => {
     for (const scenario of scenarios) {
       for (const system of systems) {
-        if (scenario.systems?.test(system) !== false)
-          await worldOf.get(system)!.get(scenario)!.run(scenario, new Map(), 1);
+        if (scenario.systems?.test(system) === false) continue;
+        const plan: Plan = new Map();
+        try {
+          await worldOf.get(system)!.get(scenario)!.run(scenario, plan, 1);
+        } catch (error) {
+          fail(error, scenario, system, plan, 1, 0);
+        }
       }
     }
   });
