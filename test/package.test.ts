@@ -54,6 +54,28 @@ test("and from CommonJS, with require", async () => {
   assert.match(stdout, "hello");
 });
 
+test("the virtual kernel: the programs of the README and of docs/testing.md run, with no addon", async () => {
+  const program = (page: string): string =>
+    /# Testing your own protocol[\s\S]*?```js\n([\s\S]*?)```/.exec(readFileSync(page, "utf8"))?.[1] ?? "";
+  const env = { ...bare(), UNIX_ANCILLARY_ADDON: "/nowhere" };
+  writeFileSync(join(installed, "readme.mjs"), program("README.md"));
+  const readme = await run("node", ["readme.mjs"], { cwd: installed, env });
+  assert.is(readme.code, 0, readme.stderr);
+  const page = program("docs/testing.md");
+  writeFileSync(join(installed, "testing.mjs"), page);
+  const { code, stdout, stderr } = await run("node", ["testing.mjs"], { cwd: installed, env });
+  assert.is(code, 0, stderr);
+  const [, schedules] = /^(\d+) schedules, nothing found$/m.exec(stdout) ?? [];
+  assert.ok(Number(schedules) > 100, stdout);
+  // The same with a leak on the way of an error, which has to be found.
+  const leaky = page.replace("open.push(file);", "");
+  assert.is.not(leaky, page);
+  writeFileSync(join(installed, "leaky.mjs"), leaky);
+  const found = await run("node", ["leaky.mjs"], { cwd: installed, env });
+  assert.is(found.code, 1);
+  assert.match(found.stderr, /leaked descriptor \d+: the file/);
+});
+
 test("the codec alone needs no addon", async () => {
   const script = `
     process.env.UNIX_ANCILLARY_ADDON = "/nowhere";
