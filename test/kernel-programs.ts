@@ -494,3 +494,27 @@ export function runDatagrams(seed: number, steps: number, world: World): string[
   for (const socket of sockets) socket.close();
   return program.transcript;
 }
+
+/** Sends descriptors that nobody receives until the kernel takes no more, receives some, and again. */
+export function runUntilRefused(type: Kind, world: World): string[] {
+  const program = new Observer(1, world);
+  const pairs: AnySocket[][] = [];
+  const [file] = [...world.files.values()];
+  for (let round = 0; round < 3; round++) {
+    for (let sent = 0, going = true; going && sent < 300; sent++) {
+      // A datagram socket keeps few messages.
+      if (sent % 8 === 0) pairs.push(KINDS[type].pair(program.options));
+      program.observe("sends 7", () => {
+        going = false;
+        const bytes = pairs.at(-1)![0]!.trySendFds("x", new Array(7).fill(file));
+        going = true;
+        return String(bytes);
+      });
+    }
+    program.observe("sends none", () => String(pairs.at(-1)![0]!.trySendFds("x")));
+    for (let i = 0; i < 1 + round; i++)
+      program.observe("receives", () => program.shown(pairs[0]![1]!.recvFdsSync(7, { timeout: 0 })));
+  }
+  for (const socket of pairs.flat()) socket.close();
+  return program.transcript;
+}

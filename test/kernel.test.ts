@@ -16,7 +16,7 @@ import {
 import { type Abi, type AbiName, Codec } from "unix-ancillary/core";
 import { type Call, VirtualKernel } from "unix-ancillary/testing";
 import * as assert from "uvu/assert";
-import { runConnections, runDatagrams, runProgram, type World } from "./kernel-programs.js";
+import { runConnections, runDatagrams, runProgram, runUntilRefused, type World } from "./kernel-programs.js";
 import { codeOf, errorOf, fileWith, leakChecked, role, run, socketPath } from "./support.js";
 
 const test = leakChecked("kernel");
@@ -691,6 +691,8 @@ function virtualWorld(): World & Disposable {
 
 /** Descriptors that a process of the test of full tables can have. */
 const TABLE = 128;
+/** A user that nobody is: what others have in flight does not count. */
+const NOBODY_ELSE = 61234;
 
 /** Fills the descriptor table but for so many slots while something is done. */
 function withRoom(one: OwnedFd): NonNullable<World["withRoom"]> {
@@ -747,6 +749,37 @@ if (role === "full-table") {
     );
   process.exit(0);
 }
+
+if (role === "unprivileged") {
+  // The addon first: whoever this becomes may not be able to read it.
+  for (const socket of UnixStream.pair()) socket.close();
+  if (process.getuid!() === 0) {
+    process.setgroups!([NOBODY_ELSE]);
+    process.setgid!(NOBODY_ELSE);
+    process.setuid!(NOBODY_ELSE);
+  }
+  for (const type of ["stream", "dgram", "seqpacket"] as const) {
+    console.log(
+      type,
+      compare(100, (seed, world) => runProgram(type, seed, 40, world)),
+      compare(1, (_, world) => {
+        const seen = runUntilRefused(type, world);
+        assert.match(seen.join("\n"), "ETOOMANYREFS");
+        return seen;
+      }),
+    );
+  }
+  process.exit(0);
+}
+
+test("held-against-the-real-kernel: a user without privileges, what it may say of itself and have in flight", async () => {
+  const script = `ulimit -n ${TABLE} && exec "$0" "$1"`;
+  const { code, stdout, stderr } = await run("sh", ["-c", script, process.execPath, fileURLToPath(import.meta.url)], {
+    env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "unprivileged" },
+  });
+  assert.is(code, 0, stderr + stdout);
+  assert.match(stdout, /^stream \d+ \d+\ndgram \d+ \d+\nseqpacket \d+ \d+$/m);
+});
 
 test("held-against-the-real-kernel: receives with a full descriptor table, and nearly full ones", async () => {
   const script = `ulimit -n ${TABLE} && exec "$0" "$1"`;
