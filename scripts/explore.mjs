@@ -52,24 +52,14 @@ const BUGS = [
     "  throw",
     /leaked descriptor/,
   ],
-  [
-    "descriptors sent again with the rest of a partial write",
-    "this.#fds = NO_FDS;",
-    "",
-    /received descriptors/,
-  ],
+  ["descriptors sent again with the rest of a partial write", "this.#fds = NO_FDS;", "", /received descriptors/],
   [
     "CLOEXEC forgotten where it takes a call of its own",
     "if (platform.needsCloexec)",
     "if (false)",
     /descriptors that a child would inherit/,
   ],
-  [
-    "CLOEXEC forgotten in the flags of the receive",
-    "(abi.MSG_CMSG_CLOEXEC ?? 0) |",
-    "",
-    /without MSG_CMSG_CLOEXEC/,
-  ],
+  ["CLOEXEC forgotten in the flags of the receive", "(abi.MSG_CMSG_CLOEXEC ?? 0) |", "", /without MSG_CMSG_CLOEXEC/],
   [
     "a descriptor adopted twice",
     "[adopt(platform, table[0])]",
@@ -102,12 +92,7 @@ const BUGS = [
     /never settled/,
   ],
   ["SIGPIPE not muted", "(abi.MSG_NOSIGNAL ?? 0) |", "", /SIGPIPE/],
-  [
-    "progress of an unfinished send not said",
-    "bytesSent: this.#sent,",
-    "bytesSent: 0,",
-    /received "/,
-  ],
+  ["progress of an unfinished send not said", "bytesSent: this.#sent,", "bytesSent: 0,", /received "/],
 ];
 
 function plant(folder, from, to, what) {
