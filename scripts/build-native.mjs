@@ -5,7 +5,6 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { sourceModule } from "./bundle.mjs";
 
 /** Where Node's own headers are: beside the binary in every official distribution. */
 function headers() {
@@ -46,10 +45,10 @@ export function nativeSources(folder = "native") {
   };
 }
 
-/** Builds `out`, by default where the library looks for this machine's addon. */
+/** Builds `out`, by default where the library looks for this machine's addon; the library has to be built before. */
 export async function buildNative({ extraFlags = [], out, strip = true, folder = "native" } = {}) {
   if (out === undefined) {
-    const { target } = await sourceModule("src/node/target.ts");
+    const { target } = await import("../build/lib/node/target.js");
     out = join("prebuilds", target(), "unix-ancillary.node");
   }
   const darwin = process.platform === "darwin";

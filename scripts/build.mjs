@@ -59,7 +59,7 @@ await step("the core", "build/.core", ["assembly", "asconfig.json"], () => {
   embedCore();
 });
 await step("the library", "build/.library", ["src", "tsconfig.json", "tsconfig.base.json", "build/.core"], async () => {
-  rmSync("dist", { recursive: true, force: true });
+  for (const folder of ["dist", "build/lib"]) rmSync(folder, { recursive: true, force: true });
   run(tool("typescript", "tsc"), "-p", "tsconfig.json");
   await bundle();
   writeFileSync("dist/core/core.wasm", readFileSync("build/core/core.wasm"));

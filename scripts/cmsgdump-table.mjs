@@ -4,11 +4,10 @@
 // kind, name, six parameters). A kind is 0 nothing more, 1 rights, 2 credentials, 3 pidfd, 4 security, 5 times.
 
 import { writeFileSync } from "node:fs";
-import { sourceModule } from "./bundle.mjs";
 
 export async function makeTable(to = "assembly/cmsgdump/table.ts") {
-  const { abis } = await sourceModule("src/core/abis.ts");
-  const { typeName } = await sourceModule("src/core/inspect.ts");
+  const { abis } = await import("../build/lib/core/abis.js");
+  const { typeName } = await import("../build/lib/core/inspect.js");
   const out = [];
   const int = (value) => {
     const bytes = new Uint8Array(4);

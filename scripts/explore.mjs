@@ -48,8 +48,8 @@ async function explore(folder, schedules) {
 const BUGS = [
   [
     "a close dropped when a receive is refused",
-    "  closeDelivered(platform, 0, delivered);\n  throw",
-    "  throw",
+    "    closeDelivered(platform, 0, delivered);\n    throw",
+    "    throw",
     /leaked descriptor/,
   ],
   ["descriptors sent again with the rest of a partial write", "this.#fds = NO_FDS;", "", /received descriptors/],
@@ -68,8 +68,8 @@ const BUGS = [
   ],
   [
     "a message lost on abort",
-    "      queue.remove(operation);\n      settle(operation, { error: operation.withdrawn",
-    "      try { operation.attempt(); } catch {}\n      queue.remove(operation);\n      settle(operation, { error: operation.withdrawn",
+    "            queue.remove(operation);\n            settle(operation, { error: operation.withdrawn",
+    "            try { operation.attempt(); } catch {}\n            queue.remove(operation);\n            settle(operation, { error: operation.withdrawn",
     /leaked descriptor|received "/,
   ],
   ["a surplus that stays open", "if (delivered > kept)", "if (false)", /leaked descriptor/],
@@ -81,13 +81,13 @@ const BUGS = [
   ],
   [
     "a socket leaked when its bind fails",
-    "      name?.remove();\n      system.close(fd);",
+    "            name?.remove();\n            system.close(fd);",
     "",
     /leaked descriptor \d+: (stream|seqpacket)/,
   ],
   [
     "operations that are not settled when their socket is closed",
-    "    this.#abandon(socketClosed());\n",
+    "        this.#abandon(socketClosed());\n",
     "",
     /never settled/,
   ],

@@ -1,6 +1,5 @@
 /** Messages with descriptors attached, over a stream or a seqpacket socket: bounded, framed, authenticated. */
 
-import { isMainThread } from "node:worker_threads";
 import {
   AncillaryError,
   type Checks,
@@ -10,7 +9,7 @@ import {
   wrongType,
 } from "../core/errors.ts";
 import type { AsFd } from "../node/as-fd.ts";
-import { isUint8Array } from "../node/builtins.ts";
+import { isMainThread, isUint8Array } from "../node/builtins.ts";
 import { abortedHalfWay, type SendProgress } from "../node/connected.ts";
 import type { Credentials } from "../node/credentials.ts";
 import { SIGNAL, type WaitOptions } from "../node/endpoint.ts";
@@ -190,7 +189,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   static fromParent(options?: ChannelOptions): FdChannel {
     checkOptions("options", options, CHANNEL);
     // A worker has a copy of the environment: two threads would own one descriptor.
-    if (!isMainThread) throw new ChannelError("ERR_NO_PARENT", "expected the main thread, this is a worker");
+    if (!isMainThread()) throw new ChannelError("ERR_NO_PARENT", "expected the main thread, this is a worker");
     const named = process.env[PARENT];
     delete process.env[PARENT];
     if (named === undefined || !/^\d{1,9}$/.test(named))

@@ -21,3 +21,7 @@ export function net(): typeof import("node:net") {
 export function childProcess(): typeof import("node:child_process") {
   return process.getBuiltinModule("node:child_process");
 }
+
+export function isMainThread(): boolean {
+  return process.getBuiltinModule("node:worker_threads").isMainThread;
+}

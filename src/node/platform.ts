@@ -100,10 +100,14 @@ function checkAgainstHeaders(abi: Abi, { layout, constants }: NativeSystem): voi
       `unix-ancillary: the C headers say ${what} is ${headers}, the table of ${abi.name} says ${table}; please report it`,
     );
   };
-  const table = { ...abi, littleEndian: abi.endian === "little" ? 1 : 0 } as unknown as Record<string, unknown>;
-  for (const [what, value] of Object.entries({ ...layout, ...constants })) {
-    if (typeof table[what] === "number" && table[what] !== value) differs(what, value, table[what]);
+  const table = abi as unknown as Readonly<Record<string, unknown>>;
+  for (const headers of [layout as unknown as Constants, constants]) {
+    for (const what in headers) {
+      if (typeof table[what] === "number" && table[what] !== headers[what]) differs(what, headers[what]!, table[what]);
+    }
   }
+  const little = abi.endian === "little" ? 1 : 0;
+  if (layout.littleEndian !== little) differs("littleEndian", layout.littleEndian, little);
   const align = layout.space1 - layout.space0;
   if (align !== abi.headerAlignBytes) differs("the alignment", align, abi.headerAlignBytes);
 }
