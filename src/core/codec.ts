@@ -228,7 +228,7 @@ export class Codec {
   /** The slots of an SCM_RIGHTS message, in their places; of any other message none. */
   fdsOf(message: ControlMessage): number[] {
     const payload = this.payloadOf(message);
-    return payload.kind === "rights" ? [...payload.fds] : [];
+    return payload.kind === "rights" ? payload.fds.slice() : [];
   }
 
   /**
