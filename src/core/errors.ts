@@ -117,8 +117,8 @@ export function options(name: string, value: unknown, known: Checks): void {
     }
   }
   // What is read later is checked, inherited or not.
-  for (const [key, check] of Object.entries(known)) {
+  for (const key in known) {
     const given = (value as Record<string, unknown>)[key];
-    if (given !== undefined) check(`${name}.${key}`, given);
+    if (given !== undefined) known[key]!(`${name}.${key}`, given);
   }
 }
