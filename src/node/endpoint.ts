@@ -1,14 +1,15 @@
 /**
  * What all sockets share: a descriptor with one owner, two queues of operations, and waiting.
  *
- * Every operation is attempted at once; only when the kernel says `EAGAIN` does it wait for readiness. Operations of one
- * direction are served in the order of the calls, synchronous ones among them.
+ * An operation is attempted at once as a rule, and waits for readiness when the kernel says `EAGAIN`. Operations of one direction
+ * are served in the order of the calls, synchronous ones among them.
  */
 
 import { AncillaryError, type Checks, outOfRange, wrongType } from "../core/errors.ts";
 import { addressOf } from "./address.ts";
 import { EAGAIN, ETIMEDOUT, errnoError } from "./errors.ts";
 import { reportLeak } from "./leak.ts";
+import { type Operation, Queue, settle, WAIT } from "./operation.ts";
 import type { Platform } from "./platform.ts";
 import { POLLIN, POLLOUT, type Timer, type Watched, type Watcher } from "./system.ts";
 
@@ -33,77 +34,7 @@ export const TIMEOUT: Checks = {
   },
 };
 
-/** What {@link Operation.attempt} answers when the kernel has to be waited for. */
-export const WAIT: unique symbol = Symbol("wait");
-
-/** A call on a socket, from the moment it is made until it is settled. */
-export abstract class Operation<T> {
-  /** The one behind it in its queue. */
-  next: Operation<unknown> | null = null;
-  /** Settle the promise of an asynchronous call. */
-  resolve?(value: T): void;
-  reject?(error: unknown): void;
-  /** Lets go of its AbortSignal. */
-  unlisten: (() => void) | null = null;
-  /** While it is attempted out of its queue: getters of the caller's run then, and may call this socket again. */
-  attempting = false;
-  outcome: { value: T } | { error: unknown } | null = null;
-  /** The system call it makes, for its errors. */
-  abstract get syscall(): string;
-  /** Milliseconds after which to try again, where readiness says nothing: set by an attempt that answers WAIT. */
-  retryAfter = 0;
-
-  /** Tries once. Throws when it fails for good. */
-  abstract attempt(): T | typeof WAIT;
-
-  /** What a withdrawn operation is rejected with. */
-  withdrawn(reason: unknown): unknown {
-    return reason;
-  }
-
-  /** What it fails with when its socket is closed or its time is up. */
-  failed(error: Error): Error {
-    return error;
-  }
-}
-
 type Direction = "reading" | "writing";
-
-/** What waits in one direction of a socket. Linked: the array of a single operation would be larger than the operation. */
-class Queue {
-  first: Operation<unknown> | null = null;
-  #last: Operation<unknown> | null = null;
-
-  get length(): number {
-    let length = 0;
-    for (let one = this.first; one !== null; one = one.next) length++;
-    return length;
-  }
-
-  push(operation: Operation<unknown>): void {
-    if (this.#last === null) this.first = operation;
-    else this.#last.next = operation;
-    this.#last = operation;
-  }
-
-  shift(): Operation<unknown> | null {
-    const { first } = this;
-    if (first !== null) this.remove(first);
-    return first;
-  }
-
-  remove(operation: Operation<unknown>): void {
-    let before: Operation<unknown> | null = null;
-    for (let one = this.first; one !== null; before = one, one = one.next) {
-      if (one !== operation) continue;
-      if (before === null) this.first = one.next;
-      else before.next = one.next;
-      if (this.#last === one) this.#last = before;
-      one.next = null;
-      return;
-    }
-  }
-}
 
 /**
  * What outlives the endpoint object: its descriptor and its watcher. While operations wait it keeps the endpoint alive;
@@ -504,13 +435,6 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       for (let one = queue.shift(); one !== null; one = queue.shift()) waiting.push(one);
     for (const one of waiting) settle(one, { error: one.failed(error) });
   }
-}
-
-function settle<T>(operation: Operation<T>, outcome: { value: T } | { error: unknown }): void {
-  operation.outcome = outcome;
-  operation.unlisten?.();
-  if ("error" in outcome) operation.reject?.(outcome.error);
-  else operation.resolve?.(outcome.value);
 }
 
 function socketClosed(): AncillaryError {

@@ -3,8 +3,9 @@
 import { boolean, type Checks, options as checkOptions, integer, outOfRange } from "../core/errors.ts";
 import type { AsFd } from "./as-fd.ts";
 import { isUint8Array } from "./builtins.ts";
-import { Endpoint, Operation, SIGNAL, TIMEOUT, WAIT, type WaitOptions } from "./endpoint.ts";
+import { Endpoint, SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
 import { errnoError } from "./errors.ts";
+import { Operation, WAIT } from "./operation.ts";
 import { buffers, byteLength, type Iovec, iovec, type Payload } from "./payload.ts";
 import type { Platform } from "./platform.ts";
 import { type ReceivedFds, type ReceivedFdsInto, type Request, receiveOnce, type Source } from "./receive.ts";

@@ -1,0 +1,138 @@
+/** What a receive left in the control area, whatever messages these are: every descriptor has an owner then. */
+
+import { AncillaryError } from "../core/errors.ts";
+import { type Payload, readPayload } from "../core/payloads.ts";
+import { REGISTER } from "../core/wasm.ts";
+import type { Credentials } from "./credentials.ts";
+import { errnoError } from "./errors.ts";
+import { adopt, adoptAll, closeAll, type OwnedFd } from "./owned-fd.ts";
+import type { Platform } from "./platform.ts";
+import { OUT } from "./system.ts";
+
+/** A control message as it lies in a control buffer. */
+export interface ControlMessage {
+  /** `cmsg_level`. */
+  readonly level: number;
+  /** `cmsg_type`. */
+  readonly type: number;
+  /** The payload, in the byte order of this host, without padding. */
+  readonly data: Uint8Array;
+}
+
+/** What a received control message says, and what it handed over. Credentials are what the kernel wrote, unjudged. */
+export type AncillaryData =
+  | { readonly kind: "rights"; readonly fds: OwnedFd[] }
+  | { readonly kind: "credentials"; readonly credentials: Credentials }
+  | { readonly kind: "pidfd"; readonly pidfd: OwnedFd }
+  | { readonly kind: "security"; readonly label: string }
+  | { readonly kind: "timestamp"; readonly seconds: bigint; readonly nanoseconds: number }
+  | { readonly kind: "unknown"; readonly level: number; readonly type: number; readonly data: Uint8Array };
+
+/** The descriptors that it handed over. */
+export function closeMessage(message: AncillaryData): void {
+  if (message.kind === "rights") closeAll(message.fds);
+  else if (message.kind === "pidfd") message.pidfd.close();
+}
+
+/** What the control area held. */
+export interface Received {
+  readonly incoming: AncillaryData[];
+  readonly truncated: boolean;
+  /** Then everything that came is closed. */
+  readonly failure: Error | null;
+}
+
+/**
+ * Reads the control area. What would not have fitted into `capacity` bytes is closed: the kernel was given more. No descriptor
+ * is left without an owner, and nothing throws.
+ */
+export function readControl(platform: Platform, controlLength: number, cut: boolean, capacity: number): Received {
+  const { system, core, abi } = platform;
+  const { registers, fds: table } = core;
+  const incoming: AncillaryData[] = [];
+  const beyond: OwnedFd[] = [];
+  let truncated = cut || controlLength > capacity;
+  let whole = true;
+  core.exports.open(controlLength, cut || abi.truncation === "dragonfly");
+  while (core.next()) {
+    const level = registers[REGISTER.LEVEL]!;
+    const type = registers[REGISTER.TYPE]!;
+    const at = registers[REGISTER.DATA]!;
+    const length = registers[REGISTER.DATA_LENGTH]!;
+    if (registers[REGISTER.CLAMPED] === 1) truncated = true;
+    const room = Math.max(0, Math.min(length, capacity - at));
+    if (level === abi.SOL_SOCKET && type === abi.SCM_RIGHTS) {
+      const slots = length >> 2;
+      if (core.readRights(0, at, slots) > 0 || ((length & 3) !== 0 && !truncated)) whole = false;
+      // Slots without a descriptor are passed over.
+      let came = 0;
+      let fitting = 0;
+      for (let i = 0; i < slots; i++) {
+        if (table[i]! < 0) continue;
+        system.own(table[i]!);
+        if (4 * (i + 1) <= room) fitting++;
+        table[came++] = table[i]!;
+      }
+      const fds = adoptAll(platform, table, came);
+      if (fitting < came) beyond.push(...fds.splice(fitting));
+      if (fitting > 0) incoming.push({ kind: "rights", fds });
+      continue;
+    }
+    const data = core.control.slice(at, at + length);
+    const payload = readPayload(abi, level, type, data);
+    const fits = room === length;
+    if (payload.kind === "pidfd" && payload.pidfd !== null && payload.pidfd >= 0) {
+      system.own(payload.pidfd);
+      const pidfd = adopt(platform, payload.pidfd);
+      if (fits) incoming.push({ kind: "pidfd", pidfd });
+      else beyond.push(pidfd);
+    } else if (fits) incoming.push(described(payload, { level, type, data }));
+  }
+  if (registers[REGISTER.FAULT] !== 0) whole = false;
+  system.out[OUT.UNSETTLED] = 0;
+  const uncloexec = platform.needsCloexec ? makeCloexec(platform, owned(incoming, beyond)) : 0;
+  if (whole && uncloexec === 0) {
+    closeAll(beyond);
+    return { incoming, truncated, failure: null };
+  }
+  const all = owned(incoming, beyond);
+  closeAll(all);
+  const failure =
+    uncloexec < 0
+      ? errnoError(uncloexec, "fcntl")
+      : new AncillaryError(
+          "ERR_MALFORMED_CONTROL",
+          `the control data are malformed; ${all.length} descriptors in them were closed`,
+        );
+  return { incoming: [], truncated, failure };
+}
+
+/** Every descriptor that came. */
+function owned(incoming: readonly AncillaryData[], beyond: readonly OwnedFd[]): OwnedFd[] {
+  const fds = [...beyond];
+  for (const one of incoming) {
+    if (one.kind === "rights") fds.push(...one.fds);
+    else if (one.kind === "pidfd") fds.push(one.pidfd);
+  }
+  return fds;
+}
+
+/** Of a message that hands nothing over. A pidfd that the kernel could not make, a negative errno, is unknown. */
+function described(payload: Payload, message: ControlMessage): AncillaryData {
+  if (payload.kind === "credentials" && payload.credentials !== null)
+    return { kind: "credentials", credentials: payload.credentials };
+  if (payload.kind === "security") return { kind: "security", label: payload.label };
+  if (payload.kind === "timestamp" && payload.times.length > 0) return { kind: "timestamp", ...payload.times[0]! };
+  return { kind: "unknown", ...message };
+}
+
+/** 0, or the errno of the first that could not be made CLOEXEC. */
+function makeCloexec({ system }: Platform, fds: readonly OwnedFd[]): number {
+  for (let i = 0; i < fds.length; ) {
+    let count = 0;
+    while (i < fds.length && count < system.batch.length) system.batch[count++] = fds[i++]!.fd;
+    const result = system.cloexecBatch(count);
+    if (result < 0) return result;
+  }
+  return 0;
+}
