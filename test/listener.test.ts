@@ -177,6 +177,19 @@ test("what is accepted inherits the options", async () => {
   for (const one of [client, stream, listener]) one.close();
 });
 
+test("connected-before-the-option: what waits to be accepted has it too, when it is turned on", async () => {
+  const path = socketPath();
+  const listener = UnixListener.bind(path);
+  const client = UnixStream.connectSync(path);
+  listener.setPassCredentials(true);
+  const stream = await listener.accept();
+  client.sendFdsSync("first", [0]);
+  const message = await stream.recvFds(1);
+  assert.is(message.credentials?.pid, process.pid);
+  message[Symbol.dispose]();
+  for (const one of [client, stream, listener]) one.close();
+});
+
 test("misuse", async () => {
   for (const [options, kind] of [
     [{ tpye: "stream" }, TypeError],

@@ -73,7 +73,8 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
 {
   readonly #type: "stream" | "seqpacket";
   readonly #name: BoundName | null;
-  #passesPidfd = false;
+  /** The SO_PASS* options that are on. */
+  readonly #passing = new Set<string>();
 
   private constructor(platform: Platform, fd: number, type: "stream" | "seqpacket", name: BoundName | null) {
     super(platform, fd);
@@ -192,18 +193,17 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
 
   /** Whether the messages of what it accepts say who sent them, from the first on (SO_PASSCRED). */
   setPassCredentials(on: boolean): void {
-    setFlag(this.platform, this.openFd(), "SO_PASSCRED", on);
+    this.#pass("SO_PASSCRED", on);
   }
 
   /** Whether the messages of what it accepts bring the sender's pidfd (SO_PASSPIDFD, Linux 6.5). */
   setPassPidfd(on: boolean): void {
-    setFlag(this.platform, this.openFd(), "SO_PASSPIDFD", on);
-    this.#passesPidfd = on;
+    this.#pass("SO_PASSPIDFD", on);
   }
 
   /** Whether the messages of what it accepts bring the sender's security label (SO_PASSSEC, Linux). */
   setPassSecurity(on: boolean): void {
-    setFlag(this.platform, this.openFd(), "SO_PASSSEC", on);
+    this.#pass("SO_PASSSEC", on);
   }
 
   override close(): void {
@@ -213,10 +213,21 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     super.close();
   }
 
+  #pass(option: string, on: boolean): void {
+    setFlag(this.platform, this.openFd(), option, on);
+    if (on) this.#passing.add(option);
+    else this.#passing.delete(option);
+  }
+
   #accept(): Accept<S> {
     const { platform } = this;
+    const { system, constants } = platform;
     const make = this.#type === "stream" ? streamOf : seqpacketOf;
-    return new Accept(platform, this.openFd(), (fd) => make(platform, fd, this.#passesPidfd) as S);
+    return new Accept(platform, this.openFd(), (fd) => {
+      // Inherited by those who connect from then on; who was waiting already gets it here.
+      for (const option of this.#passing) system.setsockopt(fd, constants.SOL_SOCKET!, constants[option]!, 1);
+      return make(platform, fd, this.#passing.has("SO_PASSPIDFD")) as S;
+    });
   }
 }
 
