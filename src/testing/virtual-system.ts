@@ -181,7 +181,9 @@ export class VirtualSystem implements System {
     if (socket.type === "stream" && bytes.length === 0 && (abi.emptyStreamRights === "dropped" || files.length === 0))
       return 0;
     for (const group of files) for (const file of group) file.references++;
-    const passes = sent.credentials !== null || this.#tellsSender(socket) || this.#tellsSender(peer);
+    // What is sent to somebody who is not accepted yet says who sent it, whoever asked (Linux, maybe_add_creds).
+    const passes =
+      sent.credentials !== null || this.#tellsSender(socket) || this.#tellsSender(peer) || peer.peerNotAccepted;
     const segment: Segment = {
       bytes: bytes.slice(0, taken),
       taken: 0,
