@@ -18,7 +18,7 @@ function each(rounds: number): void {
   for (let i = 0; i < rounds; i++) {
     left.sendFdsSync(data, fds);
     const message = right.recvFdsSync(count);
-    check(message.fds.length === count, "descriptors");
+    check(message.fds.length === count && message.data.length === data.length, "one message");
     for (const fd of message.fds) fd.close();
   }
 }
@@ -28,7 +28,7 @@ function disposed(rounds: number): void {
   for (let i = 0; i < rounds; i++) {
     left.sendFdsSync(data, fds);
     const message = right.recvFdsSync(count);
-    check(message.fds.length === count, "descriptors");
+    check(message.fds.length === count && message.data.length === data.length, "one message");
     message[Symbol.dispose]();
   }
 }
