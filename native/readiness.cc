@@ -21,9 +21,6 @@ class Readiness {
  public:
   Readiness(napi_env env, Environment* e, napi_value callback) : env_(env), e_(e) {
     napi_create_reference(env, callback, 1, &callback_);
-    napi_value name;
-    napi_create_string_utf8(env, "unix-ancillary", NAPI_AUTO_LENGTH, &name);
-    napi_async_init(env, nullptr, name, &context_);
   }
   virtual ~Readiness() = default;
 
@@ -57,12 +54,13 @@ class Readiness {
   // What Node does not take back by itself; nothing is told afterwards.
   void LetGo() {
     napi_delete_reference(env_, callback_);
-    napi_async_destroy(env_, context_);
+    if (context_ != nullptr) napi_async_destroy(env_, context_);
   }
 
   napi_env env_;
   Environment* e_;
   napi_ref callback_ = nullptr;
+  // None in the thread's door: a thread-safe function has one of its own (and Deno 2.9 aborts when it is given back at the end).
   napi_async_context context_ = nullptr;
   int next_id_ = 0;
 };
@@ -79,6 +77,9 @@ class UvReadiness final : public Readiness {
 
  public:
   UvReadiness(napi_env env, Environment* e, napi_value callback) : Readiness(env, e, callback) {
+    napi_value name;
+    napi_create_string_utf8(env, "unix-ancillary", NAPI_AUTO_LENGTH, &name);
+    napi_async_init(env, nullptr, name, &context_);
     napi_get_uv_event_loop(env, &loop_);
     // The environment waits for this hook: until the loop has let go of the last handle.
     napi_add_async_cleanup_hook(

@@ -6,8 +6,18 @@
 // Reports are files, one a process: they are read, whatever a test does with the output and the exit code of a child.
 
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { buildNative } from "./build-native.mjs";
 
@@ -181,12 +191,17 @@ function named(report, addon) {
 }
 
 let runs = 0;
+/** Where any user can write: some tests go on as another one. */
+const reportsFolder = mkdtempSync(join(tmpdir(), "unix-ancillary-sanitizers-"));
+chmodSync(reportsFolder, 0o755);
+process.on("exit", () => rmSync(reportsFolder, { recursive: true, force: true }));
 
 /** Runs a test file; what is wrong with it, or null. */
 function examine(kind, addon, file, door) {
   const { libraries, env, command, found } = KINDS[kind];
-  const reports = join(folder, "reports", `${runs++}`);
-  mkdirSync(reports, { recursive: true });
+  const reports = join(reportsFolder, `${runs++}`);
+  mkdirSync(reports);
+  chmodSync(reports, 0o777);
   const [program, ...args] = [...(command?.(join(reports, "%p")) ?? []), process.execPath];
   return new Promise((done) => {
     const child = spawn(program, [...args, "--expose-gc", join(tests, `${file}.test.js`)], {

@@ -21,7 +21,7 @@ test("exec: LISTEN_* as systemd sets them, the pid is the command's own, and not
     LISTEN_PIDFDID: "1",
     UNIX_ANCILLARY_DATA: "wrong",
   };
-  const script = 'ls /proc/$$/fd; cat <&3; cat <&4; echo; echo $$; env | grep -E "^LISTEN_|^UNIX_"';
+  const script = 'ls /proc/$$/fd; cat <&3; cat <&4; echo; echo $$; env | grep -E "^LISTEN_|^UNIX_ANCILLARY_DATA="';
   const { code, stdout, stderr } = await passed(
     exec(script),
     [fileWith("a"), fileWith("b"), "--data", "d"],

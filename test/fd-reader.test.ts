@@ -327,7 +327,8 @@ test("closed-and-kept: a reader gives its memory back when it is closed", () =>
   pair(async (peer, stream) => {
     const reader = stream.reader();
     const reading = errorOf(reader.read(64_000_000));
-    const sending = errorOf(peer.sendFdsAll(Buffer.alloc(16_000_000)));
+    // All of it may be on its way when the reader is closed.
+    const sending = peer.sendFdsAll(Buffer.alloc(16_000_000)).catch(() => {});
     while (reader.queuedBytes < 15_000_000) await sleep(1);
     const { gc } = globalThis as { gc?: () => void };
     gc?.();
