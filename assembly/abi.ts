@@ -35,6 +35,10 @@ export let losesCtrunc: bool = false;
 
 /** Whether a header is that of 64-bit little-endian Linux, musl's included: what {@link rightsAlone} can tell at a glance. */
 export let isLinux64: bool = true;
+/** Level and type of SCM_RIGHTS as such a header has them, one behind the other. */
+let rightsType: u64 = 0x100000001;
+/** The flags that say that something was cut. */
+export let cutFlags: i32 = 0x28;
 
 /** The largest offset or alignment a layout may name. No ABI comes near; it bounds every sum that is made of them. */
 const LIMIT: u32 = 64;
@@ -104,6 +108,8 @@ export function numbers(
   MSG_CTRUNC = ctrunc;
   padLast = padsLast;
   losesCtrunc = silent;
+  rightsType = ((<u64>(<u32>rights)) << 32) | <u64>(<u32>solSocket);
+  cutFlags = trunc | ctrunc;
 }
 
 /** An `int` of the target at an address of the control area. */
@@ -122,9 +128,13 @@ export function writeInt(at: usize, value: i32): void {
  * layout. Level and type are compared at once, and so are the 8 bytes that the kernel writes where musl declares 4 and a pad.
  */
 export function rightsAlone(control: usize, length: u32): i32 {
-  if (!isLinux64 || length <= 16 || length > CONTROL_BYTES) return -1;
+  if (!isLinux64 || length <= 16 || length > CONTROL_BYTES || load<u64>(control + 8) !== rightsType) return -1;
   const told = load<u64>(control);
   if (told <= 16 || told > length || ((<u32>told + 7) & ~7) < length) return -1;
-  if (load<u64>(control + 8) !== (((<u64>(<u32>SCM_RIGHTS)) << 32) | <u64>(<u32>SOL_SOCKET))) return -1;
   return <i32>(<u32>told - 16);
+}
+
+/** Whether {@link rightsAlone} would say 4: one descriptor, as most messages have. */
+export function oneRightAlone(control: usize, length: u32): bool {
+  return isLinux64 && length - 20 <= 4 && load<u64>(control) === 20 && load<u64>(control + 8) === rightsType;
 }
