@@ -51,7 +51,7 @@ export function verdict(length: i32, flags: i32, maxFds: i32, exactly: i32, allo
         if (touched) reset();
         store<i32>(FDS, fd);
         set(Register.COUNT, 1);
-        set(Register.KEEP, <i32>(maxFds > 0));
+        set(Register.KEEP, maxFds > 0 ? 1 : 0);
         return OK;
       }
     }
