@@ -4,7 +4,17 @@ import { openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { ReceivedFds } from "unix-ancillary";
 import { openFds } from "../support.js";
-import { amount, check, inherited, perSecond, role, sameDescriptors, startPeer } from "./measure.js";
+import {
+  amount,
+  check,
+  growthSince,
+  inherited,
+  perSecond,
+  resident,
+  role,
+  sameDescriptors,
+  startPeer,
+} from "./measure.js";
 
 const TRANSFERS = amount(1000);
 const PEERS = amount(100);
@@ -32,7 +42,9 @@ const start = process.hrtime.bigint();
 const ends = new Map<string, number>();
 let transfers = 0;
 let killed = 0;
+let warm = 0;
 while (killed < PEERS || transfers < TRANSFERS) {
+  if (killed === Math.ceil(PEERS / 4)) warm = resident();
   const { child, stream, exited } = startPeer(fileURLToPath(import.meta.url), "echo");
   const dies = 1 + random(20);
   let code = "none";
@@ -75,8 +87,9 @@ while (killed < PEERS || transfers < TRANSFERS) {
   await exited;
   killed++;
 }
+const growth = growthSince(warm);
 const speed = perSecond(transfers, start);
 await sameDescriptors(before);
 console.log(
-  `${killed} peers killed in ${transfers} transfers, seed ${seed}, ${speed}: ${[...ends].map(([what, times]) => `${what} ${times}`).join(", ")}`,
+  `${killed} peers killed in ${transfers} transfers, seed ${seed}, ${speed}, memory ${growth} times that after a quarter: ${[...ends].map(([what, times]) => `${what} ${times}`).join(", ")}`,
 );

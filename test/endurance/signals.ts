@@ -4,7 +4,17 @@ import { spawn } from "node:child_process";
 import { openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { openFds } from "../support.js";
-import { amount, check, inherited, perSecond, role, sameDescriptors, startPeer } from "./measure.js";
+import {
+  amount,
+  check,
+  growthSince,
+  inherited,
+  perSecond,
+  resident,
+  role,
+  sameDescriptors,
+  startPeer,
+} from "./measure.js";
 
 const TRANSFERS = amount(100_000);
 let signals = 0;
@@ -40,7 +50,9 @@ const storm = spawn(
   },
 );
 const start = process.hrtime.bigint();
+let warm = 0;
 for (let i = 0; i < TRANSFERS; i++) {
+  if (i === TRANSFERS / 4) warm = resident();
   const data = `${i}`;
   if (i % 2 === 0) await stream.sendFds(data, [file]);
   else stream.sendFdsSync(data, [file]);
@@ -50,6 +62,7 @@ for (let i = 0; i < TRANSFERS; i++) {
   // Handlers run between turns of the event loop.
   if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
 }
+const growth = growthSince(warm);
 const speed = perSecond(TRANSFERS, start);
 storm.kill("SIGKILL");
 await new Promise((resolve) => storm.once("exit", resolve));
@@ -58,5 +71,5 @@ await sameDescriptors(before);
 stream.close();
 check((await exited) === 0, "the peer failed");
 console.log(
-  `${TRANSFERS.toLocaleString("en")} transfers there and back, ${speed}, ${signals.toLocaleString("en")} signals seen here`,
+  `${TRANSFERS.toLocaleString("en")} transfers there and back, ${speed}, ${signals.toLocaleString("en")} signals seen here, memory ${growth} times that after a quarter`,
 );
