@@ -219,10 +219,14 @@ export abstract class MessageSocket extends Endpoint {
    */
   recvFds(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
     try {
-      if (options === undefined && this.mayAttempt("reading")) {
-        const message: unknown = receiveOnce(this.wire, this.#requestFor(limit("maxFds", maxFds)));
-        this.attempted("reading", message !== null);
-        if (message !== null) return Promise.resolve(message as ReceivedFds);
+      if (options === undefined) {
+        limit("maxFds", maxFds);
+        if (this.mayAttempt("reading")) {
+          const message: unknown = receiveOnce(this.wire, this.#requestFor(maxFds));
+          this.attempted("reading", message !== null);
+          if (message !== null) return Promise.resolve(message as ReceivedFds);
+        }
+        // Not by way of submit, which would ask again whether to attempt it.
         return this.enqueue("reading", this.receiveOperation(maxFds, -1, options, RECV_ASYNC));
       }
       const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_ASYNC);
