@@ -22,7 +22,10 @@ for (const program of programs) {
   const { code, output } = await new Promise((resolve) => {
     // V8 lets its young generation grow for minutes: that is not what is measured.
     const args = ["--expose-gc", "--max-semi-space-size=2", join(folder, program), ...(quick ? ["--quick"] : [])];
-    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+    // glibc raises its threshold for giving memory back as a program runs (mallopt(3)): a fixed one, and what is resident is what
+    // is held. Of 200,000 hostile sessions the second half grew the process by 1 to 4 % without this, by 0 % with it (2026-11-28).
+    const env = { ...process.env, MALLOC_MMAP_THRESHOLD_: "65536", MALLOC_TRIM_THRESHOLD_: "0" };
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], env });
     let text = "";
     child.stdout.on("data", (bytes) => (text += bytes));
     child.stderr.on("data", (bytes) => (text += bytes));

@@ -62,7 +62,7 @@ for (let i = 0; i < TRANSFERS; i++) {
   // Handlers run between turns of the event loop.
   if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
 }
-const growth = growthSince(warm);
+const growth = await growthSince(warm);
 const speed = perSecond(TRANSFERS, start);
 storm.kill("SIGKILL");
 await new Promise((resolve) => storm.once("exit", resolve));

@@ -53,7 +53,7 @@ for (let i = 0; i < half; i++) {
 }
 await receiving;
 check(fds === Math.ceil(half / 4), `${fds} descriptors came back of ${Math.ceil(half / 4)}`);
-const growth = growthSince(warm);
+const growth = await growthSince(warm);
 const speed = perSecond(MESSAGES, start);
 await sameDescriptors(before);
 stream.close();
