@@ -32,6 +32,8 @@ enum Word : int {
   kA = 10,  // whatever else a call takes
   kB = 11,
   kC = 12,
+  kAlive = 13,    // how many watchers keep the process alive: JavaScript's to count
+  kTelling = 14,  // whether readiness is being told: what it changes in kAlive is looked at when it is over
   kWords = 16,
 };
 

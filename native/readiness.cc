@@ -1,7 +1,8 @@
 // Readiness, behind two doors. On Node: uv_poll, one handle a descriptor. Elsewhere (Bun has no uv_poll and aborts the
 // process, on Deno it fires once): one thread with poll(2). JavaScript says which before the first watch.
 //
-// Watchers have numbers that are never used twice, so that an event that is late finds nobody instead of somebody else.
+// Watchers have numbers, those of ended ones first: JavaScript finds them in an array. An event that is late, as the thread's
+// can be, wakes somebody else in vain.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,29 +28,49 @@ class Readiness {
   // The watcher's number, or -errno.
   virtual int Watch(int fd) = 0;
   virtual void Arm(int id, int events) = 0;
-  virtual void KeepAlive(int id, bool on) = 0;
   virtual void Forget(int id) = 0;
   // Ends everything; the object deletes itself when the loop has let go of it.
   virtual void Close() = 0;
 
+  // Keeps the loop alive, or no longer, as kAlive says. One anchor for all watchers: a message that is answered by the next
+  // wait would take two calls of the addon and of the loop otherwise.
+  void Anchor() {
+    const bool wanted = e_->words[kAlive] > 0;
+    if (wanted == anchored_) return;
+    anchored_ = wanted;
+    SetAnchor(wanted);
+  }
+
  protected:
-  // Tells JavaScript: (number, bits). Next ticks and microtasks run behind it.
+  virtual void SetAnchor(bool on) = 0;
+
+  // Tells JavaScript: the number in kFd, the bits in kA. Next ticks and microtasks run behind it.
   void Tell(int id, int events) {
     napi_handle_scope scope;
     napi_open_handle_scope(env_, &scope);
-    napi_value callback, receiver, result;
-    napi_value arguments[2];
+    napi_value callback, result;
     napi_get_reference_value(env_, callback_, &callback);
-    napi_get_global(env_, &receiver);
-    napi_create_int32(env_, id, &arguments[0]);
-    napi_create_int32(env_, events, &arguments[1]);
-    if (napi_make_callback(env_, context_, receiver, callback, 2, arguments, &result) == napi_pending_exception) {
+    e_->words[kFd] = id;
+    e_->words[kA] = events;
+    e_->words[kTelling] = 1;
+    if (napi_make_callback(env_, context_, callback, callback, 0, nullptr, &result) == napi_pending_exception) {
       napi_value error;
       // Not when the thread is being terminated.
       if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
     }
+    e_->words[kTelling] = 0;
+    if (!closing_) Anchor();
     napi_close_handle_scope(env_, scope);
   }
+
+  int TakeId() {
+    if (free_ids_.empty()) return next_id_++;
+    const int id = free_ids_.back();
+    free_ids_.pop_back();
+    return id;
+  }
+
+  void GiveBack(int id) { free_ids_.push_back(id); }
 
   // What Node does not take back by itself; nothing is told afterwards.
   void LetGo() {
@@ -62,7 +83,12 @@ class Readiness {
   napi_ref callback_ = nullptr;
   // None in the thread's door: a thread-safe function has one of its own (and Deno 2.9 aborts when it is given back at the end).
   napi_async_context context_ = nullptr;
+  bool closing_ = false;
+
+ private:
+  bool anchored_ = false;
   int next_id_ = 0;
+  std::vector<int> free_ids_;
 };
 
 namespace {
@@ -81,6 +107,9 @@ class UvReadiness final : public Readiness {
     napi_create_string_utf8(env, "unix-ancillary", NAPI_AUTO_LENGTH, &name);
     napi_async_init(env, nullptr, name, &context_);
     napi_get_uv_event_loop(env, &loop_);
+    uv_async_init(loop_, &anchor_, nullptr);
+    anchor_.data = this;
+    SetAnchor(false);
     // The environment waits for this hook: until the loop has let go of the last handle.
     napi_add_async_cleanup_hook(
         env,
@@ -93,7 +122,7 @@ class UvReadiness final : public Readiness {
   }
 
   int Watch(int fd) override {
-    Watcher* watcher = new Watcher{{}, this, next_id_, 0};
+    Watcher* watcher = new Watcher{{}, this, 0, 0};
     // uv_poll_init makes the open file description non-blocking, which others may share: put it back.
     const int flags = fcntl(fd, F_GETFL);
     const int result = uv_poll_init(loop_, &watcher->poll, fd);
@@ -103,9 +132,11 @@ class UvReadiness final : public Readiness {
     }
     if (flags != -1 && (flags & O_NONBLOCK) == 0) fcntl(fd, F_SETFL, flags);
     watcher->poll.data = watcher;
-    uv_unref(reinterpret_cast<uv_handle_t*>(&watcher->poll));
-    watchers_.emplace(watcher->id, watcher);
-    return next_id_++;
+    uv_unref(Handle(&watcher->poll));
+    watcher->id = TakeId();
+    if (static_cast<size_t>(watcher->id) == watchers_.size()) watchers_.push_back(watcher);
+    else watchers_[watcher->id] = watcher;
+    return watcher->id;
   }
 
   void Arm(int id, int events) override {
@@ -119,32 +150,38 @@ class UvReadiness final : public Readiness {
     }
   }
 
-  void KeepAlive(int id, bool on) override {
-    Watcher* watcher = Find(id);
-    if (watcher == nullptr) return;
-    if (on) uv_ref(reinterpret_cast<uv_handle_t*>(&watcher->poll));
-    else uv_unref(reinterpret_cast<uv_handle_t*>(&watcher->poll));
-  }
-
   void Forget(int id) override {
     Watcher* watcher = Find(id);
     if (watcher == nullptr) return;
-    watchers_.erase(id);
+    watchers_[id] = nullptr;
+    GiveBack(id);
     End(watcher);
   }
 
   void Close() override {
     LetGo();
     closing_ = true;
-    for (auto& [id, watcher] : watchers_) End(watcher);
+    for (Watcher* watcher : watchers_)
+      if (watcher != nullptr) End(watcher);
     watchers_.clear();
-    MaybeDone();
+    ending_++;
+    uv_close(Handle(&anchor_), [](uv_handle_t* handle) { static_cast<UvReadiness*>(handle->data)->Ended(); });
+  }
+
+ protected:
+  void SetAnchor(bool on) override {
+    if (on) uv_ref(Handle(&anchor_));
+    else uv_unref(Handle(&anchor_));
   }
 
  private:
+  template <typename Kind>
+  static uv_handle_t* Handle(Kind* handle) {
+    return reinterpret_cast<uv_handle_t*>(handle);
+  }
+
   Watcher* Find(int id) const {
-    const auto found = watchers_.find(id);
-    return found == watchers_.end() ? nullptr : found->second;
+    return id >= 0 && static_cast<size_t>(id) < watchers_.size() ? watchers_[id] : nullptr;
   }
 
   static void Ready(uv_poll_t* poll, int status, int events) {
@@ -164,16 +201,16 @@ class UvReadiness final : public Readiness {
   void End(Watcher* watcher) {
     ending_++;
     uv_poll_stop(&watcher->poll);
-    uv_close(reinterpret_cast<uv_handle_t*>(&watcher->poll), [](uv_handle_t* handle) {
+    uv_close(Handle(&watcher->poll), [](uv_handle_t* handle) {
       Watcher* ended = static_cast<Watcher*>(handle->data);
       UvReadiness* owner = ended->owner;
       delete ended;
-      owner->ending_--;
-      owner->MaybeDone();
+      owner->Ended();
     });
   }
 
-  void MaybeDone() {
+  void Ended() {
+    ending_--;
     if (!closing_ || ending_ > 0) return;
     napi_remove_async_cleanup_hook(hook_);
     delete this;
@@ -181,9 +218,9 @@ class UvReadiness final : public Readiness {
 
   uv_loop_t* loop_ = nullptr;
   napi_async_cleanup_hook_handle hook_ = nullptr;
-  std::unordered_map<int, Watcher*> watchers_;
+  std::vector<Watcher*> watchers_;
+  uv_async_t anchor_;
   int ending_ = 0;
-  bool closing_ = false;
 };
 
 class ThreadReadiness final : public Readiness {
@@ -192,7 +229,6 @@ class ThreadReadiness final : public Readiness {
     int events;
     // Waits for JavaScript to have seen the last event; then it is polled again.
     bool told;
-    bool keeps_alive;
   };
 
  public:
@@ -209,8 +245,9 @@ class ThreadReadiness final : public Readiness {
       if (result < 0) return result;
     }
     std::lock_guard<std::mutex> lock(mutex_);
-    watched_.emplace(next_id_, Watched{fd, 0, false, false});
-    return next_id_++;
+    const int id = TakeId();
+    watched_.emplace(id, Watched{fd, 0, false});
+    return id;
   }
 
   void Arm(int id, int events) override {
@@ -221,18 +258,10 @@ class ThreadReadiness final : public Readiness {
     Wake();
   }
 
-  void KeepAlive(int id, bool on) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = watched_.find(id);
-    if (found != watched_.end()) SetKeepsAlive(&found->second, on);
-  }
-
   void Forget(int id) override {
     std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = watched_.find(id);
-    if (found == watched_.end()) return;
-    SetKeepsAlive(&found->second, false);
-    watched_.erase(found);
+    if (watched_.erase(id) == 0) return;
+    GiveBack(id);
     Wake();
   }
 
@@ -250,6 +279,12 @@ class ThreadReadiness final : public Readiness {
     napi_release_threadsafe_function(function_, napi_tsfn_release);
     // The environment ends, and the function with it: no callback comes any more.
     delete this;
+  }
+
+ protected:
+  void SetAnchor(bool on) override {
+    if (on) napi_ref_threadsafe_function(env_, function_);
+    else napi_unref_threadsafe_function(env_, function_);
   }
 
  private:
@@ -277,14 +312,6 @@ class ThreadReadiness final : public Readiness {
     }
     running_ = true;
     return 0;
-  }
-
-  void SetKeepsAlive(Watched* one, bool on) {
-    if (one->keeps_alive == on) return;
-    one->keeps_alive = on;
-    alive_ += on ? 1 : -1;
-    if (on && alive_ == 1) napi_ref_threadsafe_function(env_, function_);
-    if (!on && alive_ == 0) napi_unref_threadsafe_function(env_, function_);
   }
 
   void Wake() {
@@ -356,8 +383,6 @@ class ThreadReadiness final : public Readiness {
   std::unordered_map<int, Watched> watched_;
   std::vector<std::pair<int, int>> ready_;
   int wake_[2];
-  int alive_ = 0;
-  bool closing_ = false;
 };
 
 // onReady(function), kA: 1 for the thread.
@@ -374,16 +399,17 @@ napi_value Watch(napi_env env, napi_callback_info info) {
   return Answer(e, e->readiness->Watch(e->words[kFd]));
 }
 
-// The others take the watcher's number in kFd. After the environment's end began there is nothing left to do.
+// These take the watcher's number in kFd. After the environment's end began there is nothing left to do.
 napi_value Arm(napi_env env, napi_callback_info info) {
   Environment* e = Of(env, info);
   if (e->readiness != nullptr) e->readiness->Arm(e->words[kFd], e->words[kA]);
   return nullptr;
 }
 
-napi_value KeepAlive(napi_env env, napi_callback_info info) {
+// kAlive has passed zero.
+napi_value Anchor(napi_env env, napi_callback_info info) {
   Environment* e = Of(env, info);
-  if (e->readiness != nullptr) e->readiness->KeepAlive(e->words[kFd], e->words[kA] != 0);
+  if (e->readiness != nullptr) e->readiness->Anchor();
   return nullptr;
 }
 
@@ -405,7 +431,7 @@ void ExportReadiness(napi_env env, napi_value exports, Environment* data) {
   Export(env, exports, "onReady", OnReady, data);
   Export(env, exports, "watch", Watch, data);
   Export(env, exports, "arm", Arm, data);
-  Export(env, exports, "keepAlive", KeepAlive, data);
+  Export(env, exports, "anchor", Anchor, data);
   Export(env, exports, "forget", Forget, data);
 }
 

@@ -38,18 +38,25 @@ export const connections: Case = {
         contestants[`net ${count}`] = Contestant.onOneProcessor("connections-net", count);
       }
       results = await takeTurns(contestants, pace);
-      for (const count of counts.filter((count) => count >= MEMORY_FROM)) {
-        const perConnection: [number, number][] = [];
-        for (let i = 0; i < Math.ceil(pace.turns / 5); i++) {
-          perConnection.push([await memoryOf("connections", count), await memoryOf("connections-net", count)]);
+      const many = counts.filter((count) => count >= MEMORY_FROM);
+      const bytes = new Map<string, number[]>();
+      for (let i = 0; i < Math.ceil(pace.turns / 5); i++) {
+        // At once, as each of them waits for seconds.
+        const asked = many.flatMap((count) => ["connections", "connections-net"].map((name) => [name, count] as const));
+        const answers = await Promise.all(asked.map(([name, count]) => memoryOf(name, count)));
+        for (const [at, [name, count]] of asked.entries()) {
+          const key = `${name} ${count}`;
+          bytes.set(key, [...(bytes.get(key) ?? []), answers[at]! / 1024]);
         }
-        const ours = spread(perConnection.map(([bytes]) => bytes / 1024));
+      }
+      for (const count of many) {
+        const ours = spread(bytes.get(`connections ${count}`)!);
         memory.push({
           what: `${count.toLocaleString("en")} connections, memory of each`,
           unit: "KiB",
           ours,
           rival: "net.Socket",
-          theirs: spread(perConnection.map(([, bytes]) => bytes / 1024)),
+          theirs: spread(bytes.get(`connections-net ${count}`)!),
           kind: "value",
           result: ours,
           target: { atMost: 2 },
@@ -84,9 +91,9 @@ export const connections: Case = {
   },
 };
 
-/** Resident bytes of a fresh server, for each connection. */
+/** Resident bytes of a fresh server that is idle, for each connection. */
 async function memoryOf(name: string, count: number): Promise<number> {
-  const contestant = Contestant.node(name, count);
+  const contestant = Contestant.node(name, count, "memory");
   try {
     return await contestant.ask("memory");
   } finally {

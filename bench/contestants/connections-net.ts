@@ -1,12 +1,10 @@
 /** {@link file://./connections.ts} with net.Socket, which carries no descriptors. */
 
-import { fork } from "node:child_process";
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
-import { fileURLToPath } from "node:url";
 import { args, isPeer } from "./peer.ts";
 import { check, serve } from "./serve.ts";
-import { FEW, listenerPath, memoryOf, reportMemory } from "./server.ts";
+import { FEW, listenerPath, memoryOf, reportMemory, startServer } from "./server.ts";
 
 const count = Number(args[0]);
 const data = Buffer.alloc(64);
@@ -19,9 +17,7 @@ if (isPeer) {
   });
   server.listen(listenerPath(process.ppid), () => reportMemory());
 } else {
-  const env = { ...process.env, UNIX_ANCILLARY_BENCH_PEER: "1" };
-  const server = fork(fileURLToPath(import.meta.url), args, { env });
-  await once(server, "message");
+  const server = await startServer(import.meta.url);
   const connections: Socket[] = [];
   const open = async (wanted: number) => {
     while (connections.length < wanted) {

@@ -1,17 +1,14 @@
 /**
  * A server process with many connections, each of which waits for a message. One in a hundred of them, at least one, is
  * active: this process sends 64 bytes and a descriptor on one after the other, and the server answers likewise.
- * Argument: connections. "memory" in: resident bytes of the server for each connection out.
+ * Arguments: connections; `memory`: then that is a question, answered by the resident bytes of the idle server for each.
  */
 
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { openSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { OwnedFd, UnixListener, UnixStream } from "unix-ancillary";
 import { args, isPeer } from "./peer.ts";
 import { check, serve } from "./serve.ts";
-import { FEW, listenerPath, memoryOf, reportMemory } from "./server.ts";
+import { FEW, listenerPath, memoryOf, reportMemory, startServer } from "./server.ts";
 
 const count = Number(args[0]);
 const data = Buffer.alloc(64);
@@ -30,9 +27,7 @@ if (isPeer) {
   reportMemory();
   for await (const stream of listener) serveOne(stream);
 } else {
-  const env = { ...process.env, UNIX_ANCILLARY_BENCH_PEER: "1" };
-  const server = fork(fileURLToPath(import.meta.url), args, { env });
-  await once(server, "message");
+  const server = await startServer(import.meta.url);
   const connections: UnixStream[] = [];
   const open = async (wanted: number) => {
     while (connections.length < wanted) {

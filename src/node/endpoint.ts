@@ -103,7 +103,6 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   readonly #reading = new Queue();
   readonly #writing = new Queue();
   #referenced = true;
-  #keepsAlive = false;
   #burst = 0;
   #futile = 0;
   #yielding = false;
@@ -251,8 +250,8 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
 
   /** Runs an operation in its turn. */
   protected submit<T>(direction: Direction, operation: Operation<T>, signal?: AbortSignal): Promise<T> {
-    if (this.#handle.fd === -1) return Promise.reject(socketClosed());
-    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#handle.fd === -1) return Promise.reject(operation.failed(socketClosed()));
+    if (signal?.aborted) return Promise.reject(operation.withdrawn(signal.reason));
     if (this.mayAttempt(direction)) {
       let value: T | typeof WAIT;
       try {
@@ -392,10 +391,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     const keepReading = reads || ((handle.armed & POLLIN) !== 0 && unwanted === 0);
     handle.arm((keepReading ? POLLIN : 0) | (writes ? POLLOUT : 0));
     const keepsAlive = waits && this.#referenced;
-    if (keepsAlive !== this.#keepsAlive) {
-      this.#keepsAlive = keepsAlive;
-      handle.watcher.keepAlive(keepsAlive);
-    }
+    handle.watcher.keepAlive(keepsAlive);
     this.#retry?.keepAlive(keepsAlive);
   }
 

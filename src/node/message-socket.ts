@@ -118,51 +118,94 @@ let usual: Request = {
 
 const DONE = { done: true, value: undefined } as const;
 
-/**
- * The messages of a socket until its peer finishes. A generator would take three turns of the microtask queue for one, and as
- * much memory as the socket while it waits.
- */
+type Result = IteratorResult<ReceivedFds, undefined>;
+
+/** A receive for a loop: an operation of its own, as a promise behind the receive's would cost as much memory as the socket. */
+class ReceiveNext extends Operation<Result> {
+  get syscall(): "recvmsg" {
+    return "recvmsg";
+  }
+  readonly #source: Source;
+  readonly #request: Request;
+  readonly #messages: Messages;
+
+  constructor(source: Source, request: Request, messages: Messages) {
+    super();
+    this.#source = source;
+    this.#request = request;
+    this.#messages = messages;
+  }
+
+  attempt(): Result | typeof WAIT {
+    let message: ReceivedFds | null;
+    try {
+      message = receiveOnce(this.#source, this.#request) as ReceivedFds | null;
+    } catch (error) {
+      throw this.failed(error as Error);
+    }
+    if (message === null) return WAIT;
+    if (!message.eof) return { done: false, value: message };
+    this.#messages.done = true;
+    return DONE;
+  }
+
+  override withdrawn(reason: unknown): unknown {
+    this.#messages.done = true;
+    return reason;
+  }
+
+  override failed(error: Error): Error {
+    this.#messages.done = true;
+    return error;
+  }
+}
+
+/** The messages of a socket until its peer finishes, or a receive fails. */
 class Messages implements AsyncIterableIterator<ReceivedFds, undefined> {
-  readonly #socket: MessageSocket;
-  readonly #maxFds: number;
-  readonly #options: (RecvOptions & Pick<WaitOptions, "signal">) | undefined;
-  #done = false;
+  readonly socket: MessageSocket;
+  readonly maxFds: number;
+  readonly options: (RecvOptions & Pick<WaitOptions, "signal">) | undefined;
+  done = false;
 
   constructor(socket: MessageSocket, maxFds: number, options: (RecvOptions & Pick<WaitOptions, "signal">) | undefined) {
-    this.#socket = socket;
-    this.#maxFds = maxFds;
-    this.#options = options;
+    this.socket = socket;
+    this.maxFds = maxFds;
+    this.options = options;
   }
 
   [Symbol.asyncIterator](): this {
     return this;
   }
 
-  next(): Promise<IteratorResult<ReceivedFds, undefined>> {
-    if (this.#done) return Promise.resolve(DONE);
-    return this.#socket.recvFds(this.#maxFds, this.#options).then(
-      (message) => {
-        if (!message.eof) return { done: false, value: message };
-        this.#done = true;
-        return DONE;
-      },
-      (error) => {
-        this.#done = true;
-        throw error;
-      },
-    );
+  next(): Promise<Result> {
+    return this.done ? Promise.resolve(DONE) : receiveNext(this);
   }
 
-  async return(): Promise<IteratorResult<ReceivedFds, undefined>> {
-    this.#done = true;
+  async return(): Promise<Result> {
+    this.done = true;
     return DONE;
   }
 }
+
+let receiveNext: (messages: Messages) => Promise<Result>;
 
 /** A socket that carries bytes and descriptors. */
 export abstract class MessageSocket extends Endpoint {
   /** What its receives, and its sends to the peer, need to know of it. */
   protected readonly wire: { -readonly [name in keyof Source]: Source[name] } & SendTarget;
+
+  static {
+    receiveNext = (messages) => {
+      const { socket, maxFds, options } = messages;
+      try {
+        const request = socket.#request(limit("maxFds", maxFds), -1, options, RECV_ASYNC);
+        return socket.submit("reading", new ReceiveNext(socket.wire, request, messages), options?.signal);
+      } catch (error) {
+        messages.done = true;
+        return Promise.reject(error);
+      }
+    };
+  }
 
   protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
     super(platform, fd);
@@ -220,14 +263,14 @@ export abstract class MessageSocket extends Endpoint {
   recvFds(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
     try {
       if (options === undefined) {
-        limit("maxFds", maxFds);
+        const request = this.#usualRequest(limit("maxFds", maxFds));
         if (this.mayAttempt("reading")) {
-          const message: unknown = receiveOnce(this.wire, this.#requestFor(maxFds));
+          const message: unknown = receiveOnce(this.wire, request);
           this.attempted("reading", message !== null);
           if (message !== null) return Promise.resolve(message as ReceivedFds);
         }
         // Not by way of submit, which would ask again whether to attempt it.
-        return this.enqueue("reading", this.receiveOperation(maxFds, -1, options, RECV_ASYNC));
+        return this.enqueue("reading", new Receive<ReceivedFds>(this.wire, request));
       }
       const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_ASYNC);
       return this.submit("reading", operation, options?.signal);
@@ -240,7 +283,7 @@ export abstract class MessageSocket extends Endpoint {
   recvFdsSync(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds {
     if (options === undefined && this.idle("reading")) {
       // As in sendFdsSync: nothing is allocated but the message.
-      const message: unknown = receiveOnce(this.wire, this.#requestFor(limit("maxFds", maxFds)));
+      const message: unknown = receiveOnce(this.wire, this.#usualRequest(limit("maxFds", maxFds)));
       if (message !== null) return message as ReceivedFds;
     }
     const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_SYNC);
@@ -372,20 +415,31 @@ export abstract class MessageSocket extends Endpoint {
     known: Checks,
     wantAddress = false,
   ): Operation<ReceivedFds> {
+    return new Receive<ReceivedFds>(this.wire, this.#request(maxFds, exactly, options, known, wantAddress));
+  }
+
+  #request(
+    maxFds: number,
+    exactly: number,
+    options: RecvOptions | undefined,
+    known: Checks,
+    wantAddress = false,
+  ): Request {
+    if (options === undefined && exactly === -1 && !wantAddress) return this.#usualRequest(maxFds);
     this.checkReceives();
     checkOptions("options", options, known);
-    return new Receive<ReceivedFds>(this.wire, {
+    return {
       maxFds,
       exactly,
       into: null,
       bufferSize: options?.bufferSize ?? (this.wire.type === "stream" ? STREAM_BYTES : DATAGRAM_BYTES),
       allowTruncated: options?.allowTruncated ?? false,
       wantAddress,
-    });
+    };
   }
 
   /** A request without options: the last one again, as a rule. */
-  #requestFor(maxFds: number): Request {
+  #usualRequest(maxFds: number): Request {
     this.checkReceives();
     const bufferSize = this.wire.type === "stream" ? STREAM_BYTES : DATAGRAM_BYTES;
     if (usual.maxFds !== maxFds || usual.bufferSize !== bufferSize)

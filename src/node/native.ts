@@ -21,6 +21,8 @@ const FLAGS = 9;
 const A = 10;
 const B = 11;
 const C = 12;
+const ALIVE = 13;
+const TELLING = 14;
 const WORDS = 16;
 
 /** What a word holds: of longer payloads a call sees the front. No kernel takes more at a time (read(2), NOTES). */
@@ -82,10 +84,10 @@ interface Addon {
   getsockopt: CallWith<Uint8Array>;
   setsockopt: Call;
   poll: Call;
-  onReady: CallWith<(id: number, events: number) => void>;
+  onReady: CallWith<() => void>;
   watch: Call;
   arm: Call;
-  keepAlive: Call;
+  anchor: Call;
   forget: Call;
 }
 
@@ -108,7 +110,8 @@ export class NativeSystem implements System {
   readonly file: string;
   /** One bit a descriptor that this thread owns; the addon reads it when the thread ends. */
   #owned: Uint32Array;
-  readonly #watchers = new Map<number, Watched>();
+  /** By their numbers. */
+  readonly #watchers: (Watched | null)[] = [];
   #watching = false;
 
   constructor() {
@@ -328,11 +331,11 @@ export class NativeSystem implements System {
     if (!this.#watching) {
       this.#watching = true;
       this.out[A] = readinessDoor() === "a thread" ? 1 : 0;
-      addon.onReady((id, events) => this.#watchers.get(id)?.ready(events));
+      addon.onReady(() => this.#watchers[this.out[FD]!]?.ready(this.out[A]!));
     }
     const id = this.#call(addon.watch, fd);
     if (id < 0) return id;
-    this.#watchers.set(id, watched);
+    this.#watchers[id] = watched;
     return new NativeWatcher(this, id);
   }
 
@@ -341,12 +344,14 @@ export class NativeSystem implements System {
     this.#call(this.#addon.arm, id, events);
   }
 
-  keepAlive(id: number, on: boolean): void {
-    this.#call(this.#addon.keepAlive, id, on ? 1 : 0);
+  /** One watcher more, or one less, that keeps the process alive. */
+  keepAlive(on: boolean): void {
+    const alive = (this.out[ALIVE]! += on ? 1 : -1);
+    if (alive === (on ? 1 : 0) && this.out[TELLING] === 0) this.#addon.anchor();
   }
 
   forget(id: number): void {
-    this.#watchers.delete(id);
+    this.#watchers[id] = null;
     this.#call(this.#addon.forget, id);
   }
 
@@ -398,6 +403,7 @@ export class NativeSystem implements System {
 class NativeWatcher implements Watcher {
   readonly #system: NativeSystem;
   readonly #id: number;
+  #keepsAlive = false;
 
   constructor(system: NativeSystem, id: number) {
     this.#system = system;
@@ -409,10 +415,13 @@ class NativeWatcher implements Watcher {
   }
 
   keepAlive(on: boolean): void {
-    this.#system.keepAlive(this.#id, on);
+    if (on === this.#keepsAlive) return;
+    this.#keepsAlive = on;
+    this.#system.keepAlive(on);
   }
 
   close(): void {
+    this.keepAlive(false);
     this.#system.forget(this.#id);
   }
 }
