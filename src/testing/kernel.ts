@@ -8,6 +8,7 @@ import { type Checks, options as checkOptions, integer } from "../core/errors.ts
 import { adopt, type OwnedFd } from "../node/owned-fd.ts";
 import { Platform } from "../node/platform.ts";
 import type { Timer, Watched, Watcher } from "../node/system.ts";
+import { CONSTANTS, POLLERR } from "./constants.ts";
 import {
   type Descriptor,
   discard,
@@ -19,8 +20,9 @@ import {
   unreference,
 } from "./files.ts";
 import { generator } from "./random.ts";
+import { readiness } from "./readiness.ts";
 import { type ErrnoName, errnoOf } from "./rules.ts";
-import { VirtualSystem } from "./virtual-system.ts";
+import { virtualSystem } from "./virtual-system.ts";
 
 /** A system call that is about to be made. */
 export interface Call {
@@ -126,7 +128,7 @@ export class VirtualProcess {
     this.limit = options?.descriptors ?? 256;
     this.uid = options?.uid ?? 1000;
     this.gid = options?.gid ?? 1000;
-    this.platform = new Platform(new VirtualSystem(this), kernel.abi);
+    this.platform = new Platform(virtualSystem(this), kernel.abi);
   }
 
   /** Whether it was killed. */
@@ -445,10 +447,9 @@ export class VirtualKernel {
     for (const watcher of this.#watchers) {
       if (watcher.events === 0 || !watcher.process.alive) continue;
       const descriptor = watcher.process.table[watcher.fd];
-      const bits =
-        descriptor === undefined ? 0 : (watcher.process.platform.system as VirtualSystem).readiness(descriptor);
+      const bits = descriptor === undefined ? 0 : readiness(this, descriptor);
       // As the addon says it: errors and hang-ups are both.
-      const told = (bits & (POLLERR | POLLHUP)) !== 0 ? watcher.events : bits & watcher.events;
+      const told = (bits & (POLLERR | CONSTANTS.POLLHUP)) !== 0 ? watcher.events : bits & watcher.events;
       if (told !== 0) ready.push([watcher, told]);
     }
     // One in four turns is let pass: things happen in between.
@@ -480,6 +481,3 @@ export class VirtualKernel {
     queueMicrotask(this.#pump);
   };
 }
-
-const POLLERR = 8;
-const POLLHUP = 16;
