@@ -30,6 +30,9 @@ export let carried: (ancillary: SocketAncillary) => readonly AsFd[];
 /** @throws RangeError when the caller's memory is no longer there */
 export let checkMemory: (ancillary: SocketAncillary) => void;
 export let platformOfAncillary: (ancillary: SocketAncillary) => Platform;
+/** The next message that was not handed out. */
+let next: (ancillary: SocketAncillary) => AncillaryData | undefined;
+let closeRest: (ancillary: SocketAncillary) => void;
 
 /**
  * Control space: filled for a send, or filled by a receive.
@@ -49,6 +52,9 @@ export class SocketAncillary implements Disposable {
   #incoming: AncillaryData[] = [];
   /** How many of them were handed out. */
   #taken = 0;
+  /** How long a message of so many descriptors and nothing else is: the last one measured. */
+  #measuredFds = -1;
+  #measuredLength = 0;
 
   /**
    * @param capacity bytes of control space of its own, or memory of the caller's, at any offset
@@ -65,6 +71,9 @@ export class SocketAncillary implements Disposable {
   static {
     take = (ancillary, controlLength, truncated) => ancillary.#take(controlLength, truncated);
     encode = (ancillary, numbers) => ancillary.#encode(numbers);
+    next = (ancillary) =>
+      ancillary.#taken < ancillary.#incoming.length ? ancillary.#incoming[ancillary.#taken++] : undefined;
+    closeRest = (ancillary) => ancillary.#closeIncoming();
     carried = (ancillary) => {
       ancillary.#checkUnreceived();
       return ancillary.#fds();
@@ -180,10 +189,7 @@ export class SocketAncillary implements Disposable {
    * when the loop is left is closed.
    */
   messages(): IterableIterator<AncillaryData, undefined> {
-    return new Messages(
-      () => this.#next(),
-      () => this.#closeIncoming(),
-    );
+    return new Messages(this);
   }
 
   /** Empties it, for the next send or receive. */
@@ -215,7 +221,9 @@ export class SocketAncillary implements Disposable {
     const { abi } = this.#platform;
     if (this.#outgoing.length > 0 && abi.severalRights === "first")
       throw errnoError(ENOTSUP, "sendmsg", `${abi.os} sends the first control message and loses the others in silence`);
-    this.#outgoing.push(message);
+    // Not pushed into an empty one, which would make room for seventeen.
+    if (this.#outgoing.length === 0) this.#outgoing = [message];
+    else this.#outgoing.push(message);
     const missing = this.#measure();
     if (missing < 0) return;
     this.#outgoing.pop();
@@ -225,6 +233,11 @@ export class SocketAncillary implements Disposable {
   /** Takes over the length of all that was added: -1, or the bytes of payload that there is no room for. */
   #measure(): number {
     const { core, abi } = this.#platform;
+    const only = this.#only();
+    if (only !== null && only.length === this.#measuredFds) {
+      this.#length = this.#measuredLength;
+      return -1;
+    }
     core.exports.begin(this.#capacity);
     for (const message of this.#outgoing) {
       const bytes = "fds" in message ? 4 * message.fds.length : message.data.length;
@@ -232,7 +245,18 @@ export class SocketAncillary implements Disposable {
       if (core.exports.put(abi.SOL_SOCKET, abi.SCM_RIGHTS, bytes) < 0) return bytes;
     }
     this.#length = core.exports.length();
+    if (only !== null) {
+      this.#measuredFds = only.length;
+      this.#measuredLength = this.#length;
+    }
     return -1;
+  }
+
+  /** The descriptors, when there is nothing else. */
+  #only(): readonly AsFd[] | null {
+    if (this.#outgoing.length !== 1) return null;
+    const one = this.#outgoing[0]!;
+    return "fds" in one ? one.fds : null;
   }
 
   #noRoom(bytes: number): AncillaryError {
@@ -240,13 +264,15 @@ export class SocketAncillary implements Disposable {
     return new AncillaryError("ERR_BUFFER_TOO_SMALL", text);
   }
 
-  /** The next message that was not handed out. */
-  #next(): AncillaryData | undefined {
-    return this.#taken < this.#incoming.length ? this.#incoming[this.#taken++] : undefined;
-  }
-
   #encode(numbers: readonly number[]): number {
     const { core } = this.#platform;
+    const only = this.#only();
+    if (only !== null) {
+      for (let i = 0; i < numbers.length; i++) core.fds[i] = numbers[i]!;
+      const length = core.encodeRights(numbers.length);
+      this.#memory?.set(core.control.subarray(0, length));
+      return length;
+    }
     core.exports.begin(-1);
     for (const message of this.#outgoing) {
       if ("fds" in message) {
@@ -285,13 +311,11 @@ export class SocketAncillary implements Disposable {
 
 /** What {@link SocketAncillary.messages} answers: a generator would cost as much as a system call. */
 class Messages implements IterableIterator<AncillaryData, undefined> {
-  readonly #take: () => AncillaryData | undefined;
-  readonly #close: () => void;
+  readonly #ancillary: SocketAncillary;
   #done = false;
 
-  constructor(take: () => AncillaryData | undefined, close: () => void) {
-    this.#take = take;
-    this.#close = close;
+  constructor(ancillary: SocketAncillary) {
+    this.#ancillary = ancillary;
   }
 
   [Symbol.iterator](): this {
@@ -299,14 +323,14 @@ class Messages implements IterableIterator<AncillaryData, undefined> {
   }
 
   next(): IteratorResult<AncillaryData, undefined> {
-    const value = this.#done ? undefined : this.#take();
+    const value = this.#done ? undefined : next(this.#ancillary);
     if (value !== undefined) return { done: false, value };
     this.#done = true;
     return { done: true, value: undefined };
   }
 
   return(): IteratorResult<AncillaryData, undefined> {
-    if (!this.#done) this.#close();
+    if (!this.#done) closeRest(this.#ancillary);
     this.#done = true;
     return { done: true, value: undefined };
   }

@@ -49,7 +49,12 @@ export interface Received {
 export function readControl(platform: Platform, controlLength: number, cut: boolean, capacity: number): Received {
   const { system, core, abi } = platform;
   const { registers, fds: table } = core;
-  const incoming: AncillaryData[] = [];
+  let incoming: AncillaryData[] = [];
+  const take = (message: AncillaryData) => {
+    // Not pushed into an empty one, which would make room for seventeen.
+    if (incoming.length === 0) incoming = [message];
+    else incoming.push(message);
+  };
   const beyond: OwnedFd[] = [];
   let truncated = cut || controlLength > capacity;
   let whole = true;
@@ -75,7 +80,7 @@ export function readControl(platform: Platform, controlLength: number, cut: bool
       }
       const fds = adoptAll(platform, table, came);
       if (fitting < came) beyond.push(...fds.splice(fitting));
-      if (fitting > 0) incoming.push({ kind: "rights", fds });
+      if (fitting > 0) take({ kind: "rights", fds });
       continue;
     }
     const data = core.control.slice(at, at + length);
@@ -84,9 +89,9 @@ export function readControl(platform: Platform, controlLength: number, cut: bool
     if (payload.kind === "pidfd" && payload.pidfd !== null && payload.pidfd >= 0) {
       system.own(payload.pidfd);
       const pidfd = adopt(platform, payload.pidfd);
-      if (fits) incoming.push({ kind: "pidfd", pidfd });
+      if (fits) take({ kind: "pidfd", pidfd });
       else beyond.push(pidfd);
-    } else if (fits) incoming.push(described(payload, { level, type, data }));
+    } else if (fits) take(described(payload, { level, type, data }));
   }
   if (registers[REGISTER.FAULT] !== 0) whole = false;
   system.out[OUT.UNSETTLED] = 0;
