@@ -225,7 +225,7 @@ export abstract class MessageSocket extends Endpoint {
       checkOptions("options", options, SIGNAL);
       const signal = options?.signal;
       if (fds !== undefined && isUint8Array(data) && signal === undefined && this.mayAttempt("writing")) {
-        const sent = this.#sendNow(data, fds);
+        const sent = this.sendNow(data, fds);
         this.attempted("writing", sent !== null);
         if (sent !== null) return Promise.resolve(sent);
         return this.enqueue("writing", this.sendOperation(data, fds));
@@ -241,7 +241,7 @@ export abstract class MessageSocket extends Endpoint {
     checkOptions("options", options, TIMEOUT);
     if (this.idle("writing") && fds !== undefined && isUint8Array(data)) {
       // The common case costs no operation object and no copy of the list: nothing waits in between.
-      const sent = this.#sendNow(data, fds);
+      const sent = this.sendNow(data, fds);
       if (sent !== null) return sent;
     }
     return this.runSync("writing", this.sendOperation(data, fds), options?.timeout);
@@ -262,18 +262,8 @@ export abstract class MessageSocket extends Endpoint {
    */
   recvFds(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
     try {
-      if (options === undefined) {
-        const request = this.#usualRequest(limit("maxFds", maxFds));
-        if (this.mayAttempt("reading")) {
-          const message: unknown = receiveOnce(this.wire, request);
-          this.attempted("reading", message !== null);
-          if (message !== null) return Promise.resolve(message as ReceivedFds);
-        }
-        // Not by way of submit, which would ask again whether to attempt it.
-        return this.enqueue("reading", new Receive<ReceivedFds>(this.wire, request));
-      }
-      const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_ASYNC);
-      return this.submit("reading", operation, options?.signal);
+      const request = this.#request(limit("maxFds", maxFds), -1, options, RECV_ASYNC);
+      return this.#receive<ReceivedFds>(request, options?.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -302,8 +292,8 @@ export abstract class MessageSocket extends Endpoint {
     options?: RecvIntoOptions & Pick<WaitOptions, "signal">,
   ): Promise<ReceivedFdsInto> {
     try {
-      const operation = this.#receiveInto(into, maxFds, options, RECV_INTO_ASYNC);
-      return this.submit("reading", operation, options?.signal);
+      const request = this.#requestInto(into, maxFds, options, RECV_INTO_ASYNC);
+      return this.#receive<ReceivedFdsInto>(request, options?.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -315,7 +305,8 @@ export abstract class MessageSocket extends Endpoint {
     maxFds: number,
     options?: RecvIntoOptions & Pick<WaitOptions, "timeout">,
   ): ReceivedFdsInto {
-    return this.runSync("reading", this.#receiveInto(into, maxFds, options, RECV_INTO_SYNC), options?.timeout);
+    const request = this.#requestInto(into, maxFds, options, RECV_INTO_SYNC);
+    return this.runSync("reading", new Receive<ReceivedFdsInto>(this.wire, request), options?.timeout);
   }
 
   /**
@@ -325,8 +316,8 @@ export abstract class MessageSocket extends Endpoint {
    */
   recvFdsExact(count: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
     try {
-      const operation = this.receiveOperation(count, limit("count", count), options, RECV_ASYNC);
-      return this.submit("reading", operation, options?.signal);
+      const request = this.#request(count, limit("count", count), options, RECV_ASYNC);
+      return this.#receive<ReceivedFds>(request, options?.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -381,13 +372,25 @@ export abstract class MessageSocket extends Endpoint {
     return this.wire.received;
   }
 
+  /** Receives at once if it can be, and makes an operation only of what has to wait. */
+  #receive<M extends ReceivedFds | ReceivedFdsInto>(request: Request, signal: AbortSignal | undefined): Promise<M> {
+    if (signal !== undefined) return this.submit("reading", new Receive<M>(this.wire, request), signal);
+    if (this.mayAttempt("reading")) {
+      const message: unknown = receiveOnce(this.wire, request);
+      this.attempted("reading", message !== null);
+      if (message !== null) return Promise.resolve(message as M);
+    }
+    // Not by way of submit, which would ask again whether to attempt it.
+    return this.enqueue("reading", new Receive<M>(this.wire, request));
+  }
+
   /** Whether a receive may be called. @throws AncillaryError `ERR_SOCKET_CLOSED` */
   protected checkReceives(): void {
     this.openFd();
   }
 
   /** One attempt; null when it has to wait. */
-  #sendNow(data: Uint8Array, fds: readonly AsFd[]): number | null {
+  protected sendNow(data: Uint8Array, fds: readonly AsFd[]): number | null {
     this.openFd();
     checkFdList(this.platform, fds);
     if (this.wire.type === "stream") checkCarried(data.length, fds);
@@ -447,26 +450,21 @@ export abstract class MessageSocket extends Endpoint {
     return usual;
   }
 
-  #receiveInto(
-    into: unknown,
-    maxFds: number,
-    options: RecvIntoOptions | undefined,
-    known: Checks,
-  ): Operation<ReceivedFdsInto> {
+  #requestInto(into: unknown, maxFds: number, options: RecvIntoOptions | undefined, known: Checks): Request {
     this.checkReceives();
     checkOptions("options", options, known);
     const iov = buffers(into);
     // On a stream the kernel would take the descriptors and say 0, the end (measured on Linux 6.18).
     const bufferSize = byteLength(iov);
     if (this.wire.type === "stream" && bufferSize === 0) throw outOfRange("buffers", "at least 1 byte", 0);
-    return new Receive<ReceivedFdsInto>(this.wire, {
+    return {
       maxFds: limit("maxFds", maxFds),
       exactly: -1,
       into: iov,
       bufferSize,
       allowTruncated: options?.allowTruncated ?? false,
       wantAddress: false,
-    });
+    };
   }
 }
 

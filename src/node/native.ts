@@ -346,7 +346,8 @@ export class NativeSystem implements System {
 
   /** One watcher more, or one less, that keeps the process alive. */
   keepAlive(on: boolean): void {
-    const alive = (this.out[ALIVE]! += on ? 1 : -1);
+    const alive = this.out[ALIVE]! + (on ? 1 : -1);
+    this.out[ALIVE] = alive;
     if (alive === (on ? 1 : 0) && this.out[TELLING] === 0) this.#addon.anchor();
   }
 

@@ -14,12 +14,14 @@ const bufferOf: (memory: ArrayBufferLike, offset: number, bytes: number) => Buff
     ? Buffer.from
     : (memory, offset, bytes) => new Made(memory, offset, bytes) as Buffer;
 
+const NONE: Buffer = Buffer.alloc(0);
+
 /** Hands out memory that no two messages share. One receive at a time: {@link prepare}, then {@link take} or nothing. */
 export class ReceiveBuffer {
-  #slab: Buffer = Buffer.alloc(0);
+  #slab: Buffer = NONE;
   #memory: ArrayBufferLike = this.#slab.buffer;
   #used = 0;
-  #large: Buffer = Buffer.alloc(0);
+  #large: Buffer = NONE;
   /** Where to receive to, and from which offset on. */
   buffer: Buffer = this.#slab;
   offset = 0;
@@ -49,10 +51,9 @@ export class ReceiveBuffer {
       this.#used = (offset + bytes + 7) & ~7;
       return bufferOf(this.#memory, offset, bytes);
     }
-    const data = buffer.subarray(offset, offset + bytes);
     // A small message must not keep a large buffer.
-    if (bytes < buffer.length / 2) return Buffer.from(data);
-    this.#large = Buffer.alloc(0);
-    return data;
+    if (bytes < buffer.length / 2) return Buffer.from(buffer.subarray(0, bytes));
+    this.#large = NONE;
+    return bytes === buffer.length ? buffer : buffer.subarray(0, bytes);
   }
 }
