@@ -30,6 +30,13 @@ function shelter(newcomers: OwnedFd | readonly OwnedFd[], count: number): void {
   if (!nurseryScheduled) scheduleNursery();
 }
 
+/** What is closed before the next comes leaves at once: it would be looked at, and outlive a scavenge, for nothing. */
+function leaveNursery(owned: OwnedFd): void {
+  if (nurserySize === 0 || nursery[nurserySize - 1] !== owned) return;
+  nurserySize--;
+  nurseryOwners--;
+}
+
 /** Empties the nursery soon, without keeping the process alive for it. */
 function scheduleNursery(): void {
   nurseryScheduled = true;
@@ -212,6 +219,7 @@ export class OwnedFd implements Disposable {
     const fd = this.#fd;
     this.#fd = -1;
     if (this.#registered) registry.unregister(this);
+    else leaveNursery(this);
     return fd;
   }
 }
