@@ -225,7 +225,7 @@ export abstract class MessageSocket extends Endpoint {
       checkOptions("options", options, SIGNAL);
       const signal = options?.signal;
       if (fds !== undefined && isUint8Array(data) && signal === undefined && this.mayAttempt("writing")) {
-        const sent = this.sendNow(data, fds);
+        const sent = this.#sendNow(data, fds);
         this.attempted("writing", sent !== null);
         if (sent !== null) return Promise.resolve(sent);
         return this.enqueue("writing", this.sendOperation(data, fds));
@@ -241,7 +241,7 @@ export abstract class MessageSocket extends Endpoint {
     checkOptions("options", options, TIMEOUT);
     if (this.idle("writing") && fds !== undefined && isUint8Array(data)) {
       // The common case costs no operation object and no copy of the list: nothing waits in between.
-      const sent = this.sendNow(data, fds);
+      const sent = this.#sendNow(data, fds);
       if (sent !== null) return sent;
     }
     return this.runSync("writing", this.sendOperation(data, fds), options?.timeout);
@@ -390,7 +390,7 @@ export abstract class MessageSocket extends Endpoint {
   }
 
   /** One attempt; null when it has to wait. */
-  protected sendNow(data: Uint8Array, fds: readonly AsFd[]): number | null {
+  #sendNow(data: Uint8Array, fds: readonly AsFd[]): number | null {
     this.openFd();
     checkFdList(this.platform, fds);
     if (this.wire.type === "stream") checkCarried(data.length, fds);
