@@ -21,7 +21,7 @@ export const measuresMemory: boolean = args[1] === "memory";
  * How long a server does nothing before its memory is read: V8 gives the pages of its nursery back by a collection that finds
  * that little was allocated of late. In a program that is left alone it starts one itself after 8 s.
  */
-const IDLE_MS = 3000;
+const IDLE_MS = 6000;
 
 /** Starts this file again, as the server. */
 export async function startServer(url: string): Promise<ChildProcess> {
