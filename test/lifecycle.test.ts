@@ -330,6 +330,9 @@ const ENDS: Readonly<Record<string, readonly [number, string]>> = {
   "exit-with-blocked-worker": [7, ""],
   "exit-by-a-signal-handler": [7, ""],
   "idle-watchers": [0, ""],
+  "waits-again-in-continuation": [0, "second\n"],
+  "closes-the-other-in-continuation": [0, "ERR_SOCKET_CLOSED\n"],
+  "unreferences-in-continuation": [0, ""],
 };
 
 for (const [name, [code, output]] of Object.entries(ENDS)) {
@@ -468,6 +471,35 @@ async function play(program: string): Promise<void> {
     case "exit-while-sending":
       a.sendFdsAll(Buffer.alloc(5_000_000), [0]);
       setTimeout(() => process.exit(7), 5);
+      break;
+    // What keeps the process alive changes while readiness is told, and is looked at behind that.
+    case "waits-again-in-continuation":
+      b.recvFds(1).then((first) => {
+        first[Symbol.dispose]();
+        // Nothing but the second wait keeps the process alive until then.
+        setTimeout(() => a.sendFds("second", [0]), 50).unref();
+        b.recvFds(1).then((second) => {
+          console.log(second.data.toString());
+          second[Symbol.dispose]();
+        });
+      });
+      setTimeout(() => a.sendFds("x", [0]), 5);
+      break;
+    case "closes-the-other-in-continuation":
+      codeOf(a.recvFds(1)).then((code) => console.log(code));
+      b.recvFds(1).then((message) => {
+        message[Symbol.dispose]();
+        a.close();
+      });
+      setTimeout(() => a.sendFds("x", [0]), 5);
+      break;
+    case "unreferences-in-continuation":
+      b.recvFds(1).then((message) => {
+        message[Symbol.dispose]();
+        b.recvFds(1);
+        b.unref();
+      });
+      setTimeout(() => a.sendFds("x", [0]), 5);
       break;
     case "exit-in-continuation":
       b.recvFds(1).then(() => process.exit(7));
