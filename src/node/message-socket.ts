@@ -212,6 +212,11 @@ export abstract class MessageSocket extends Endpoint {
     this.wire = { platform, fd, type, received: 0, passesPidfd, socket: this, to: null };
   }
 
+  /** @internal */
+  get type(): SocketType {
+    return this.wire.type;
+  }
+
   /**
    * Sends bytes and descriptors with one `sendmsg`. The descriptors stay the caller's; they are read when the system call
    * is made.

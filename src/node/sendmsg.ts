@@ -7,6 +7,7 @@ import { type AsFd, resolveFd } from "./as-fd.ts";
 import { readControl } from "./control.ts";
 import { Endpoint } from "./endpoint.ts";
 import { EAGAIN, ETIMEDOUT, EWOULDBLOCK, errnoError } from "./errors.ts";
+import { MessageSocket } from "./message-socket.ts";
 import { OwnedFd, platformOf } from "./owned-fd.ts";
 import { buffers, byteLength, copyOf, type Iovec, iovec, type Payload, receiveInto } from "./payload.ts";
 import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "./platform.ts";
@@ -187,6 +188,8 @@ export function recvmsg(
     throw outOfRange("options.flags", "no MSG_TRUNC: the result would be longer than the buffers", options!.flags);
   // Whatever happens below, what was there is closed and the buffer is empty.
   ancillary?.clear();
+  // The kernel is not asked for what a connected socket does not tell, where that is known.
+  const named = !(socket instanceof MessageSocket) || socket.type === "dgram";
   const capacity = peeks ? 0 : platform.receiveCapacity;
   const flags = platform.receiveFlags | (options?.flags ?? 0);
   const deadline = options?.timeout === undefined ? Infinity : system.now() + options.timeout;
@@ -196,15 +199,21 @@ export function recvmsg(
     if (room === 0 && isStream(platform, fd)) throw outOfRange("iov", "at least 1 byte", 0);
     // Before anything comes: it could not be shown.
     if (ancillary) checkMemory(ancillary);
-    const bytes = receiveInto(system, fd, into, capacity, flags, true);
-    if (bytes >= 0) return received(platform, into, bytes, ancillary ?? null);
+    const bytes = receiveInto(system, fd, into, capacity, flags, named);
+    if (bytes >= 0) return received(platform, into, bytes, ancillary ?? null, named);
     if (bytes !== EAGAIN && bytes !== EWOULDBLOCK) throw receiveError(platform, bytes);
     if (options?.wait !== true) throw errnoError(bytes, "recvmsg");
     waitFor(platform, fd, POLLIN, deadline, 0, "recvmsg");
   }
 }
 
-function received(platform: Platform, into: Iovec, bytes: number, ancillary: SocketAncillary | null): RecvResult {
+function received(
+  platform: Platform,
+  into: Iovec,
+  bytes: number,
+  ancillary: SocketAncillary | null,
+  named: boolean,
+): RecvResult {
   const { system, abi } = platform;
   const flags = system.out[OUT.FLAGS]!;
   const controlLength = system.out[OUT.CONTROL_LENGTH]!;
@@ -216,6 +225,6 @@ function received(platform: Platform, into: Iovec, bytes: number, ancillary: Soc
     bytesRead: bytes,
     ancillaryTruncated: truncated,
     dataTruncated: (flags & abi.MSG_TRUNC) !== 0,
-    address: addressOf(system),
+    address: named ? addressOf(system) : null,
   };
 }
