@@ -95,8 +95,8 @@ const BUGS = [
     what: "a watcher that is used after it was freed",
     at: [
       "readiness.cc",
-      "      delete ended;\n      owner->ending_--;",
-      "      delete ended;\n      ended->owner->ending_--;",
+      "      delete ended;\n      owner->Ended();",
+      "      delete ended;\n      ended->owner->Ended();",
     ],
     report: /heap-use-after-free/,
   },
