@@ -10,7 +10,8 @@ const ROLE = "UNIX_ANCILLARY_BENCH_PEER";
 /** Whether this is the second process. */
 export const isPeer: boolean = process.env[ROLE] !== undefined;
 
-const options = { env: { ...process.env, [ROLE]: "1" } };
+/** What makes a process that is started the second one. */
+export const options = { env: { ...process.env, [ROLE]: "1" } };
 
 /** The arguments of this process, behind its file. */
 export const args: readonly string[] = process.argv.slice(2);

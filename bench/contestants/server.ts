@@ -4,7 +4,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { args } from "./peer.ts";
+import { args, options } from "./peer.ts";
 
 /** Connections that are there before memory is measured: what the first ones load is no cost of the others. */
 export const FEW = 10;
@@ -15,7 +15,7 @@ export function listenerPath(pid: number): string {
 }
 
 /** Whether memory is asked for: then the second argument says so. */
-export const measuresMemory: boolean = args[1] === "memory";
+const measuresMemory: boolean = args[1] === "memory";
 
 /**
  * How long a server does nothing before its memory is read: V8 gives the pages of its nursery back by a collection that finds
@@ -25,8 +25,7 @@ const IDLE_MS = 6000;
 
 /** Starts this file again, as the server. */
 export async function startServer(url: string): Promise<ChildProcess> {
-  const env = { ...process.env, UNIX_ANCILLARY_BENCH_PEER: "1" };
-  const server = fork(fileURLToPath(url), args, { env });
+  const server = fork(fileURLToPath(url), args, options);
   await once(server, "message");
   return server;
 }
