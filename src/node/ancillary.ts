@@ -3,16 +3,18 @@
 import { AncillaryError, type Checks, integer, outOfRange, wrongType } from "../core/errors.ts";
 import { readPayload } from "../core/payloads.ts";
 import { CONTROL_BYTES } from "../core/wasm.ts";
-import type { AsFd } from "./as-fd.ts";
+import { type AsFd, resolveFd } from "./as-fd.ts";
 import { isUint8Array } from "./builtins.ts";
 import { type AncillaryData, type ControlMessage, closeMessage, type Received, readControl } from "./control.ts";
 import type { Credentials } from "./credentials.ts";
 import { ENOTSUP, errnoError } from "./errors.ts";
 import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "./platform.ts";
-import { resolveFds } from "./send.ts";
+import { NO_FDS, putFds, resolveFds } from "./send.ts";
 
 /** What is to be sent: descriptors, as their owners; or the bytes of any other message. */
-type Outgoing = { fds: AsFd[] } | ControlMessage;
+type Outgoing = { readonly fds: readonly AsFd[] } | ControlMessage;
+
+const NO_MESSAGES: readonly ControlMessage[] = [];
 
 const OUTGOING: Checks = {
   level: (name, value) => void integer(name, value, -0x80000000, 0x7fffffff),
@@ -24,8 +26,12 @@ const OUTGOING: Checks = {
 
 /** Takes over what a receive left in the control area; every descriptor has an owner then. */
 export let take: (ancillary: SocketAncillary, controlLength: number, truncated: boolean) => Received;
-/** Writes what was added into the control area, with the numbers that its descriptors have now; the control length. */
-export let encode: (ancillary: SocketAncillary, numbers: readonly number[]) => number;
+/**
+ * Writes what was added into the control area, with the numbers that its descriptors have now; the control length. Getters of
+ * the caller's run first.
+ */
+export let encode: (ancillary: SocketAncillary) => number;
+/** The descriptors that were added. @throws AncillaryError `ERR_ANCILLARY_RECEIVED` */
 export let carried: (ancillary: SocketAncillary) => readonly AsFd[];
 /** @throws RangeError when the caller's memory is no longer there */
 export let checkMemory: (ancillary: SocketAncillary) => void;
@@ -48,7 +54,10 @@ export class SocketAncillary implements Disposable {
   #length = 0;
   #truncated = false;
   #received = false;
-  #outgoing: Outgoing[] = [];
+  /** The descriptors to be sent, and before which of the other messages they go. */
+  #fds: readonly AsFd[] = NO_FDS;
+  #fdsAt = 0;
+  #others: readonly ControlMessage[] = NO_MESSAGES;
   #incoming: AncillaryData[] = [];
   /** How many of them were handed out. */
   #taken = 0;
@@ -70,13 +79,13 @@ export class SocketAncillary implements Disposable {
 
   static {
     take = (ancillary, controlLength, truncated) => ancillary.#take(controlLength, truncated);
-    encode = (ancillary, numbers) => ancillary.#encode(numbers);
+    encode = (ancillary) => ancillary.#encode();
     next = (ancillary) =>
       ancillary.#taken < ancillary.#incoming.length ? ancillary.#incoming[ancillary.#taken++] : undefined;
     closeRest = (ancillary) => ancillary.#closeIncoming();
     carried = (ancillary) => {
       ancillary.#checkUnreceived();
-      return ancillary.#fds();
+      return ancillary.#fds;
     };
     checkMemory = (ancillary) => {
       const bytes = ancillary.#memory?.byteLength ?? ancillary.#capacity;
@@ -125,21 +134,21 @@ export class SocketAncillary implements Disposable {
     if (!Array.isArray(fds)) throw wrongType("fds", "an array of descriptors", fds);
     const more = fds.slice();
     // Refused now rather than when it is sent; the numbers are read again then. Getters of the caller's run, and might add.
-    resolveFds(more);
-    const added = this.#outgoing.find((one) => "fds" in one);
-    const before = added?.fds.length ?? 0;
+    for (let i = 0; i < more.length; i++) resolveFd(more[i], "fds");
+    const former = this.#fds;
+    const count = former.length + more.length;
     const most = this.#platform.abi.maxFdsPerMessage;
-    if (before + more.length > most)
-      throw outOfRange("fds", `at most ${most} descriptors in one message`, before + more.length, "ERR_TOO_MANY_FDS");
+    if (count > most) throw outOfRange("fds", `at most ${most} descriptors in one message`, count, "ERR_TOO_MANY_FDS");
     if (more.length === 0) return;
-    if (added === undefined) this.#add({ fds: more });
-    else {
-      added.fds.push(...more);
-      const missing = this.#measure();
-      if (missing < 0) return;
-      added.fds.splice(before);
-      throw this.#noRoom(missing);
+    if (former.length === 0) {
+      this.#checkMayAdd(this.#others.length > 0);
+      this.#fdsAt = this.#others.length;
     }
+    this.#fds = former.length === 0 ? more : [...former, ...more];
+    const missing = this.#measure();
+    if (missing < 0) return;
+    this.#fds = former;
+    throw this.#noRoom(missing);
   }
 
   /**
@@ -195,8 +204,8 @@ export class SocketAncillary implements Disposable {
   /** Empties it, for the next send or receive. */
   clear(): void {
     this.#closeIncoming();
-    // Setting the length of an array costs more than a new one.
-    if (this.#outgoing.length > 0) this.#outgoing = [];
+    this.#fds = NO_FDS;
+    this.#others = NO_MESSAGES;
     this.#length = 0;
     this.#truncated = false;
     this.#received = false;
@@ -212,51 +221,49 @@ export class SocketAncillary implements Disposable {
     }
   }
 
-  #fds(): readonly AsFd[] {
-    for (const one of this.#outgoing) if ("fds" in one) return one.fds;
-    return [];
+  #checkMayAdd(besideOthers: boolean): void {
+    const { abi } = this.#platform;
+    if (besideOthers && abi.severalRights === "first")
+      throw errnoError(ENOTSUP, "sendmsg", `${abi.os} sends the first control message and loses the others in silence`);
   }
 
-  #add(message: Outgoing): void {
-    const { abi } = this.#platform;
-    if (this.#outgoing.length > 0 && abi.severalRights === "first")
-      throw errnoError(ENOTSUP, "sendmsg", `${abi.os} sends the first control message and loses the others in silence`);
-    // Not pushed into an empty one, which would make room for seventeen.
-    if (this.#outgoing.length === 0) this.#outgoing = [message];
-    else this.#outgoing.push(message);
+  #add(message: ControlMessage): void {
+    this.#checkMayAdd(this.#others.length > 0 || this.#fds.length > 0);
+    const former = this.#others;
+    this.#others = [...former, message];
     const missing = this.#measure();
     if (missing < 0) return;
-    this.#outgoing.pop();
+    this.#others = former;
     throw this.#noRoom(missing);
+  }
+
+  /** All that was added, in the order of the buffer. */
+  #outgoing(): Outgoing[] {
+    const messages: Outgoing[] = [...this.#others];
+    if (this.#fds.length > 0) messages.splice(this.#fdsAt, 0, { fds: this.#fds });
+    return messages;
   }
 
   /** Takes over the length of all that was added: -1, or the bytes of payload that there is no room for. */
   #measure(): number {
     const { core, abi } = this.#platform;
-    const only = this.#only();
-    if (only !== null && only.length === this.#measuredFds) {
+    const alone = this.#others.length === 0;
+    if (alone && this.#fds.length === this.#measuredFds) {
       this.#length = this.#measuredLength;
       return -1;
     }
     core.exports.begin(this.#capacity);
-    for (const message of this.#outgoing) {
+    for (const message of this.#outgoing()) {
       const bytes = "fds" in message ? 4 * message.fds.length : message.data.length;
       // Level and type do not matter for the length.
       if (core.exports.put(abi.SOL_SOCKET, abi.SCM_RIGHTS, bytes) < 0) return bytes;
     }
     this.#length = core.exports.length();
-    if (only !== null) {
-      this.#measuredFds = only.length;
+    if (alone) {
+      this.#measuredFds = this.#fds.length;
       this.#measuredLength = this.#length;
     }
     return -1;
-  }
-
-  /** The descriptors, when there is nothing else. */
-  #only(): readonly AsFd[] | null {
-    if (this.#outgoing.length !== 1) return null;
-    const one = this.#outgoing[0]!;
-    return "fds" in one ? one.fds : null;
   }
 
   #noRoom(bytes: number): AncillaryError {
@@ -264,17 +271,26 @@ export class SocketAncillary implements Disposable {
     return new AncillaryError("ERR_BUFFER_TOO_SMALL", text);
   }
 
-  #encode(numbers: readonly number[]): number {
+  #encode(): number {
     const { core } = this.#platform;
-    const only = this.#only();
-    if (only !== null) {
-      for (let i = 0; i < numbers.length; i++) core.fds[i] = numbers[i]!;
-      const length = core.encodeRights(numbers.length);
-      this.#memory?.set(core.control.subarray(0, length));
-      return length;
-    }
+    const length = this.#others.length === 0 ? this.#encodeFds() : this.#encodeAll();
+    // A getter may have received into it.
+    this.#checkUnreceived();
+    checkMemory(this);
+    this.#memory?.set(core.control.subarray(0, length));
+    return length;
+  }
+
+  #encodeFds(): number {
+    return this.#fds.length === 0 ? 0 : putFds(this.#platform, this.#fds);
+  }
+
+  #encodeAll(): number {
+    const { core } = this.#platform;
+    const messages = this.#outgoing();
+    const numbers = resolveFds(this.#fds);
     core.exports.begin(-1);
-    for (const message of this.#outgoing) {
+    for (const message of messages) {
       if ("fds" in message) {
         core.fds.set(numbers);
         core.putRights(numbers.length);
@@ -283,9 +299,7 @@ export class SocketAncillary implements Disposable {
         core.control.set(message.data, at);
       }
     }
-    const length = core.exports.length();
-    this.#memory?.set(core.control.subarray(0, length));
-    return length;
+    return core.exports.length();
   }
 
   /** The kernel was given more room than there is here: what would not have fitted is closed. */

@@ -2,7 +2,7 @@
 
 import { AncillaryError } from "../core/errors.ts";
 import { type Payload, readPayload } from "../core/payloads.ts";
-import { REGISTER } from "../core/wasm.ts";
+import { FDS_CAPACITY, REGISTER } from "../core/wasm.ts";
 import type { Credentials } from "./credentials.ts";
 import { errnoError } from "./errors.ts";
 import { adopt, adoptAll, closeAll, type OwnedFd } from "./owned-fd.ts";
@@ -47,6 +47,34 @@ export interface Received {
  * is left without an owner, and nothing throws.
  */
 export function readControl(platform: Platform, controlLength: number, cut: boolean, capacity: number): Received {
+  if (!cut && controlLength <= capacity && !platform.needsCloexec) {
+    const count = rightsAlone(platform, controlLength);
+    if (count > 0)
+      return { incoming: [{ kind: "rights", fds: owners(platform, count) }], truncated: false, failure: null };
+  }
+  return readMessages(platform, controlLength, cut, capacity);
+}
+
+/**
+ * How many descriptors lie in the table, of a control area that holds one SCM_RIGHTS and nothing else, as nearly every one does;
+ * 0: it is another. {@link readMessages} comes to the same, with four times as many calls of the core.
+ */
+function rightsAlone({ core, abi }: Platform, controlLength: number): number {
+  if (controlLength === 0 || core.verdict(controlLength, 0, FDS_CAPACITY, -1, false) !== 0) return 0;
+  const count = core.registers[REGISTER.COUNT]!;
+  // There is no room for the header of another one.
+  return controlLength - core.exports.len(4 * count) < abi.dataOffset ? count : 0;
+}
+
+/** Of the first `count` descriptors in the table, all that came. */
+function owners(platform: Platform, count: number): OwnedFd[] {
+  const { system, core } = platform;
+  for (let i = 0; i < count; i++) system.own(core.fds[i]!);
+  system.out[OUT.UNSETTLED] = 0;
+  return adoptAll(platform, core.fds, count);
+}
+
+function readMessages(platform: Platform, controlLength: number, cut: boolean, capacity: number): Received {
   const { system, core, abi } = platform;
   const { registers, fds: table } = core;
   let incoming: AncillaryData[] = [];

@@ -60,7 +60,7 @@ export function resolveFds(fds: readonly AsFd[]): number[] {
  *
  * Getters of the caller's run here and might send something themselves: all are read before the core is touched.
  */
-function putFds(platform: Platform, fds: readonly AsFd[]): number {
+export function putFds(platform: Platform, fds: readonly AsFd[]): number {
   const { core } = platform;
   // A getter may change the list: what is sent is as many as there were, each of them read.
   const count = fds.length;

@@ -12,7 +12,7 @@ import { OwnedFd, platformOf } from "./owned-fd.ts";
 import { buffers, byteLength, copyOf, type Iovec, iovec, type Payload, receiveInto } from "./payload.ts";
 import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "./platform.ts";
 import { receiveError } from "./receive.ts";
-import { checkCarried, resolveFds, waitOrThrow } from "./send.ts";
+import { checkCarried, NO_FDS, waitOrThrow } from "./send.ts";
 import { checkAnyUnixSocket, isStream } from "./socket-kind.ts";
 import { OUT, POLLIN, POLLOUT } from "./system.ts";
 
@@ -137,19 +137,13 @@ export function sendmsg(
   const flags = sendFlags | (options?.flags ?? 0);
   const deadline = options?.timeout === undefined ? Infinity : system.now() + options.timeout;
   for (let waited = 0; ; ) {
-    // Getters of the caller's run first, those of the descriptors last; only then the core is touched.
+    // Getters of the caller's run first, those of the descriptors last; what they change is seen, or refused.
     let fd = socketFd(platform, socket);
-    const fds = ancillary ? carried(ancillary) : [];
-    const numbers = resolveFds(fds);
+    const fds = ancillary ? carried(ancillary) : NO_FDS;
+    const control = ancillary ? encode(ancillary) : 0;
     if (socket instanceof Endpoint || socket instanceof OwnedFd) fd = socket.fd;
     const length = byteLength(payload);
     if (length === 0 && fds.length > 0 && isStream(platform, fd)) checkCarried(length, fds);
-    if (ancillary) {
-      // A getter may have received into it.
-      carried(ancillary);
-      checkMemory(ancillary);
-    }
-    const control = ancillary ? encode(ancillary, numbers) : 0;
     const sent = system.sendmsg(fd, payload, 0, length, control, flags, to);
     if (sent >= 0) return sent;
     // Which kind it is matters for what a full receiver looks like.
