@@ -98,7 +98,11 @@ class UvReadiness final : public Readiness {
     uv_poll_t poll;
     UvReadiness* owner;
     int id;
+    // What the loop watches for, and what JavaScript asked for last.
     int events;
+    int wanted;
+    // Whether it is among `changed_`.
+    bool changed;
   };
 
  public:
@@ -107,8 +111,9 @@ class UvReadiness final : public Readiness {
     napi_create_string_utf8(env, "unix-ancillary", NAPI_AUTO_LENGTH, &name);
     napi_async_init(env, nullptr, name, &context_);
     napi_get_uv_event_loop(env, &loop_);
-    uv_async_init(loop_, &anchor_, nullptr);
+    uv_prepare_init(loop_, &anchor_);
     anchor_.data = this;
+    uv_prepare_start(&anchor_, [](uv_prepare_t* handle) { static_cast<UvReadiness*>(handle->data)->Apply(); });
     SetAnchor(false);
     // The environment waits for this hook: until the loop has let go of the last handle.
     napi_add_async_cleanup_hook(
@@ -122,7 +127,7 @@ class UvReadiness final : public Readiness {
   }
 
   int Watch(int fd) override {
-    Watcher* watcher = new Watcher{{}, this, 0, 0};
+    Watcher* watcher = new Watcher{{}, this, 0, 0, 0, false};
     // uv_poll_init makes the open file description non-blocking, which others may share: put it back.
     const int flags = fcntl(fd, F_GETFL);
     const int result = uv_poll_init(loop_, &watcher->poll, fd);
@@ -141,13 +146,10 @@ class UvReadiness final : public Readiness {
 
   void Arm(int id, int events) override {
     Watcher* watcher = Find(id);
-    if (watcher == nullptr || watcher->events == events) return;
-    watcher->events = events;
-    if (events == 0) {
-      uv_poll_stop(&watcher->poll);
-    } else {
-      uv_poll_start(&watcher->poll, ((events & POLLIN) ? UV_READABLE : 0) | ((events & POLLOUT) ? UV_WRITABLE : 0), Ready);
-    }
+    if (watcher == nullptr) return;
+    watcher->wanted = events;
+    if (!watcher->changed) changed_.push_back(id);
+    watcher->changed = true;
   }
 
   void Forget(int id) override {
@@ -180,6 +182,28 @@ class UvReadiness final : public Readiness {
     return reinterpret_cast<uv_handle_t*>(handle);
   }
 
+  // Before the loop waits: a send that is served disarms, and the next one, of a promise's reaction, arms again. Done at once that
+  // is three calls of epoll for nothing, 12 % of the processor time of 64 KiB a message (2026-11).
+  void Apply() {
+    for (const int id : changed_) {
+      Watcher* watcher = Find(id);
+      if (watcher != nullptr) Apply(watcher);
+    }
+    changed_.clear();
+  }
+
+  static void Apply(Watcher* watcher) {
+    const int events = watcher->wanted;
+    watcher->changed = false;
+    if (watcher->events == events) return;
+    watcher->events = events;
+    if (events == 0) {
+      uv_poll_stop(&watcher->poll);
+    } else {
+      uv_poll_start(&watcher->poll, ((events & POLLIN) ? UV_READABLE : 0) | ((events & POLLOUT) ? UV_WRITABLE : 0), Ready);
+    }
+  }
+
   Watcher* Find(int id) const {
     return id >= 0 && static_cast<size_t>(id) < watchers_.size() ? watchers_[id] : nullptr;
   }
@@ -191,9 +215,8 @@ class UvReadiness final : public Readiness {
     // others may wait behind it.
     if (status < 0) {
       bits = POLLIN | POLLOUT;
-      const int armed = watcher->events;
       watcher->events = 0;
-      watcher->owner->Arm(watcher->id, armed);
+      Apply(watcher);
     }
     watcher->owner->Tell(watcher->id, bits);
   }
@@ -219,7 +242,10 @@ class UvReadiness final : public Readiness {
   uv_loop_t* loop_ = nullptr;
   napi_async_cleanup_hook_handle hook_ = nullptr;
   std::vector<Watcher*> watchers_;
-  uv_async_t anchor_;
+  // Whose `wanted` was set since the loop waited last.
+  std::vector<int> changed_;
+  // Called before each wait of the loop; it keeps the loop alive when SetAnchor says so.
+  uv_prepare_t anchor_;
   int ending_ = 0;
 };
 
