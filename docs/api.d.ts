@@ -741,7 +741,10 @@ export interface System {
     getsockopt(fd: number, level: number, name: number, into: Uint8Array): number;
     setsockopt(fd: number, level: number, name: number, value: number): number;
     poll(fd: number, events: number, timeout: number): number;
-    watch(fd: number, watched: Watched): Watcher | number;
+    watch(fd: number, watched: Watched): number;
+    arm(watcher: number, events: number): void;
+    keepAlive(on: boolean): void;
+    unwatch(watcher: number): void;
     now(): number;
     timer(milliseconds: number, fired: () => void): Timer;
 }
@@ -873,12 +876,6 @@ export interface WaitOptions {
 
 export interface Watched {
     ready(events: number): void;
-}
-
-export interface Watcher {
-    arm(events: number): void;
-    keepAlive(on: boolean): void;
-    close(): void;
 }
 
 export declare const abis: Readonly<Record<AbiName, Abi>>;

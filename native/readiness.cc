@@ -28,7 +28,7 @@ class Readiness {
   // The watcher's number, or -errno.
   virtual int Watch(int fd) = 0;
   virtual void Arm(int id, int events) = 0;
-  virtual void Forget(int id) = 0;
+  virtual void Unwatch(int id) = 0;
   // Ends everything; the object deletes itself when the loop has let go of it.
   virtual void Close() = 0;
 
@@ -152,7 +152,7 @@ class UvReadiness final : public Readiness {
     watcher->changed = true;
   }
 
-  void Forget(int id) override {
+  void Unwatch(int id) override {
     Watcher* watcher = Find(id);
     if (watcher == nullptr) return;
     watchers_[id] = nullptr;
@@ -284,7 +284,7 @@ class ThreadReadiness final : public Readiness {
     Wake();
   }
 
-  void Forget(int id) override {
+  void Unwatch(int id) override {
     std::lock_guard<std::mutex> lock(mutex_);
     if (watched_.erase(id) == 0) return;
     GiveBack(id);
@@ -439,9 +439,9 @@ napi_value Anchor(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-napi_value Forget(napi_env env, napi_callback_info info) {
+napi_value Unwatch(napi_env env, napi_callback_info info) {
   Environment* e = Of(env, info);
-  if (e->readiness != nullptr) e->readiness->Forget(e->words[kFd]);
+  if (e->readiness != nullptr) e->readiness->Unwatch(e->words[kFd]);
   return nullptr;
 }
 
@@ -458,7 +458,7 @@ void ExportReadiness(napi_env env, napi_value exports, Environment* data) {
   Export(env, exports, "watch", Watch, data);
   Export(env, exports, "arm", Arm, data);
   Export(env, exports, "anchor", Anchor, data);
-  Export(env, exports, "forget", Forget, data);
+  Export(env, exports, "unwatch", Unwatch, data);
 }
 
 }  // namespace unix_ancillary

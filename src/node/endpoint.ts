@@ -9,9 +9,9 @@ import { AncillaryError, type Checks, outOfRange, wrongType } from "../core/erro
 import { addressOf } from "./address.ts";
 import { EAGAIN, ETIMEDOUT, errnoError } from "./errors.ts";
 import { reportLeak } from "./leak.ts";
-import { type Operation, Queue, settle, WAIT } from "./operation.ts";
+import { firstOf, lengthOf, type Operation, type Queue, settle, WAIT, withLast, without } from "./operation.ts";
 import type { Platform } from "./platform.ts";
-import { POLLIN, POLLOUT, type Timer, type Watched, type Watcher } from "./system.ts";
+import { POLLIN, POLLOUT, type Timer, type Watched } from "./system.ts";
 
 /** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones. */
 export interface WaitOptions {
@@ -43,10 +43,12 @@ type Direction = "reading" | "writing";
 class Handle implements Watched {
   readonly platform: Platform;
   fd: number;
-  watcher: Watcher | null = null;
   waiting: Endpoint | null = null;
-  /** What the watcher is armed for. */
+  /** The number of its watcher; -1: none. */
+  watcher = -1;
+  /** What the watcher is armed for, and whether it keeps the process alive. */
   armed = 0;
+  keepsAlive = false;
 
   constructor(platform: Platform, fd: number) {
     this.platform = platform;
@@ -62,15 +64,27 @@ class Handle implements Watched {
   arm(events: number): void {
     if (events === this.armed) return;
     this.armed = events;
-    this.watcher?.arm(events);
+    if (this.watcher !== -1) this.platform.system.arm(this.watcher, events);
+  }
+
+  keepAlive(on: boolean): void {
+    if (on === this.keepsAlive) return;
+    this.keepsAlive = on;
+    this.platform.system.keepAlive(on);
+  }
+
+  unwatch(): void {
+    if (this.watcher === -1) return;
+    this.keepAlive(false);
+    this.platform.system.unwatch(this.watcher);
+    this.watcher = -1;
   }
 
   /** Stops watching, then closes: a descriptor must not be closed while it is watched. */
   release(): number {
-    this.watcher?.close();
+    this.unwatch();
     const { fd } = this;
     this.fd = -1;
-    this.watcher = null;
     return this.platform.system.close(fd);
   }
 }
@@ -100,8 +114,8 @@ let becameReady: (endpoint: Endpoint, events: number) => void;
 /** A socket of this library. */
 export abstract class Endpoint implements Disposable, AsyncDisposable {
   readonly #handle: Handle;
-  readonly #reading = new Queue();
-  readonly #writing = new Queue();
+  #reading: Queue = null;
+  #writing: Queue = null;
   #referenced = true;
   #burst = 0;
   #futile = 0;
@@ -195,11 +209,10 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
    */
   protected handOver(): number {
     const fd = this.openFd();
-    const waiting = this.#reading.length + this.#writing.length;
+    const waiting = lengthOf(this.#reading) + lengthOf(this.#writing);
     if (waiting > 0)
       throw new AncillaryError("ERR_SOCKET_BUSY", `expected no operation that waits, there are ${waiting}`);
-    this.#handle.watcher?.close();
-    this.#handle.watcher = null;
+    this.#handle.unwatch();
     this.#handle.fd = -1;
     this.platform.system.disown(fd);
     return fd;
@@ -207,7 +220,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
 
   /** Whether nothing waits in a direction. */
   protected idle(direction: Direction): boolean {
-    return (direction === "reading" ? this.#reading : this.#writing).first === null;
+    return this.#queue(direction) === null;
   }
 
   /**
@@ -218,7 +231,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
    */
   turn(): number {
     const fd = this.openFd();
-    const { first } = this.#writing;
+    const first = firstOf(this.#writing);
     return first === null || first.attempting ? fd : EAGAIN;
   }
 
@@ -234,8 +247,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
 
   /** Whether an asynchronous operation may be attempted at once. What came of it is told to {@link attempted}. */
   protected mayAttempt(direction: Direction): boolean {
-    const queue = direction === "reading" ? this.#reading : this.#writing;
-    if (queue.first !== null || this.#yielding) return false;
+    if (!this.idle(direction) || this.#yielding) return false;
     if (this.#burst >= BURST) {
       this.#yield();
       return false;
@@ -267,12 +279,11 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
 
   /** Queues an operation that was attempted, or has to wait for its turn. */
   protected enqueue<T>(direction: Direction, operation: Operation<T>, signal?: AbortSignal): Promise<T> {
-    const queue = direction === "reading" ? this.#reading : this.#writing;
     return new Promise<T>((resolve, reject) => {
       operation.resolve = resolve;
       operation.reject = reject;
-      queue.push(operation as Operation<unknown>);
-      if (signal !== undefined) this.#listen(queue, operation as Operation<unknown>, signal);
+      this.#push(direction, operation as Operation<unknown>);
+      if (signal !== undefined) this.#listen(direction, operation as Operation<unknown>, signal);
       if (!this.#yielding) this.#rearm();
     });
   }
@@ -280,31 +291,30 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   /** Waits in `poll(2)`; the operations before it in the queue are served first. */
   #waitSync<T>(direction: Direction, operation: Operation<T>, timeout: number | undefined): T {
     const fd = this.openFd();
-    const queue = direction === "reading" ? this.#reading : this.#writing;
-    if (queue.first?.attempting === true) {
+    if (this.#first(direction)?.attempting === true) {
       const what = "expected no synchronous call in a getter that is read for an operation before it";
       throw new AncillaryError("ERR_SOCKET_BUSY", what);
     }
     const { system } = this.platform;
     const deadline = timeout === undefined ? Infinity : system.now() + timeout;
-    queue.push(operation as Operation<unknown>);
+    this.#push(direction, operation as Operation<unknown>);
     for (;;) {
-      this.#serve(queue);
+      this.#serve(direction);
       if (operation.outcome !== null) break;
       const left = deadline - system.now();
       if (left <= 0) {
-        queue.remove(operation as Operation<unknown>);
+        this.#remove(direction, operation as Operation<unknown>);
         operation.outcome = {
           error: operation.failed(errnoError(ETIMEDOUT, operation.syscall)),
         };
         break;
       }
-      const { retryAfter } = queue.first!;
+      const { retryAfter } = this.#first(direction)!;
       const events = retryAfter > 0 ? 0 : direction === "reading" ? POLLIN : POLLOUT;
       const wait = retryAfter > 0 ? Math.min(retryAfter, left) : left;
       const ready = system.poll(fd, events, wait === Infinity ? -1 : Math.min(Math.ceil(wait), 0x7fffffff));
       if (ready < 0) {
-        queue.remove(operation as Operation<unknown>);
+        this.#remove(direction, operation as Operation<unknown>);
         operation.outcome = { error: operation.failed(errnoError(ready, "poll")) };
         break;
       }
@@ -317,12 +327,12 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   /** Runs an operation only if it need not wait, neither for others nor for the kernel; null otherwise. */
   protected tryNow<T>(direction: Direction, operation: Operation<T>): T | null {
     this.openFd();
-    const queue = direction === "reading" ? this.#reading : this.#writing;
-    if (queue.first !== null) {
-      if (queue.first.attempting) return null;
-      this.#serve(queue);
+    const first = this.#first(direction);
+    if (first !== null) {
+      if (first.attempting) return null;
+      this.#serve(direction);
       this.#rearm();
-      if (queue.first !== null) return null;
+      if (!this.idle(direction)) return null;
       this.openFd();
     }
     const value = operation.attempt();
@@ -330,9 +340,9 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   }
 
   /** Serves a queue until it is empty or the kernel has to be waited for. */
-  #serve(queue: Queue): void {
+  #serve(direction: Direction): void {
     for (;;) {
-      const operation = queue.first;
+      const operation = this.#first(direction);
       if (operation === null) return;
       let outcome: { value: unknown } | { error: unknown };
       operation.attempting = true;
@@ -346,8 +356,8 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
         operation.attempting = false;
       }
       // A getter of the caller's may have closed this socket meanwhile: then the queue was emptied and all is settled.
-      if (queue.first !== operation) return;
-      queue.shift();
+      if (this.#first(direction) !== operation) return;
+      this.#remove(direction, operation);
       settle(operation, outcome);
     }
   }
@@ -355,9 +365,9 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   #onReady(events: number): void {
     this.#burst = 0;
     // What somebody waited for is no reason to stop watching, even if nobody waits behind them: see rearm.
-    const unwanted = this.#reading.first === null ? events & POLLIN : 0;
-    if ((events & POLLIN) !== 0) this.#serve(this.#reading);
-    if ((events & POLLOUT) !== 0) this.#serve(this.#writing);
+    const unwanted = this.idle("reading") ? events & POLLIN : 0;
+    if ((events & POLLIN) !== 0) this.#serve("reading");
+    if ((events & POLLOUT) !== 0) this.#serve("writing");
     this.#rearm(unwanted);
   }
 
@@ -368,31 +378,49 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   #rearm(unwanted = 0): void {
     const handle = this.#handle;
     if (handle.fd === -1) return;
-    const reads = this.#reading.first !== null;
-    const waits = reads || this.#writing.first !== null;
+    const reads = !this.idle("reading");
+    const waits = reads || !this.idle("writing");
     handle.waiting = waits ? this : null;
-    if (handle.watcher === null) {
+    if (handle.watcher === -1) {
       if (!waits) return;
       const watcher = handle.platform.system.watch(handle.fd, handle);
-      if (typeof watcher === "number") {
+      if (watcher < 0) {
         this.#abandon(errnoError(watcher, "poll"));
         return;
       }
       handle.watcher = watcher;
     }
-    const retryAfter = this.#writing.first?.retryAfter ?? 0;
+    const retryAfter = this.#first("writing")?.retryAfter ?? 0;
     if (retryAfter > 0 && this.#retry === null) {
       this.#retry = handle.platform.system.timer(retryAfter, () => {
         this.#retry = null;
         this.#onReady(POLLOUT);
       });
     }
-    const writes = this.#writing.first !== null && retryAfter === 0;
+    const writes = !this.idle("writing") && retryAfter === 0;
     const keepReading = reads || ((handle.armed & POLLIN) !== 0 && unwanted === 0);
     handle.arm((keepReading ? POLLIN : 0) | (writes ? POLLOUT : 0));
     const keepsAlive = waits && this.#referenced;
-    handle.watcher.keepAlive(keepsAlive);
+    handle.keepAlive(keepsAlive);
     this.#retry?.keepAlive(keepsAlive);
+  }
+
+  #queue(direction: Direction): Queue {
+    return direction === "reading" ? this.#reading : this.#writing;
+  }
+
+  #first(direction: Direction): Operation<unknown> | null {
+    return firstOf(this.#queue(direction));
+  }
+
+  #push(direction: Direction, operation: Operation<unknown>): void {
+    if (direction === "reading") this.#reading = withLast(this.#reading, operation);
+    else this.#writing = withLast(this.#writing, operation);
+  }
+
+  #remove(direction: Direction, operation: Operation<unknown>): void {
+    if (direction === "reading") this.#reading = without(this.#reading, operation);
+    else this.#writing = without(this.#writing, operation);
   }
 
   /** Lets the event loop turn once before the queues are served. */
@@ -404,7 +432,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     });
   }
 
-  #listen(queue: Queue, operation: Operation<unknown>, signal: AbortSignal): void {
+  #listen(direction: Direction, operation: Operation<unknown>, signal: AbortSignal): void {
     const abort = () => {
       if (operation.outcome !== null) return;
       if (operation.attempting) {
@@ -412,7 +440,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
         queueMicrotask(abort);
         return;
       }
-      queue.remove(operation);
+      this.#remove(direction, operation);
       settle(operation, { error: operation.withdrawn(signal.reason) });
       this.#rearm();
     };
@@ -427,8 +455,12 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     this.#handle.waiting = null;
     this.#retry?.close();
     const waiting: Operation<unknown>[] = [];
-    for (const queue of [this.#reading, this.#writing])
-      for (let one = queue.shift(); one !== null; one = queue.shift()) waiting.push(one);
+    for (const direction of ["reading", "writing"] as const) {
+      for (let one = this.#first(direction); one !== null; one = this.#first(direction)) {
+        this.#remove(direction, one);
+        waiting.push(one);
+      }
+    }
     for (const one of waiting) settle(one, { error: one.failed(error) });
   }
 }

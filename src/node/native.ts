@@ -8,7 +8,7 @@
 
 import { fs, url } from "./builtins.ts";
 import { describeFd, type FdDescription } from "./describe.ts";
-import type { Constants, System, Timer, Watched, Watcher } from "./system.ts";
+import type { Constants, System, Timer, Watched } from "./system.ts";
 import { target } from "./target.ts";
 
 /** Words of the request block, as in native/environment.h; the first four are OUT of system.ts. */
@@ -88,7 +88,7 @@ interface Addon {
   watch: Call;
   arm: Call;
   anchor: Call;
-  forget: Call;
+  unwatch: Call;
 }
 
 /** What is done with control data that a terminated worker had received: see native/addon.cc. */
@@ -326,34 +326,31 @@ export class NativeSystem implements System {
     }
   }
 
-  watch(fd: number, watched: Watched): Watcher | number {
+  watch(fd: number, watched: Watched): number {
     const addon = this.#addon;
     if (!this.#watching) {
       this.#watching = true;
       this.out[A] = readinessDoor() === "a thread" ? 1 : 0;
       addon.onReady(() => this.#watchers[this.out[FD]!]?.ready(this.out[A]!));
     }
-    const id = this.#call(addon.watch, fd);
-    if (id < 0) return id;
-    this.#watchers[id] = watched;
-    return new NativeWatcher(this, id);
+    const watcher = this.#call(addon.watch, fd);
+    if (watcher >= 0) this.#watchers[watcher] = watched;
+    return watcher;
   }
 
-  /** Of the watcher of this number. */
-  arm(id: number, events: number): void {
-    this.#call(this.#addon.arm, id, events);
+  arm(watcher: number, events: number): void {
+    this.#call(this.#addon.arm, watcher, events);
   }
 
-  /** One watcher more, or one less, that keeps the process alive. */
   keepAlive(on: boolean): void {
     const alive = this.out[ALIVE]! + (on ? 1 : -1);
     this.out[ALIVE] = alive;
     if (alive === (on ? 1 : 0) && this.out[TELLING] === 0) this.#addon.anchor();
   }
 
-  forget(id: number): void {
-    this.#watchers[id] = null;
-    this.#call(this.#addon.forget, id);
+  unwatch(watcher: number): void {
+    this.#watchers[watcher] = null;
+    this.#call(this.#addon.unwatch, watcher);
   }
 
   now(): number {
@@ -398,32 +395,6 @@ export class NativeSystem implements System {
     larger.set(this.#owned);
     this.#owned = larger;
     this.#addon.bindOwned(bufferOf(larger));
-  }
-}
-
-class NativeWatcher implements Watcher {
-  readonly #system: NativeSystem;
-  readonly #id: number;
-  #keepsAlive = false;
-
-  constructor(system: NativeSystem, id: number) {
-    this.#system = system;
-    this.#id = id;
-  }
-
-  arm(events: number): void {
-    this.#system.arm(this.#id, events);
-  }
-
-  keepAlive(on: boolean): void {
-    if (on === this.#keepsAlive) return;
-    this.#keepsAlive = on;
-    this.#system.keepAlive(on);
-  }
-
-  close(): void {
-    this.keepAlive(false);
-    this.#system.forget(this.#id);
   }
 }
 

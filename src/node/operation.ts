@@ -5,7 +5,7 @@ export const WAIT: unique symbol = Symbol("wait");
 
 /** A call on a socket, from the moment it is made until it is settled. */
 export abstract class Operation<T> {
-  /** The one behind it in its queue. */
+  /** The one behind it in its queue; behind the last, the first. */
   next: Operation<unknown> | null = null;
   /** Settle the promise of an asynchronous call. */
   resolve?(value: T): void;
@@ -34,40 +34,42 @@ export abstract class Operation<T> {
   }
 }
 
-/** What waits in one direction of a socket. Linked: the array of a single operation would be larger than the operation. */
-export class Queue {
-  first: Operation<unknown> | null = null;
-  #last: Operation<unknown> | null = null;
+/**
+ * What waits in one direction of a socket, in order: a ring, known by its last; null: nothing waits. No object of its own: a socket
+ * has two, which would be a tenth of its memory.
+ */
+export type Queue = Operation<unknown> | null;
 
-  get length(): number {
-    let length = 0;
-    for (let one = this.first; one !== null; one = one.next) length++;
-    return length;
-  }
+/** Whose turn it is. */
+export function firstOf(queue: Queue): Operation<unknown> | null {
+  return queue === null ? null : queue.next;
+}
 
-  push(operation: Operation<unknown>): void {
-    if (this.#last === null) this.first = operation;
-    else this.#last.next = operation;
-    this.#last = operation;
-  }
+export function lengthOf(queue: Queue): number {
+  let length = 0;
+  for (let one = firstOf(queue); one !== null; one = one === queue ? null : one.next) length++;
+  return length;
+}
 
-  shift(): Operation<unknown> | null {
-    const { first } = this;
-    if (first !== null) this.remove(first);
-    return first;
-  }
+/** The queue with one more behind. */
+export function withLast(queue: Queue, operation: Operation<unknown>): Queue {
+  operation.next = queue === null ? operation : queue.next;
+  if (queue !== null) queue.next = operation;
+  return operation;
+}
 
-  remove(operation: Operation<unknown>): void {
-    let before: Operation<unknown> | null = null;
-    for (let one = this.first; one !== null; before = one, one = one.next) {
-      if (one !== operation) continue;
-      if (before === null) this.first = one.next;
-      else before.next = one.next;
-      if (this.#last === one) this.#last = before;
-      one.next = null;
-      return;
-    }
+/** The queue without one that may be in it. */
+export function without(queue: Queue, operation: Operation<unknown>): Queue {
+  if (queue === null) return null;
+  let before = queue;
+  while (before.next !== operation) {
+    before = before.next!;
+    if (before === queue) return queue;
   }
+  before.next = operation.next;
+  operation.next = null;
+  if (operation !== queue) return queue;
+  return before === operation ? null : before;
 }
 
 /** Tells whoever waits for it. */

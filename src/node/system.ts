@@ -35,16 +35,6 @@ export interface Watched {
   ready(events: number): void;
 }
 
-/** Watches one descriptor. Created when the first operation has to wait. */
-export interface Watcher {
-  /** Waits for these bits from now on (0: stop). Level-triggered: it fires again until disarmed. */
-  arm(events: number): void;
-  /** Whether an armed watcher keeps the event loop, and so the process, alive. */
-  keepAlive(on: boolean): void;
-  /** Stops for good; must precede the close of the descriptor. */
-  close(): void;
-}
-
 /** A call to come. */
 export interface Timer {
   /** Whether it keeps the event loop alive until then. */
@@ -152,8 +142,14 @@ export interface System {
 
   /** `poll(2)` on one descriptor, blocking for up to `timeout` ms (-1: for ever). 0: it was not ready in time. */
   poll(fd: number, events: number, timeout: number): number;
-  /** A watcher for `fd`, disarmed; `-errno` when it cannot be watched. */
-  watch(fd: number, watched: Watched): Watcher | number;
+  /** Watches `fd`, for nothing yet: the watcher's number, or `-errno`. */
+  watch(fd: number, watched: Watched): number;
+  /** What a watcher waits for from now on (0: nothing). Level-triggered: it tells again until disarmed. */
+  arm(watcher: number, events: number): void;
+  /** One watcher more, or one less, that keeps the event loop, and so the process, alive. */
+  keepAlive(on: boolean): void;
+  /** Ends a watcher, which keeps nothing alive any more; must precede the close of its descriptor. */
+  unwatch(watcher: number): void;
 
   /** Milliseconds of a clock that never goes back. */
   now(): number;

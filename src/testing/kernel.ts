@@ -7,7 +7,7 @@ import { type Abi, type AbiName, abiOf } from "../core/abis.ts";
 import { type Checks, options as checkOptions, integer } from "../core/errors.ts";
 import { adopt, type OwnedFd } from "../node/owned-fd.ts";
 import { Platform } from "../node/platform.ts";
-import type { Timer, Watched, Watcher } from "../node/system.ts";
+import type { Timer, Watched } from "../node/system.ts";
 import { CONSTANTS, POLLERR } from "./constants.ts";
 import {
   type Descriptor,
@@ -253,7 +253,9 @@ export class VirtualKernel {
   /** @internal Sockets by the name they are bound to, and a number that stands for the inode. */
   readonly names: Map<string, { socket: Socket | null; inode: number }> = new Map();
   readonly #processes: VirtualProcess[] = [];
-  readonly #watchers = new Set<VirtualWatcher>();
+  /** By their numbers. */
+  readonly #watchers = new Map<number, VirtualWatcher>();
+  #watcherNumbers = 0;
   readonly #timers = new Set<{ at: number; fired: () => void }>();
   readonly #idle: (() => void)[] = [];
   #random: (below: number) => number;
@@ -398,20 +400,21 @@ export class VirtualKernel {
   }
 
   /** @internal */
-  watch(process: VirtualProcess, fd: number, watched: Watched): Watcher {
-    const watcher: VirtualWatcher = { process, fd, watched, events: 0 };
-    this.#watchers.add(watcher);
-    return {
-      arm: (events) => {
-        watcher.events = events;
-        this.changed();
-      },
-      keepAlive() {},
-      close: () => {
-        watcher.events = 0;
-        this.#watchers.delete(watcher);
-      },
-    };
+  watch(process: VirtualProcess, fd: number, watched: Watched): number {
+    this.#watchers.set(++this.#watcherNumbers, { process, fd, watched, events: 0 });
+    return this.#watcherNumbers;
+  }
+
+  /** @internal */
+  arm(watcher: number, events: number): void {
+    const armed = this.#watchers.get(watcher);
+    if (armed !== undefined) armed.events = events;
+    this.changed();
+  }
+
+  /** @internal */
+  unwatch(watcher: number): void {
+    this.#watchers.delete(watcher);
   }
 
   /** @internal */
@@ -444,7 +447,7 @@ export class VirtualKernel {
         this.violate(process, `went on with ${process.inheritable} descriptors that a child would inherit`);
     }
     const ready: [VirtualWatcher, number][] = [];
-    for (const watcher of this.#watchers) {
+    for (const watcher of this.#watchers.values()) {
       if (watcher.events === 0 || !watcher.process.alive) continue;
       const descriptor = watcher.process.table[watcher.fd];
       const bits = descriptor === undefined ? 0 : readiness(this, descriptor);

@@ -8,7 +8,9 @@ import { errnoOf } from "./rules.ts";
 import { isFull } from "./send.ts";
 import { enter, violate } from "./system-call.ts";
 
-export function readinessCalls(process: VirtualProcess): Pick<System, "poll" | "watch" | "now" | "timer"> {
+type Calls = "poll" | "watch" | "arm" | "keepAlive" | "unwatch" | "now" | "timer";
+
+export function readinessCalls(process: VirtualProcess): Pick<System, Calls> {
   const { kernel } = process;
   return {
     poll(fd, events, timeout) {
@@ -33,6 +35,16 @@ export function readinessCalls(process: VirtualProcess): Pick<System, "poll" | "
         return errnoOf("EBADF");
       }
       return kernel.watch(process, fd, watched);
+    },
+
+    arm(watcher, events) {
+      kernel.arm(watcher, events);
+    },
+
+    keepAlive() {},
+
+    unwatch(watcher) {
+      kernel.unwatch(watcher);
     },
 
     now() {
