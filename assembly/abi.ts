@@ -36,7 +36,7 @@ export let losesCtrunc: bool = false;
 /** Whether a header is that of 64-bit little-endian Linux, musl's included: what {@link rightsAlone} can tell at a glance. */
 export let isLinux64: bool = true;
 /** Level and type of SCM_RIGHTS as such a header has them, one behind the other. */
-let rightsType: u64 = 0x100000001;
+export let rightsType: u64 = 0x100000001;
 /** The flags that say that something was cut. */
 export let cutFlags: i32 = 0x28;
 

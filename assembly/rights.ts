@@ -1,6 +1,6 @@
 /** The payload of SCM_RIGHTS: `int`s, here and in the descriptor table. */
 
-import { bigEndian, readInt, SCM_RIGHTS, SOL_SOCKET, writeInt } from "./abi";
+import { bigEndian, isLinux64, padLast, readInt, rightsType, SCM_RIGHTS, SOL_SOCKET, writeInt } from "./abi";
 import { begin, length, put } from "./encode";
 import { CONTROL, CONTROL_BYTES, FDS, FDS_CAPACITY } from "./memory";
 
@@ -16,8 +16,19 @@ export function putRights(count: i32): i32 {
   return data;
 }
 
-/** A control buffer of one SCM_RIGHTS message with the first `count` numbers of the table; its length, -1: no room. */
+/**
+ * A control buffer of one SCM_RIGHTS message with the first `count` numbers of the table; its length, -1: no room. Nothing can be
+ * put behind it.
+ */
 export function encodeRights(count: i32): i32 {
+  // Most messages carry one, and the general way calls out of the module to fill and copy 24 bytes (53 ns, this 16, 2026-11).
+  if (count === 1 && isLinux64 && padLast) {
+    store<u64>(CONTROL, 20);
+    store<u64>(CONTROL + 8, rightsType);
+    // With its padding.
+    store<u64>(CONTROL + 16, load<u32>(FDS));
+    return 24;
+  }
   begin(-1);
   return putRights(count) < 0 ? -1 : length();
 }
