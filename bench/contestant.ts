@@ -39,16 +39,24 @@ export class Contestant {
    * machine: 50 instead of 13 us with net.Socket).
    */
   static onOneProcessor(name: string, ...args: readonly (string | number)[]): Contestant {
+    return Contestant.#pinned(process.execPath, ["--expose-gc", contestantFile(name), ...args.map(String)]);
+  }
+
+  /** A C program of `bench/c`, and its peer, likewise. */
+  static cOnOneProcessor(name: string, ...args: readonly (string | number)[]): Contestant {
+    return Contestant.#pinned(compile(name), args.map(String));
+  }
+
+  static #pinned(command: string, args: readonly string[]): Contestant {
     const cpu = processor();
-    if (cpu instanceof Error) return Contestant.node(name, ...args);
-    const file = join(made, "contestants", `${name}.js`);
-    return new Contestant("taskset", ["-c", cpu, process.execPath, "--expose-gc", file, ...args.map(String)]);
+    return cpu instanceof Error
+      ? new Contestant(command, args)
+      : new Contestant("taskset", ["-c", cpu, command, ...args]);
   }
 
   /** A program of `bench/contestants`. */
   static node(name: string, ...args: readonly (string | number)[]): Contestant {
-    const file = join(made, "contestants", `${name}.js`);
-    return new Contestant(process.execPath, ["--expose-gc", file, ...args.map(String)]);
+    return new Contestant(process.execPath, ["--expose-gc", contestantFile(name), ...args.map(String)]);
   }
 
   /** A C program of `bench/c`. */
@@ -82,6 +90,10 @@ export class Contestant {
     }
     this.#reader.close();
   }
+}
+
+function contestantFile(name: string): string {
+  return join(made, "contestants", `${name}.js`);
 }
 
 let cpu: string | Error | undefined;

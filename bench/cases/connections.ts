@@ -40,7 +40,7 @@ export const connections: Case = {
       results = await takeTurns(contestants, pace);
       const many = counts.filter((count) => count >= MEMORY_FROM);
       const bytes = new Map<string, number[]>();
-      for (let i = 0; i < Math.ceil(pace.turns / 5); i++) {
+      for (let i = 0; i < Math.ceil(pace.turns / 10); i++) {
         // At once, as each of them waits for seconds.
         const asked = many.flatMap((count) => ["connections", "connections-net"].map((name) => [name, count] as const));
         const answers = await Promise.all(asked.map(([name, count]) => memoryOf(name, count)));

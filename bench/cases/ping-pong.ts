@@ -9,10 +9,12 @@ export const pingPong: Case = {
   async run({ pace, skip }) {
     const cpu = processor();
     if (cpu instanceof Error) skip("both processes on one processor", cpu.message);
-    const { ours, net, server, socket } = await contest(
+    const { ours, net, c, bare, server, socket } = await contest(
       {
         ours: Contestant.onOneProcessor("ping-pong"),
         net: Contestant.onOneProcessor("ping-pong-net"),
+        c: Contestant.cOnOneProcessor("ping-pong", 1),
+        bare: Contestant.cOnOneProcessor("ping-pong", 0),
         server: Contestant.onOneProcessor("ping-pong-ipc", "server"),
         socket: Contestant.onOneProcessor("ping-pong-ipc", "socket"),
       },
@@ -21,6 +23,9 @@ export const pingPong: Case = {
     const what = "a descriptor each way";
     return [
       times(what, ours, "net.Socket, no descriptor", net, { atMost: 1.1 }),
+      times(what, ours, "C", c),
+      // What the kernel takes for the descriptors alone.
+      times("C, a descriptor each way", c, "C, no descriptor", bare),
       times(what, ours, "child_process.send, a net.Server", server, { atMost: 0.15 }),
       times(what, ours, "child_process.send, a net.Socket", socket, { atMost: 0.15 }),
     ];

@@ -27,7 +27,7 @@ export const start: Case = {
     const results = { ours: [] as number[], nothing: [] as number[], empty: [] as number[] };
     const entries = Object.entries(contestants) as [keyof typeof results, string[]][];
     for (const [, args] of entries) run(...args);
-    for (let turn = 0; turn < 2 * pace.turns; turn++) {
+    for (let turn = 0; turn < pace.turns; turn++) {
       for (const [name, args] of turn % 2 === 0 ? entries : [...entries].reverse()) results[name].push(run(...args));
     }
     const line = (rival: string, theirs: readonly number[], target: Line["target"]): Line => ({

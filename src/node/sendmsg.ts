@@ -64,8 +64,9 @@ const known = new WeakSet<object>();
  * @throws AncillaryError `ERR_NOT_UNIX_SOCKET`
  */
 function socketFd(platform: Platform, socket: AsFd): number {
+  if (socket instanceof Endpoint) return socket.fd;
   const fd = resolveFd(socket, "socket");
-  if (typeof socket === "object" && (socket instanceof Endpoint || known.has(socket))) return fd;
+  if (typeof socket === "object" && known.has(socket)) return fd;
   checkAnyUnixSocket(platform, fd);
   if (socket instanceof OwnedFd) known.add(socket);
   return fd;
