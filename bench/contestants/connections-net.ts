@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { args, isPeer } from "./peer.ts";
 import { check, serve } from "./serve.ts";
-import { FEW, listenerPath, memoryOf, reportMemory, startServer } from "./server.ts";
+import { FEW, listenerPath, memoryOf, reportMemory, startServer, WARM_UP_MESSAGES } from "./server.ts";
 
 const count = Number(args[0]);
 const data = Buffer.alloc(64);
@@ -45,9 +45,9 @@ if (isPeer) {
       next();
     });
   let active = connections;
-  await open(FEW);
+  await open(Math.min(FEW, count));
   active = [...connections];
-  await rounds(FEW);
+  await rounds(WARM_UP_MESSAGES);
   const before = await memoryOf(server);
   await open(count);
   const after = await memoryOf(server);

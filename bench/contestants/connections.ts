@@ -8,7 +8,7 @@ import { openSync } from "node:fs";
 import { OwnedFd, UnixListener, UnixStream } from "unix-ancillary";
 import { args, isPeer } from "./peer.ts";
 import { check, serve } from "./serve.ts";
-import { FEW, listenerPath, memoryOf, reportMemory, startServer } from "./server.ts";
+import { FEW, listenerPath, memoryOf, reportMemory, startServer, WARM_UP_MESSAGES } from "./server.ts";
 
 const count = Number(args[0]);
 const data = Buffer.alloc(64);
@@ -43,8 +43,8 @@ if (isPeer) {
     check(message.fds.length === 1 && message.data.length === 64, "one message");
     message[Symbol.dispose]();
   };
-  await open(FEW);
-  for (const stream of connections) await round(stream);
+  await open(Math.min(FEW, count));
+  for (let i = 0; i < WARM_UP_MESSAGES; i++) await round(connections[i % connections.length]!);
   const before = await memoryOf(server);
   await open(count);
   const after = await memoryOf(server);

@@ -6,8 +6,12 @@ import { setTimeout as delay, setImmediate as turn } from "node:timers/promises"
 import { fileURLToPath } from "node:url";
 import { args, options } from "./peer.ts";
 
-/** Connections that are there before memory is measured: what the first ones load is no cost of the others. */
-export const FEW = 10;
+/**
+ * Connections that are there before memory is measured, and messages that they have exchanged: what the first ones load and compile,
+ * 4 MiB, is no cost of the others.
+ */
+export const FEW = 100;
+export const WARM_UP_MESSAGES = 5000;
 
 /** Where the server of process `pid` listens: the abstract namespace, nothing is left behind. */
 export function listenerPath(pid: number): string {
