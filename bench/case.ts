@@ -74,37 +74,40 @@ async function calibrate(contestant: Contestant, { turnMs, warmUpMs }: Pace): Pr
   }
 }
 
+/** Nanoseconds a round, turn by turn, of each. */
+type Results<Contestants> = { [Name in keyof Contestants]: number[] };
+
 /**
- * Lets programs take turns; their nanoseconds a round, turn by turn. The order is reversed in every other turn, so that
+ * Lets programs take turns; their nanoseconds a round. The order is reversed in every other turn, so that
  * nobody always runs in another one's wake.
  */
-export async function takeTurns<Name extends string>(
-  contestants: Readonly<Record<Name, Contestant>>,
+export async function takeTurns<Contestants extends Readonly<Record<string, Contestant>>>(
+  contestants: Contestants,
   pace: Pace,
-): Promise<Record<Name, number[]>> {
-  const entries = Object.entries(contestants) as [Name, Contestant][];
+): Promise<Results<Contestants>> {
+  const entries = Object.entries(contestants);
   // The start of a program, and of its peer, are in its first answer: all are there before anything is measured.
   for (const [, contestant] of entries) await contestant.measure(1);
-  const rounds = new Map<Name, number>();
+  const rounds = new Map<string, number>();
   for (const [name, contestant] of entries) rounds.set(name, await calibrate(contestant, pace));
-  const results = Object.fromEntries(entries.map(([name]) => [name, [] as number[]])) as Record<Name, number[]>;
+  const results: Record<string, number[]> = Object.fromEntries(entries.map(([name]) => [name, []]));
   for (let turn = 0; turn < pace.turns; turn++) {
     for (const [name, contestant] of turn % 2 === 0 ? entries : [...entries].reverse()) {
-      results[name].push(await contestant.measure(rounds.get(name)!));
+      results[name]!.push(await contestant.measure(rounds.get(name)!));
     }
   }
-  return results;
+  return results as Results<Contestants>;
 }
 
 /** {@link takeTurns}, after which the programs have ended, whatever happened. */
-export async function contest<Name extends string>(
-  contestants: Readonly<Record<Name, Contestant>>,
+export async function contest<Contestants extends Readonly<Record<string, Contestant>>>(
+  contestants: Contestants,
   pace: Pace,
-): Promise<Record<Name, number[]>> {
+): Promise<Results<Contestants>> {
   try {
     return await takeTurns(contestants, pace);
   } finally {
-    for (const contestant of Object.values<Contestant>(contestants)) await contestant.close();
+    for (const contestant of Object.values(contestants)) await contestant.close();
   }
 }
 

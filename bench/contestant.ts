@@ -161,6 +161,13 @@ export function rustContestant(...args: readonly (string | number)[]): Contestan
   return typeof rust === "string" ? new Contestant(rust, args.map(String)) : rust;
 }
 
+/** usocket and its peer on one processor, or why it is not there: it is built by node-gyp, so not among what every clone installs. */
+export function usocketContestant(): Contestant | Error {
+  if (!existsSync(join(root, "bench", "rivals", "node_modules", "usocket")))
+    return new Error("needs npm install --prefix bench/rivals");
+  return Contestant.onOneProcessor("ping-pong-usocket");
+}
+
 let python: boolean | undefined;
 
 /** A Python program of `bench/python`, or why it cannot be run here. */

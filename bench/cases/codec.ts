@@ -17,7 +17,7 @@ export const codec: Case = {
         const inPlace = what === "verdict" || (what === "encode" && messages === 1);
         // One message alone: the verdict of a receive decodes it too, and is held to the target of the decoding.
         const held = what === "verdict" && fds * messages === 1;
-        const results = await contest<string>(
+        const results = await contest(
           {
             public: Contestant.node("codec", "public", what, fds, messages),
             ...(inPlace ? { inPlace: Contestant.node("codec", "in-place", what, fds, messages) } : {}),
@@ -27,10 +27,10 @@ export const codec: Case = {
           pace,
         );
         // Its answers are objects, of which the C program makes none.
-        lines.push(times(`${what}, ${name}, by Codec`, results.public!, "C", results.c!));
+        lines.push(times(`${what}, ${name}, by Codec`, results.public, "C", results.c));
         if (results.inPlace === undefined) continue;
         const how = what === "encode" ? "as a send does" : "as a receive does";
-        lines.push(times(`${what}, ${name}, ${how}`, results.inPlace, "C", results.c!, held ? { atMost: 2 } : null));
+        lines.push(times(`${what}, ${name}, ${how}`, results.inPlace, "C", results.c, held ? { atMost: 2 } : null));
         if (held)
           lines.push(
             times(`${what}, ${name}, ${how}`, results.inPlace, "C, decoding alone", results.decode!, { atMost: 2 }),

@@ -1,7 +1,7 @@
 /** Two processes, a message each way in turn. */
 
 import { type Case, contest, times } from "../case.ts";
-import { Contestant, processor } from "../contestant.ts";
+import { Contestant, processor, usocketContestant } from "../contestant.ts";
 
 export const pingPong: Case = {
   name: "ping-pong",
@@ -9,12 +9,15 @@ export const pingPong: Case = {
   async run({ pace, skip }) {
     const cpu = processor();
     if (cpu instanceof Error) skip("both processes on one processor", cpu.message);
-    const { ours, net, c, bare, server, socket } = await contest(
+    const rival = usocketContestant();
+    if (rival instanceof Error) skip("usocket", rival.message);
+    const { ours, net, c, bare, usocket, server, socket } = await contest(
       {
         ours: Contestant.onOneProcessor("ping-pong"),
         net: Contestant.onOneProcessor("ping-pong-net"),
         c: Contestant.cOnOneProcessor("ping-pong", 1),
         bare: Contestant.cOnOneProcessor("ping-pong", 0),
+        ...(rival instanceof Error ? {} : { usocket: rival }),
         server: Contestant.onOneProcessor("ping-pong-ipc", "server"),
         socket: Contestant.onOneProcessor("ping-pong-ipc", "socket"),
       },
@@ -26,6 +29,7 @@ export const pingPong: Case = {
       times(what, ours, "C", c),
       // What the kernel takes for the descriptors alone.
       times("C, a descriptor each way", c, "C, no descriptor", bare),
+      ...(usocket === undefined ? [] : [times(what, ours, "usocket", usocket)]),
       times(what, ours, "child_process.send, a net.Server", server, { atMost: 0.15 }),
       times(what, ours, "child_process.send, a net.Socket", socket, { atMost: 0.15 }),
     ];
