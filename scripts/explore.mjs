@@ -52,7 +52,12 @@ const BUGS = [
     "    throw",
     /leaked descriptor/,
   ],
-  ["descriptors sent again with the rest of a partial write", "this.#fds = NO_FDS;", "", /received descriptors/],
+  [
+    "descriptors sent again with the rest of a partial write",
+    "this.#fds = NO_FDS;\n                this.retryAfter",
+    "this.retryAfter",
+    /received descriptors/,
+  ],
   [
     "CLOEXEC forgotten where it takes a call of its own",
     "if (platform.needsCloexec)",
@@ -68,8 +73,8 @@ const BUGS = [
   ],
   [
     "a message lost on abort",
-    "            queue.remove(operation);\n            settle(operation, { error: operation.withdrawn",
-    "            try { operation.attempt(); } catch {}\n            queue.remove(operation);\n            settle(operation, { error: operation.withdrawn",
+    "            this.#remove(direction, operation);\n            settle(operation, { error: operation.withdrawn",
+    "            try { operation.attempt(); } catch {}\n            this.#remove(direction, operation);\n            settle(operation, { error: operation.withdrawn",
     /leaked descriptor|received "/,
   ],
   ["a surplus that stays open", "if (delivered > kept)", "if (false)", /leaked descriptor/],
