@@ -27,8 +27,8 @@ const ASKED_BY_ADDON = /^ +#[012] .*unix-ancillary\.node/m;
 const folder = resolve("build", "sanitizers");
 const tests = join("build", "test");
 
-/** What does not load the addon, or packs and builds: nothing to see. */
-const WITHOUT_ADDON = ["architecture", "cmsgdump", "codec", "package", "testing"];
+/** What hardly uses the addon but in programs that it starts, or packs and builds: nothing to see. */
+const WITHOUT_ADDON = ["architecture", "cli", "cli-exec", "cmsgdump", "codec", "package", "testing"];
 const FILES = readdirSync(tests)
   .filter((name) => name.endsWith(".test.js"))
   .map((name) => name.replace(".test.js", ""))
