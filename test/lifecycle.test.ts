@@ -25,7 +25,7 @@ function worker(body: string): Worker {
   const library = JSON.stringify(fileURLToPath(import.meta.resolve("unix-ancillary")));
   return new Worker(
     `const { parentPort } = require("node:worker_threads");
-     const { FdChannel, OwnedFd, UnixListener, UnixStream } = require(${library});
+     const { FdChannel, OwnedFd, recvmsg, SocketAncillary, UnixListener, UnixStream } = require(${library});
      (async () => { ${body} })();`,
     { eval: true },
   );
@@ -131,6 +131,19 @@ const STAGES: Readonly<Record<string, string>> = {
     b.sendFdsSync("UANC", [0, 1]);
     channel.recv();
     setImmediate(() => parentPort.postMessage("waiting"));`,
+  "with descriptors in an ancillary buffer": `
+    const [a, b] = UnixStream.pair();
+    const into = globalThis.kept = new SocketAncillary(64);
+    a.sendFdsSync("x", [0, 1]);
+    recvmsg(b, Buffer.alloc(1), into);
+    parentPort.postMessage("received");`,
+  "with descriptors and credentials in an ancillary buffer": `
+    const [a, b] = UnixStream.pair();
+    b.setPassCredentials(true);
+    const into = globalThis.kept = new SocketAncillary(128);
+    a.sendFdsSync("x", [0, 1]);
+    recvmsg(b, Buffer.alloc(1), into);
+    parentPort.postMessage("received");`,
   "in a callback of readiness": `
     const [a, b] = UnixStream.pair();
     b.recvFds(1).then(() => { parentPort.postMessage("spinning"); for (;;); });
