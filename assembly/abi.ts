@@ -1,5 +1,5 @@
 /**
- * The layout and the numbers of one target. They are set from a row of the ABI table (`src/core/abis.ts`); the core
+ * The layout and the numbers of one target. They are set from a row of the ABI table (`src/core/abis/`); the core
  * holds no row of its own. Until it is configured it is that of 64-bit little-endian Linux.
  */
 

@@ -1,7 +1,7 @@
 // What one environment (a copy of the library in a thread that runs JavaScript) shares with the addon.
 //
 // Integers cross in the request block, an Int32Array of JavaScript's: writing and reading it costs a tenth of passing
-// arguments (measured with Node 20, 2026-11). Its words are named here and in src/node/native.ts, and nowhere else.
+// arguments (measured with Node 20, 2026-11). Its words are named here and in src/system/native.ts, and nowhere else.
 #pragma once
 
 #define NAPI_VERSION 8
@@ -17,7 +17,7 @@
 
 namespace unix_ancillary {
 
-// Words of the request block. The first four are OUT of src/node/system.ts.
+// Words of the request block. The first four are OUT of src/system/system.ts.
 enum Word : int {
   kControlLength = 0,
   kFlags = 1,

@@ -48,7 +48,7 @@ export function nativeSources(folder = "native") {
 /** Builds `out`, by default where the library looks for this machine's addon; the library has to be built before. */
 export async function buildNative({ extraFlags = [], out, strip = true, folder = "native" } = {}) {
   if (out === undefined) {
-    const { target } = await import("../build/lib/node/target.js");
+    const { target } = await import("../build/lib/system/target.js");
     out = join("prebuilds", target(), "unix-ancillary.node");
   }
   const darwin = process.platform === "darwin";

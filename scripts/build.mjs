@@ -65,12 +65,12 @@ await step("the library", "build/.library", ["src", "tsconfig.json", "tsconfig.b
   writeFileSync("dist/core/core.wasm", readFileSync("build/core/core.wasm"));
   chmodSync("dist/cli.js", 0o755);
 });
-await step("cmsgdump", "build/.cmsgdump", ["assembly", "build/.library"], async () => {
+await step("cmsgdump", "build/.cmsgdump", ["assembly", "cmsgdump", "build/.library"], async () => {
   await makeTable();
   const flags = "--runtime stub --noAssert --use abort= --initialMemory 5 --maximumMemory 5 --memoryBase 1024";
   const size = "--optimizeLevel 3 --shrinkLevel 2 --converge";
   const out = ["-o", "dist/cmsgdump.wasm"];
-  run(tool("assemblyscript", "asc"), "assembly/cmsgdump/index.ts", ...out, ...flags.split(" "), ...size.split(" "));
+  run(tool("assemblyscript", "asc"), "cmsgdump/index.ts", ...out, ...flags.split(" "), ...size.split(" "));
 });
 await step("the addon", "build/.addon", ["native"], () => buildNative({ force }));
 // Left out of the published package, and so not there when it is packed again from it.

@@ -30,7 +30,7 @@ export async function bundle() {
     minifyInternalExports: false,
     manualChunks(id) {
       if (/\/lib\/core\/(?!index\.js)/.test(id)) return "core/internal";
-      if (/\/lib\/(node|channel)\//.test(id)) return "internal";
+      if (/\/lib\/((system|fd|message|socket|channel)\/|systemd\.js)/.test(id)) return "internal";
       return undefined;
     },
   });

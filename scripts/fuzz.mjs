@@ -212,7 +212,7 @@ if (process.argv.includes("--self-test")) {
     return {
       fuzzer: { found: !clean && said !== "", seconds, said },
       oracles: lane(wasm, /^FAIL.*$/m, "scripts/oracles.mjs", "--until-one-fails"),
-      properties: lane(wasm, /^ *FAIL.*$/m, "build/test/codec-properties.test.js"),
+      properties: lane(wasm, /^ *FAIL.*$/m, "build/test/core/codec-properties.test.js"),
     };
   };
   for (const [bug, replacement] of Object.entries(PLANTED_BUGS)) {

@@ -28,9 +28,17 @@ const folder = resolve("build", "sanitizers");
 const tests = join("build", "test");
 
 /** What hardly uses the addon but in programs that it starts, or packs and builds: nothing to see. */
-const WITHOUT_ADDON = ["architecture", "cli", "cli-exec", "cmsgdump", "codec", "package", "testing"];
-const FILES = readdirSync(tests)
-  .filter((name) => name.endsWith(".test.js"))
+const WITHOUT_ADDON = [
+  "architecture",
+  "cli/cli",
+  "cli/cli-exec",
+  "core/cmsgdump",
+  "core/codec",
+  "package",
+  "testing/testing",
+];
+const FILES = readdirSync(tests, { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".test.js") && !name.startsWith("interop/"))
   .map((name) => name.replace(".test.js", ""))
   .filter((name) => !WITHOUT_ADDON.includes(name))
   .sort();
@@ -60,7 +68,7 @@ const KINDS = {
     libraries: ["libtsan.so"],
     flags: ["-O1", "-fsanitize=thread"],
     env: (log) => ({ TSAN_OPTIONS: `symbolize=0:verbosity=1:exitcode=0:report_signal_unsafe=0:log_path=${log}` }),
-    files: ["fd-reader", "lifecycle", "waiting"],
+    files: ["socket/fd-reader", "system/lifecycle", "socket/waiting"],
     doors: ["uv_poll", "thread"],
     found: (text) =>
       text
@@ -74,7 +82,7 @@ const KINDS = {
     flags: ["-O1"],
     command: (log) => ["valgrind", "--leak-check=no", "--child-silent-after-fork=yes", `--log-file=${log}`],
     env: () => ({}),
-    files: ["fd-reader", "messages", "stream-interference"],
+    files: ["socket/fd-reader", "socket/messages", "socket/stream-interference"],
     // V8 looks at every word of the stack, those that nobody wrote among them.
     found: (text) => text.split(/^==\d+== $/m).filter((one) => one.includes("unix_ancillary::")),
   },
@@ -84,14 +92,14 @@ const KINDS = {
 const BUGS = [
   {
     kind: "address",
-    file: "fd-reader",
+    file: "socket/fd-reader",
     what: "a write behind the end of the request block",
     at: ["message.cc", "  e->words[kFlags] = message.msg_flags;\n", "$&  e->words[kWords] = 0;\n"],
     report: /heap-buffer-overflow/,
   },
   {
     kind: "address",
-    file: "fd-reader",
+    file: "socket/fd-reader",
     what: "a watcher that is used after it was freed",
     at: [
       "readiness.cc",
@@ -102,7 +110,7 @@ const BUGS = [
   },
   {
     kind: "address",
-    file: "stream-interference",
+    file: "socket/stream-interference",
     what: "a number that overflows",
     at: [
       "message.cc",
@@ -113,7 +121,7 @@ const BUGS = [
   },
   {
     kind: "address",
-    file: "lifecycle",
+    file: "system/lifecycle",
     what: "references that are not given back",
     at: ["addon.cc", "napi_delete_reference(e->env, reference);", "(void)reference;"],
     report: /leak of/,
@@ -121,7 +129,7 @@ const BUGS = [
   {
     kind: "thread",
     door: "thread",
-    file: "fd-reader",
+    file: "socket/fd-reader",
     what: "a thread that changes watchers without the lock",
     at: [
       "readiness.cc",
@@ -133,14 +141,14 @@ const BUGS = [
   {
     kind: "thread",
     door: "uv_poll",
-    file: "lifecycle",
+    file: "system/lifecycle",
     what: "environments that end without the lock",
     at: ["addon.cc", "  std::lock_guard<std::mutex> lock(process_mutex);\n  living.erase(", "  living.erase("],
     report: /data race/,
   },
   {
     kind: "valgrind",
-    file: "messages",
+    file: "socket/messages",
     what: "a name with a byte that was never written",
     at: ["socket.cc", "  memset(name, 0, sizeof *name);\n", ""],
     report: /uninitialised byte/,

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Runs test files, each in a process of its own, and adds up. Arguments select files by a part of their name; `--in FOLDER`: those
-// of a folder of test/.
+// Runs test files, each in a process of its own, and adds up. Arguments select files by a part of their path below test/
+// (`socket/`, `waiting`); `--in FOLDER`: those of a folder of test/, interop for one, which do not run otherwise.
 //
 // uvu answers 0 for a run of nothing: a file that closes on no test fails here, and so does one that crashes, hangs or is
 // not found.
@@ -16,8 +16,8 @@ const { values, positionals: wanted } = parseArgs({
   allowPositionals: true,
 });
 const folder = join("build", "test", values.in);
-const files = readdirSync(folder)
-  .filter((name) => name.endsWith(".test.js"))
+const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".test.js") && !name.startsWith("interop/"))
   .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
   .sort();
 
@@ -62,7 +62,7 @@ for (const file of files) {
   const broken = code !== 0 || signal !== null || total === 0;
   failed += bad > 0 ? bad : broken ? 1 : 0;
   console.log(
-    `${broken ? "FAIL" : "ok  "}  ${file.replace(".test.js", "").padEnd(28)} ${good}/${total}  ${Date.now() - start} ms`,
+    `${broken ? "FAIL" : "ok  "}  ${file.replace(".test.js", "").padEnd(36)} ${good}/${total}  ${Date.now() - start} ms`,
   );
   // What was skipped, and why, is said whatever else happened; so is what held.
   for (const [line] of output.matchAll(/^(SKIPPED|held): .*$/gm)) console.log(`      ${line}`);

@@ -5,7 +5,7 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { listenFds, notify, notifyBarrier, UnixDatagram } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { codeOf, errorOf, leakChecked, openFds, role, run, socketPath, withEnvironment } from "./support.js";
+import { codeOf, errorOf, leakChecked, openFds, role, run, socketPath, withEnvironment } from "./support.ts";
 
 if (role === "listen") {
   const fds = listenFds();

@@ -8,20 +8,20 @@ import {
   outOfRange,
   wrongType,
 } from "../core/errors.ts";
-import type { AsFd } from "../node/as-fd.ts";
-import { isMainThread, isUint8Array } from "../node/builtins.ts";
-import { abortedHalfWay, type SendProgress } from "../node/connected.ts";
-import type { Credentials } from "../node/credentials.ts";
-import { SIGNAL, type WaitOptions } from "../node/endpoint.ts";
-import { errnoError } from "../node/errors.ts";
-import type { FdReader } from "../node/fd-reader.ts";
-import { OwnedFd } from "../node/owned-fd.ts";
-import { Platform } from "../node/platform.ts";
-import { resolveFds } from "../node/send.ts";
-import { UnixSeqpacket } from "../node/seqpacket.ts";
-import { UnixStream } from "../node/stream.ts";
-import type { Timer } from "../node/system.ts";
-import { Turns } from "../node/turns.ts";
+import type { AsFd } from "../fd/as-fd.ts";
+import { OwnedFd } from "../fd/owned-fd.ts";
+import type { Credentials } from "../message/credentials.ts";
+import { resolveFds } from "../message/send.ts";
+import { abortedHalfWay, type SendProgress } from "../socket/connected.ts";
+import { SIGNAL, type WaitOptions } from "../socket/endpoint.ts";
+import type { FdReader } from "../socket/fd-reader.ts";
+import { UnixSeqpacket } from "../socket/seqpacket.ts";
+import { UnixStream } from "../socket/stream.ts";
+import { Turns } from "../socket/turns.ts";
+import { isMainThread, isUint8Array } from "../system/builtins.ts";
+import { errnoError } from "../system/errno.ts";
+import { Platform } from "../system/platform.ts";
+import type { Timer } from "../system/system.ts";
 import { ChannelError } from "./errors.ts";
 import {
   checkLimits,

@@ -13,8 +13,8 @@
  * | 12 to 19 | message id |
  */
 
-import { RECEIVE_BYTES } from "../node/fd-reader.ts";
-import { closeAll, type OwnedFd } from "../node/owned-fd.ts";
+import { closeAll, type OwnedFd } from "../fd/owned-fd.ts";
+import { RECEIVE_BYTES } from "../socket/fd-reader.ts";
 import { ChannelError } from "./errors.ts";
 
 export const HEADER_BYTES = 20;

@@ -2,8 +2,8 @@
 
 import type { ChildProcess, SpawnOptions, StdioOptions } from "node:child_process";
 import { options as checkOptions, wrongType } from "../core/errors.ts";
-import { childProcess } from "../node/builtins.ts";
-import { UnixStream } from "../node/stream.ts";
+import { UnixStream } from "../socket/stream.ts";
+import { childProcess } from "../system/builtins.ts";
 import { CHANNEL, type ChannelOptions, channelOver, checkPeer, type FdChannel, PARENT } from "./channel.ts";
 
 /** A child that was started, and the channel to it. */

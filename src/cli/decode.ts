@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { type Abi, type AbiName, Codec, hostAbiName, inspect, abis as table } from "../core/index.ts";
 import { typeName } from "../core/inspect.ts";
-import { isMusl } from "../node/target.ts";
+import { isMusl } from "../system/target.ts";
 import type { Command, Given, Option } from "./arguments.ts";
 import { EXIT, nearest, usage } from "./failure.ts";
 import { json, print } from "./output.ts";

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Credentials, type OwnedFd, type ReceivedFds, type UnixDatagram, UnixStream } from "../index.ts";
-import { hostPlatform } from "../node/platform.ts";
+import { hostPlatform } from "../system/platform.ts";
 import type { Command, Given, Option } from "./arguments.ts";
 import { EXIT, Failure, failureOf, usage } from "./failure.ts";
 import { count, describe, described, json, plain, print, quoted, say, shellName, textOf } from "./output.ts";

@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { isatty } from "node:tty";
 import type { OwnedFd } from "../index.ts";
-import { hostPlatform } from "../node/platform.ts";
+import { hostPlatform } from "../system/platform.ts";
 import { usage } from "./failure.ts";
 import { say, textOf } from "./output.ts";
 import type { Outcome } from "./waiting.ts";

@@ -1,7 +1,7 @@
 /** `send`: files, as descriptors, to another process. */
 
 import { type OwnedFd, SocketAncillary, sendmsg, UnixDatagram } from "../index.ts";
-import { hostPlatform } from "../node/platform.ts";
+import { hostPlatform } from "../system/platform.ts";
 import type { Command, Given } from "./arguments.ts";
 import { EXIT, Failure, usage } from "./failure.ts";
 import { count, describe, described, json, plain, print, say } from "./output.ts";

@@ -1,6 +1,6 @@
 /** Control messages <-> bytes, for one ABI, anywhere. */
 
-import { type Abi, type AbiName, abiOf } from "./abis.ts";
+import { type Abi, type AbiName, abiOf } from "./abis/table.ts";
 import {
   AncillaryError,
   boolean,

@@ -8,7 +8,7 @@ export {
   hostAbiName,
   type MsghdrLayout,
   type TimestampLayout,
-} from "./abis.ts";
+} from "./abis/table.ts";
 export {
   Codec,
   type ControlMessage,

@@ -11,7 +11,7 @@
  * ```
  */
 
-import { type Abi, type AbiName, abiOf, type TimestampLayout } from "./abis.ts";
+import { type Abi, type AbiName, abiOf, type TimestampLayout } from "./abis/table.ts";
 import { Codec, type DecodedMessage } from "./codec.ts";
 import type { Payload } from "./payloads.ts";
 

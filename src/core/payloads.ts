@@ -1,6 +1,6 @@
 /** What the payloads of known messages say. Typed by `kind`; whatever is not known passes through untouched. */
 
-import type { Abi, TimestampLayout } from "./abis.ts";
+import type { Abi, TimestampLayout } from "./abis/table.ts";
 
 /** A process and its user, as a kernel wrote it into a message. `pid` null: this system sends none. */
 export interface PayloadCredentials {

@@ -5,7 +5,7 @@
  * into one number is in registers. The control area is memory that the caller and the kernel read and write in place.
  */
 
-import type { Abi } from "./abis.ts";
+import type { Abi } from "./abis/table.ts";
 import { CORE_WASM, MEMORY, REGISTER } from "./core.wasm.ts";
 
 export { REGISTER };

@@ -1,7 +1,7 @@
 /** Sockets, and how they are connected. */
 
-import type { Abi } from "../core/abis.ts";
-import type { System } from "../node/system.ts";
+import type { Abi } from "../core/abis/table.ts";
+import type { System } from "../system/system.ts";
 import { made } from "./descriptors.ts";
 import { discard, Socket } from "./files.ts";
 import type { VirtualKernel, VirtualProcess } from "./kernel.ts";

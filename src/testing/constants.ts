@@ -1,7 +1,7 @@
 /** What the C headers of a virtual system say. */
 
-import type { Abi } from "../core/abis.ts";
-import type { Constants } from "../node/system.ts";
+import type { Abi } from "../core/abis/table.ts";
+import type { Constants } from "../system/system.ts";
 
 /** Numbers that no row of the table has: any will do, as nobody but the library sees them. */
 export const CONSTANTS = {

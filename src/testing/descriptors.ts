@@ -1,6 +1,6 @@
 /** Descriptors: owned, closed, duplicated, described, and what a child inherits of them. */
 
-import type { System } from "../node/system.ts";
+import type { System } from "../system/system.ts";
 import { CONSTANTS } from "./constants.ts";
 import { type Descriptor, type OpenFile, Socket } from "./files.ts";
 import type { VirtualProcess } from "./kernel.ts";

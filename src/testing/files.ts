@@ -1,7 +1,7 @@
 /** What descriptors of the virtual kernel refer to: files, and sockets with their queues. */
 
-import type { FdKind } from "../node/describe.ts";
-import type { SocketType } from "../node/socket-kind.ts";
+import type { FdKind } from "../fd/describe.ts";
+import type { SocketType } from "../system/socket-type.ts";
 
 /** Who sent something. */
 export interface Sender {

@@ -3,7 +3,7 @@
  * same for the same seed on every machine.
  */
 
-import { type Abi, type AbiName, abiOf } from "../core/abis.ts";
+import { type Abi, type AbiName, abiOf } from "../core/abis/table.ts";
 import { Codec, type ControlMessage } from "../core/codec.ts";
 import { type Checks, options as checkOptions, integer, outOfRange } from "../core/errors.ts";
 import { generator } from "./random.ts";

@@ -3,11 +3,11 @@
  * control messages. Deterministic: what happens follows from the seed and from the faults that are asked for.
  */
 
-import { type Abi, type AbiName, abiOf } from "../core/abis.ts";
+import { type Abi, type AbiName, abiOf } from "../core/abis/table.ts";
 import { type Checks, options as checkOptions, integer } from "../core/errors.ts";
-import { adopt, type OwnedFd } from "../node/owned-fd.ts";
-import { Platform } from "../node/platform.ts";
-import type { Timer, Watched } from "../node/system.ts";
+import { adopt, type OwnedFd } from "../fd/owned-fd.ts";
+import { Platform } from "../system/platform.ts";
+import type { Timer, Watched } from "../system/system.ts";
 import { CONSTANTS, POLLERR } from "./constants.ts";
 import {
   type Descriptor,

@@ -1,7 +1,7 @@
 /** `sendmsg` and `recvmsg`: what is asked of them, and what they answer. */
 
-import type { Abi } from "../core/abis.ts";
-import { OUT, type System } from "../node/system.ts";
+import type { Abi } from "../core/abis/table.ts";
+import { OUT, type System } from "../system/system.ts";
 import type { Socket } from "./files.ts";
 import type { VirtualProcess } from "./kernel.ts";
 import { receive } from "./receive.ts";

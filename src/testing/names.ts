@@ -1,7 +1,7 @@
 /** Names of sockets: in the file system, and in the abstract namespace. */
 
-import type { SocketType } from "../node/socket-kind.ts";
-import { OUT, type System } from "../node/system.ts";
+import type { SocketType } from "../system/socket-type.ts";
+import { OUT, type System } from "../system/system.ts";
 import { CONSTANTS } from "./constants.ts";
 import { Socket } from "./files.ts";
 import type { VirtualKernel, VirtualProcess } from "./kernel.ts";

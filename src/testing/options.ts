@@ -1,8 +1,8 @@
 /** Options of sockets, and what they mean for messages. */
 
-import type { Abi } from "../core/abis.ts";
-import type { SocketType } from "../node/socket-kind.ts";
-import type { System } from "../node/system.ts";
+import type { Abi } from "../core/abis/table.ts";
+import type { SocketType } from "../system/socket-type.ts";
+import type { System } from "../system/system.ts";
 import { CONSTANTS } from "./constants.ts";
 import { OpenFile, Socket } from "./files.ts";
 import type { VirtualProcess } from "./kernel.ts";

@@ -1,6 +1,6 @@
 /** Readiness and time. */
 
-import { POLLIN, POLLOUT, type System } from "../node/system.ts";
+import { POLLIN, POLLOUT, type System } from "../system/system.ts";
 import { CONSTANTS, POLLERR, POLLNVAL, POLLRDHUP } from "./constants.ts";
 import { type Descriptor, Socket } from "./files.ts";
 import type { VirtualKernel, VirtualProcess } from "./kernel.ts";

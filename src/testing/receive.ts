@@ -1,7 +1,7 @@
 /** What a kernel does when a message is received. */
 
-import type { Abi } from "../core/abis.ts";
-import { OUT, type System } from "../node/system.ts";
+import type { Abi } from "../core/abis/table.ts";
+import { OUT, type System } from "../system/system.ts";
 import { isCarrier, OpenFile, type Segment, type Sender, type Socket, unreference } from "./files.ts";
 import type { Fault, VirtualProcess } from "./kernel.ts";
 import { leave } from "./names.ts";

@@ -3,8 +3,8 @@
  * from the kernels' sources (see `src/core/abis.ts`), and not with the core: it is what the core is tested against.
  */
 
-import type { Abi } from "../core/abis.ts";
-import { os } from "../node/builtins.ts";
+import type { Abi } from "../core/abis/table.ts";
+import { os } from "../system/builtins.ts";
 
 /** What a kernel knows of a sender when it reads what was attached. */
 export interface SenderChecks {

@@ -1,6 +1,6 @@
 /** What a kernel does with a message that is sent. */
 
-import type { Abi } from "../core/abis.ts";
+import type { Abi } from "../core/abis/table.ts";
 import { discard, type Segment, type Socket } from "./files.ts";
 import type { Fault, VirtualKernel, VirtualProcess } from "./kernel.ts";
 import { bindSocket, find, NO_PATH } from "./names.ts";

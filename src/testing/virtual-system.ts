@@ -1,6 +1,6 @@
 /** The system calls of a virtual process: the seam of the library, answered by the kernel in memory. */
 
-import type { System } from "../node/system.ts";
+import type { System } from "../system/system.ts";
 import { connectionCalls } from "./connections.ts";
 import { constantsOf } from "./constants.ts";
 import { descriptorCalls } from "./descriptors.ts";

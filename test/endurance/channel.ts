@@ -6,8 +6,8 @@
 import { fstatSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { FdChannel, spawn } from "unix-ancillary";
-import { fileWith, openFds } from "../support.js";
-import { amount, check, growthSince, resident, sameDescriptors } from "./measure.js";
+import { fileWith, openFds } from "../support.ts";
+import { amount, check, growthSince, resident, sameDescriptors } from "./measure.ts";
 
 const FRAMES = amount(1_000_000);
 /** Frames on their way at once. */

@@ -3,8 +3,8 @@
 import { openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { UnixListener, UnixStream } from "unix-ancillary";
-import { openFds, socketPath } from "../support.js";
-import { amount, check, inherited, perSecond, role, sameDescriptors, startPeer } from "./measure.js";
+import { openFds, socketPath } from "../support.ts";
+import { amount, check, inherited, perSecond, role, sameDescriptors, startPeer } from "./measure.ts";
 
 const CONNECTIONS = amount(1000);
 

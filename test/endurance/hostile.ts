@@ -5,8 +5,8 @@
 
 import { openSync } from "node:fs";
 import { ChannelError, FdChannel, UnixSeqpacket, UnixStream } from "unix-ancillary";
-import { openFds } from "../support.js";
-import { amount, growthSince, quick, resident } from "./measure.js";
+import { openFds } from "../support.ts";
+import { amount, growthSince, quick, resident } from "./measure.ts";
 
 const SESSIONS = amount(100_000);
 const seed = Number(process.argv[process.argv.indexOf("--seed") + 1]) || 1;

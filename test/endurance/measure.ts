@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
 import { OwnedFd, UnixStream } from "unix-ancillary";
-import { openFds } from "../support.js";
+import { openFds } from "../support.ts";
 
 export const quick: boolean = process.argv.includes("--quick");
 

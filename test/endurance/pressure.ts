@@ -3,8 +3,8 @@
 import { closeSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { UnixListener, UnixStream } from "unix-ancillary";
-import { codeOf, errorOf, openFds, run, socketPath } from "../support.js";
-import { amount, check, role } from "./measure.js";
+import { codeOf, errorOf, openFds, run, socketPath } from "../support.ts";
+import { amount, check, role } from "./measure.ts";
 
 const ROUNDS = amount(2000);
 

@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { openFds } from "../support.js";
+import { openFds } from "../support.ts";
 import {
   amount,
   check,
@@ -14,7 +14,7 @@ import {
   role,
   sameDescriptors,
   startPeer,
-} from "./measure.js";
+} from "./measure.ts";
 
 const TRANSFERS = amount(100_000);
 let signals = 0;

@@ -2,7 +2,7 @@
 
 import { openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { openFds } from "../support.js";
+import { openFds } from "../support.ts";
 import {
   amount,
   check,
@@ -13,7 +13,7 @@ import {
   role,
   sameDescriptors,
   startPeer,
-} from "./measure.js";
+} from "./measure.ts";
 
 const MESSAGES = amount(2_000_000);
 const BYTES = 32;

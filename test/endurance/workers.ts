@@ -4,8 +4,8 @@ import { openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { UnixStream } from "unix-ancillary";
-import { openFds } from "../support.js";
-import { amount, check, sameDescriptors } from "./measure.js";
+import { openFds } from "../support.ts";
+import { amount, check, sameDescriptors } from "./measure.ts";
 
 const WORKERS = amount(100);
 

@@ -8,9 +8,9 @@
 
 import { parseArgs } from "node:util";
 import type { AbiName } from "unix-ancillary/core";
-import { uncalled } from "./coverage.js";
-import { faultsOf, type Plan, type PlannedFault, type Scenario, World } from "./harness.js";
-import { scenarios } from "./scenarios.js";
+import { uncalled } from "./coverage.ts";
+import { faultsOf, type Plan, type PlannedFault, type Scenario, World } from "./harness.ts";
+import { scenarios } from "./scenarios.ts";
 
 const { values } = parseArgs({
   options: {

@@ -13,7 +13,7 @@ import {
   UnixSeqpacket,
   UnixStream,
 } from "unix-ancillary";
-import { isSubsequence, Ledger, REASON, type Scenario, Violation, type World } from "./harness.js";
+import { isSubsequence, Ledger, REASON, type Scenario, Violation, type World } from "./harness.ts";
 
 type Connected = UnixStream | UnixSeqpacket;
 

@@ -1,0 +1,231 @@
+/**
+ * A descriptor with one owner, closed exactly once.
+ *
+ * Registering an object with a FinalizationRegistry costs about 250 ns, several times the object itself (Node 20,
+ * 2026-11). A descriptor that is closed soon after it came need never be registered: new ones wait in a nursery, and
+ * those still open when it is emptied are registered.
+ */
+
+import { AncillaryError, integer } from "../core/errors.ts";
+import { errnoError } from "../system/errno.ts";
+import { hostPlatform, type Platform } from "../system/platform.ts";
+import { type AsFd, resolveFd } from "./as-fd.ts";
+import type { FdDescription } from "./describe.ts";
+import { reportLeak } from "./leak.ts";
+
+/** How many new owners wait at most, and how long: several messages of as many descriptors as one can carry. */
+const NURSERY_CAPACITY = 4096;
+const NURSERY_MS = 10;
+
+/** One that came alone, or all that came together: a store into an old array costs as much as making an owner. */
+const nursery: (OwnedFd | readonly OwnedFd[] | null)[] = new Array(NURSERY_CAPACITY).fill(null);
+let nurserySize = 0;
+let nurseryOwners = 0;
+let nurseryScheduled = false;
+
+function shelter(newcomers: OwnedFd | readonly OwnedFd[], count: number): void {
+  if (nurseryOwners + count > NURSERY_CAPACITY) emptyNursery();
+  nursery[nurserySize++] = newcomers;
+  nurseryOwners += count;
+  if (!nurseryScheduled) scheduleNursery();
+}
+
+/** What is closed before the next comes leaves at once: it would be looked at, and outlive a scavenge, for nothing. */
+function leaveNursery(owned: OwnedFd): void {
+  if (nurserySize === 0 || nursery[nurserySize - 1] !== owned) return;
+  nurserySize--;
+  nurseryOwners--;
+}
+
+/** Empties the nursery soon, without keeping the process alive for it. */
+function scheduleNursery(): void {
+  nurseryScheduled = true;
+  setTimeout(() => {
+    nurseryScheduled = false;
+    emptyNursery();
+  }, NURSERY_MS).unref();
+}
+
+function emptyNursery(): void {
+  for (let i = 0; i < nurserySize; i++) {
+    const newcomers = nursery[i]!;
+    if (newcomers instanceof OwnedFd) registerIfOpen(newcomers);
+    else for (const owned of newcomers) registerIfOpen(owned);
+    nursery[i] = null;
+  }
+  nurserySize = 0;
+  nurseryOwners = 0;
+}
+
+const registry = new FinalizationRegistry<{ platform: Platform; fd: number }>(({ platform, fd }) => {
+  platform.system.close(fd);
+  reportLeak();
+});
+
+let registerIfOpen: (owned: OwnedFd) => void;
+
+/** Makes the owner of a descriptor that is already recorded as this thread's. */
+export let adopt: (platform: Platform, fd: number) => OwnedFd;
+
+/** Makes the owners of the first `count` descriptors of a table. */
+export let adoptAll: (platform: Platform, table: Int32Array, count: number) => OwnedFd[];
+
+/** Closes those of `fds` that are still open, all in one call of the addon. */
+export let closeAll: (fds: readonly OwnedFd[]) => void;
+
+/** Gives ownership up to another owner of the same thread, with the platform the descriptor lives on. */
+export let takeOver: (owned: OwnedFd) => { platform: Platform; fd: number };
+
+/** The platform a descriptor lives on. */
+export let platformOf: (owned: OwnedFd) => Platform;
+
+/**
+ * Owns a descriptor: it is closed by {@link close} or `using`, once. One that is garbage-collected while open is closed
+ * too, with a process warning (code `UNIX_ANCILLARY_FD_LEAK`).
+ */
+export class OwnedFd implements Disposable {
+  /** -1 once closed or released. */
+  #fd: number;
+  #registered = false;
+  readonly #platform: Platform;
+
+  private constructor(platform: Platform, fd: number) {
+    this.#platform = platform;
+    this.#fd = fd;
+  }
+
+  static {
+    adopt = (platform, fd) => {
+      const owned = new OwnedFd(platform, fd);
+      shelter(owned, 1);
+      return owned;
+    };
+    adoptAll = (platform, table, count) => {
+      if (count === 0) return [];
+      if (count === 1) return [adopt(platform, table[0]!)];
+      const fds = new Array<OwnedFd>(count);
+      for (let i = 0; i < count; i++) fds[i] = new OwnedFd(platform, table[i]!);
+      // A copy: the list is its receiver's.
+      shelter(fds.slice(), count);
+      return fds;
+    };
+    closeAll = (fds) => {
+      if (fds.length === 0) return;
+      // What came together lives on one platform.
+      const { system } = fds[0]!.#platform;
+      const { batch } = system;
+      let count = 0;
+      for (const owned of fds) {
+        if (owned.#fd === -1) continue;
+        if (count === batch.length) {
+          system.closeBatch(count);
+          count = 0;
+        }
+        batch[count++] = owned.#forget();
+      }
+      if (count > 0) system.closeBatch(count);
+    };
+    platformOf = (owned) => owned.#platform;
+    takeOver = (owned) => {
+      const fd = owned.fd;
+      owned.#forget();
+      return { platform: owned.#platform, fd };
+    };
+    registerIfOpen = (owned) => {
+      if (owned.#fd === -1) return;
+      owned.#registered = true;
+      registry.register(owned, { platform: owned.#platform, fd: owned.#fd }, owned);
+    };
+  }
+
+  /**
+   * Takes ownership of an open descriptor.
+   *
+   * In a worker thread, not of one that `fs.open` gave: Node closes those again when the thread ends, whoever has the number
+   * then, unless the worker was made with `trackUnmanagedFds: false`. {@link from} it, and `fs.close` the original.
+   *
+   * @throws SystemError `EBADF` when `fd` is not open
+   */
+  static fromRaw(fd: number): OwnedFd {
+    integer("fd", fd, 0, 0x7fffffff);
+    const platform = hostPlatform();
+    const flags = platform.system.fcntl(fd, platform.constants.F_GETFD!, 0);
+    if (flags < 0) throw errnoError(flags, "fcntl");
+    platform.system.own(fd);
+    return adopt(platform, fd);
+  }
+
+  /**
+   * Owns a duplicate of a descriptor (`F_DUPFD_CLOEXEC`); the original stays its owner's.
+   *
+   * @throws SystemError `EBADF`, `EMFILE`
+   */
+  static from(fd: AsFd): OwnedFd {
+    return duplicate(fd instanceof OwnedFd ? fd.#platform : hostPlatform(), resolveFd(fd));
+  }
+
+  /**
+   * The number, for as long as this object is its owner.
+   *
+   * @throws AncillaryError `ERR_FD_CLOSED` once closed or released
+   */
+  get fd(): number {
+    if (this.#fd === -1) throw new AncillaryError("ERR_FD_CLOSED", "the descriptor was closed or released");
+    return this.#fd;
+  }
+
+  /** True after {@link close} and after {@link release}. */
+  get closed(): boolean {
+    return this.#fd === -1;
+  }
+
+  /**
+   * Closes the descriptor. Again: nothing happens.
+   *
+   * @throws SystemError what `close(2)` reports late, `EIO` of a network file system for one; the number is free all the
+   *   same. `EBADF`: somebody else closed it behind this object's back.
+   */
+  close(): void {
+    if (this.#fd === -1) return;
+    const result = this.#platform.system.close(this.#forget());
+    if (result < 0) throw errnoError(result, "close");
+  }
+
+  /** Gives ownership up: the number is the caller's to close. */
+  release(): number {
+    const fd = this.fd;
+    this.#forget();
+    this.#platform.system.disown(fd);
+    return fd;
+  }
+
+  /** A duplicate (`F_DUPFD_CLOEXEC`) with an owner of its own. */
+  dup(): OwnedFd {
+    return duplicate(this.#platform, this.fd);
+  }
+
+  /** What the descriptor refers to, so that a receiver can check what came before it trusts it. */
+  describe(): FdDescription {
+    const description = this.#platform.system.describe(this.fd);
+    if (typeof description === "number") throw errnoError(description, "fstat");
+    return description;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #forget(): number {
+    const fd = this.#fd;
+    this.#fd = -1;
+    if (this.#registered) registry.unregister(this);
+    else leaveNursery(this);
+    return fd;
+  }
+}
+
+function duplicate(platform: Platform, fd: number): OwnedFd {
+  const copy = platform.system.dup(fd);
+  if (copy < 0) throw errnoError(copy, "fcntl");
+  return adopt(platform, copy);
+}

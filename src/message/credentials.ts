@@ -1,0 +1,93 @@
+/** Who is at the other end. */
+
+import type { Abi } from "../core/abis/table.ts";
+import { adopt, type OwnedFd } from "../fd/owned-fd.ts";
+import { ENOTCONN, ENOTSUP, errnoError } from "../system/errno.ts";
+import type { Platform } from "../system/platform.ts";
+
+/**
+ * A process and its user. Facts: what names nobody (see `assembly/credentials.ts`) is `null` in its place, never a user.
+ */
+export interface Credentials {
+  /** Null where the system sends no pid. */
+  readonly pid: number | null;
+  /** Effective user id where the system tells real and effective apart. */
+  readonly uid: number;
+  /** Effective group id, likewise. */
+  readonly gid: number;
+}
+
+/** Where a system's answer about the peer holds what; offsets in bytes, of 4 bytes each. */
+interface PeerLayout {
+  readonly level: "SOL_SOCKET" | "SOL_LOCAL";
+  readonly option: string;
+  readonly pid: number | null;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** `struct xucred`: version, uid, number of groups (2 bytes and a pad), groups, of which the first is the effective one. */
+const XUCRED: PeerLayout = { level: "SOL_LOCAL", option: "LOCAL_PEERCRED", pid: null, uid: 4, gid: 12 };
+
+const PEER: Readonly<Record<Abi["os"], PeerLayout | null>> = {
+  // struct ucred, include/linux/socket.h.
+  linux: { level: "SOL_SOCKET", option: "SO_PEERCRED", pid: 0, uid: 4, gid: 8 },
+  // struct sockpeercred, sys/socket.h: another order than Linux's.
+  openbsd: { level: "SOL_SOCKET", option: "SO_PEERCRED", pid: 8, uid: 0, gid: 4 },
+  // struct unpcbid, sys/un.h.
+  netbsd: { level: "SOL_LOCAL", option: "LOCAL_PEEREID", pid: 0, uid: 4, gid: 8 },
+  darwin: XUCRED,
+  freebsd: XUCRED,
+  dragonfly: XUCRED,
+  // getpeerucred(3C) is no socket option.
+  illumos: null,
+};
+
+/** Large enough for each of the above: `struct xucred` has 88 bytes on FreeBSD. */
+const answer = new DataView(new ArrayBuffer(128));
+const answerBytes = new Uint8Array(answer.buffer);
+const LITTLE_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+/**
+ * Who connected, or was connected to, as the kernel recorded it then.
+ *
+ * @throws SystemError `ENOTCONN` without a peer, `ENOTSUP` where the system has no such option
+ */
+export function peerCredentials(platform: Platform, fd: number): Credentials {
+  const { system, abi, constants } = platform;
+  const layout = PEER[abi.os];
+  const option = layout === null ? -1 : (constants[layout.option] ?? -1);
+  if (layout === null || option === -1) throw errnoError(ENOTSUP, "getsockopt", `${abi.os} does not tell`);
+  const length = system.getsockopt(fd, constants[layout.level]!, option, answerBytes);
+  if (length < 0) throw errnoError(length, "getsockopt");
+  const uid = answer.getUint32(layout.uid, LITTLE_ENDIAN);
+  // Linux answers for a socket without a peer too: pid 0, and -1 for both ids (measured on 6.18).
+  if (uid === 0xffffffff) throw errnoError(ENOTCONN, "getsockopt");
+  const gid = answer.getUint32(layout.gid, LITTLE_ENDIAN);
+  const pid = layout.pid === null ? peerPid(platform, fd) : answer.getInt32(layout.pid, LITTLE_ENDIAN);
+  return { pid: pid !== null && pid > 0 ? pid : null, uid, gid };
+}
+
+/** Darwin tells the pid by an option of its own. */
+function peerPid({ system, constants }: Platform, fd: number): number | null {
+  const option = constants.LOCAL_PEERPID ?? -1;
+  if (option === -1) return null;
+  const length = system.getsockopt(fd, constants.SOL_LOCAL!, option, answerBytes);
+  return length < 4 ? null : answer.getInt32(0, LITTLE_ENDIAN);
+}
+
+/**
+ * A pidfd of the peer (SO_PEERPIDFD, Linux 6.5).
+ *
+ * @throws SystemError `ENOTSUP`, `ENOPROTOOPT` on older kernels, `ENODATA` without a peer
+ */
+export function peerPidfd(platform: Platform, fd: number): OwnedFd {
+  const { system, constants } = platform;
+  const option = constants.SO_PEERPIDFD ?? -1;
+  if (option === -1) throw errnoError(ENOTSUP, "getsockopt", `${platform.abi.os} has no SO_PEERPIDFD`);
+  const length = system.getsockopt(fd, constants.SOL_SOCKET!, option, answerBytes);
+  if (length < 0) throw errnoError(length, "getsockopt");
+  const pidfd = answer.getInt32(0, LITTLE_ENDIAN);
+  system.own(pidfd);
+  return adopt(platform, pidfd);
+}

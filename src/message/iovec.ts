@@ -1,0 +1,74 @@
+/** The bytes of a message, as callers give them. */
+
+import { wrongType } from "../core/errors.ts";
+import { isUint8Array } from "../system/builtins.ts";
+import type { System } from "../system/system.ts";
+
+/** A list is sent as one iovec; a string is UTF-8. */
+export type Payload = string | Uint8Array | readonly Uint8Array[];
+
+/** What `sendmsg` takes. */
+export type Iovec = Uint8Array | readonly Uint8Array[];
+
+/**
+ * Pieces that one system call takes, on every system of the ABI table (limits.h). The kernel refuses more, so those go by way of
+ * one buffer.
+ */
+const IOV_MAX = 1024;
+
+/** A payload as an iovec. A list is copied, so that later changes to it (not to its bytes) change nothing. */
+export function iovec(payload: Payload): Iovec {
+  if (typeof payload === "string") return Buffer.from(payload);
+  if (isUint8Array(payload)) return payload;
+  const pieces = list("data", payload, "a string, a Uint8Array or an array of them");
+  return pieces.length > IOV_MAX ? Buffer.concat(pieces) : pieces;
+}
+
+/** Where a receive puts its bytes: the same, less the strings. */
+export function buffers(into: unknown): Iovec {
+  if (isUint8Array(into)) return into;
+  return list("buffers", into, "a Uint8Array or an array of them");
+}
+
+function list(name: string, value: unknown, expected: string): Uint8Array[] {
+  if (!Array.isArray(value)) throw wrongType(name, expected, value);
+  for (const [i, part] of value.entries()) {
+    if (!isUint8Array(part)) throw wrongType(`${name}[${i}]`, "a Uint8Array", part);
+  }
+  return value.slice();
+}
+
+/** `recvmsg` into an iovec. */
+export function receiveInto(
+  system: System,
+  fd: number,
+  iov: Iovec,
+  controlCapacity: number,
+  flags: number,
+  wantAddress: boolean,
+): number {
+  const length = byteLength(iov);
+  if (ArrayBuffer.isView(iov) || iov.length <= IOV_MAX)
+    return system.recvmsg(fd, iov, 0, length, controlCapacity, flags, wantAddress);
+  const whole = Buffer.allocUnsafe(length);
+  const bytes = system.recvmsg(fd, whole, 0, length, controlCapacity, flags, wantAddress);
+  for (let at = 0, i = 0; at < bytes; at += iov[i++]!.length)
+    iov[i]!.set(whole.subarray(at, Math.min(bytes, at + iov[i]!.length)));
+  return bytes;
+}
+
+/** Bytes in an iovec. */
+export function byteLength(iov: Iovec): number {
+  if (ArrayBuffer.isView(iov)) return iov.byteLength;
+  let sum = 0;
+  for (const part of iov) sum += part.byteLength;
+  return sum;
+}
+
+/** A copy of the first `length` bytes of an iovec. */
+export function copyOf(iov: Iovec, length: number): Buffer {
+  // Of memory that is gone there is nothing to slice.
+  if (length === 0) return Buffer.alloc(0);
+  if (ArrayBuffer.isView(iov)) return Buffer.from(iov.subarray(0, length));
+  return Buffer.concat(iov, length);
+}

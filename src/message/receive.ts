@@ -1,0 +1,330 @@
+/**
+ * One attempt to receive: one `recvmsg`, the core's verdict, and every descriptor that was delivered is owned or closed
+ * before anything may throw.
+ */
+
+import { AncillaryError, outOfRange, type TruncationReason } from "../core/errors.ts";
+import { type Core, OUTCOMES, REGISTER } from "../core/wasm.ts";
+import { adopt, adoptAll, closeAll, type OwnedFd } from "../fd/owned-fd.ts";
+import { addressOf } from "../system/address.ts";
+import { EAGAIN, EMFILE, EMSGSIZE, ENFILE, EWOULDBLOCK, errnoError, type SystemError } from "../system/errno.ts";
+import type { Platform } from "../system/platform.ts";
+import { OUT, POLLIN } from "../system/system.ts";
+import type { Credentials } from "./credentials.ts";
+import { byteLength, copyOf, type Iovec, receiveInto } from "./iovec.ts";
+
+/** What came beside the bytes. */
+interface Ancillary extends Disposable {
+  /**
+   * The peer has finished: a stream with no byte; a record with no byte and no descriptor from a peer whose end is shut.
+   * Never on a datagram. A record behind it that has bytes tells that it is none; one that has none does not.
+   */
+  readonly eof: boolean;
+  /** All CLOEXEC, at most `maxFds`. */
+  readonly fds: OwnedFd[];
+  /** Descriptors beyond `maxFds`, already closed. */
+  readonly surplus: number;
+  /** Streams: how many bytes had been received before these. 0 on other sockets. */
+  readonly streamOffset: number;
+  /** The datagram or record was longer than the buffer. Only ever true with `allowTruncated`. */
+  readonly dataTruncated: boolean;
+  /** Who sent it, when the socket passes credentials and they name somebody. */
+  readonly credentials: Credentials | null;
+  /** The sender's pidfd, when the socket passes pidfds (Linux). */
+  readonly pidfd: OwnedFd | null;
+  /** The sender's security label, when the socket passes it (Linux). */
+  readonly security: string | null;
+  /** Closes the descriptors that are still open. */
+  [Symbol.dispose](): void;
+}
+
+/** A received message. Disposing of it closes the descriptors that are still open. */
+export interface ReceivedFds extends Ancillary {
+  /** The bytes. Not shared with any other message. */
+  readonly data: Buffer;
+}
+
+/** A message received into the caller's buffers. */
+export interface ReceivedFdsInto extends Ancillary {
+  /** How many bytes of the buffers were filled, from the front. */
+  readonly bytesRead: number;
+}
+
+/** What a receive is asked for. */
+export interface Request {
+  readonly maxFds: number;
+  /** How many descriptors must come; -1: any number. */
+  readonly exactly: number;
+  /** Where the bytes go, which must still have `bufferSize` bytes then; null: into a buffer of so many. */
+  readonly into: Iovec | null;
+  readonly bufferSize: number;
+  readonly allowTruncated: boolean;
+  readonly wantAddress: boolean;
+}
+
+/** The socket of a receive, and what is known of it. */
+export interface Source {
+  readonly platform: Platform;
+  readonly fd: number;
+  readonly type: "stream" | "dgram" | "seqpacket";
+  /** Bytes received so far; counted on streams. */
+  received: number;
+  /** Whether pidfds were asked for. Those nobody asked for are closed. */
+  readonly passesPidfd: boolean;
+}
+
+/** The one class of both kinds: with `data`, or (then it is null) into the caller's buffers. */
+export class Message implements Ancillary {
+  readonly data: Buffer | null;
+  readonly bytesRead: number;
+  readonly eof: boolean;
+  readonly fds: OwnedFd[];
+  readonly surplus: number;
+  readonly streamOffset: number;
+  readonly dataTruncated: boolean;
+  readonly credentials: Credentials | null;
+  readonly pidfd: OwnedFd | null;
+  readonly security: string | null;
+  /** Of the sender, where it was asked for. */
+  readonly address: string | null;
+
+  constructor(
+    data: Buffer | null,
+    bytesRead: number,
+    eof: boolean,
+    fds: OwnedFd[],
+    surplus: number,
+    streamOffset: number,
+    dataTruncated: boolean,
+    credentials: Credentials | null,
+    pidfd: OwnedFd | null,
+    security: string | null,
+    address: string | null,
+  ) {
+    this.data = data;
+    this.bytesRead = bytesRead;
+    this.eof = eof;
+    this.fds = fds;
+    this.surplus = surplus;
+    this.streamOffset = streamOffset;
+    this.dataTruncated = dataTruncated;
+    this.credentials = credentials;
+    this.pidfd = pidfd;
+    this.security = security;
+    this.address = address;
+  }
+
+  [Symbol.dispose](): void {
+    closeAll(this.pidfd === null ? this.fds : [...this.fds, this.pidfd]);
+  }
+}
+
+/**
+ * Attempts a receive.
+ *
+ * Short on purpose, with what is rare in functions of its own: it is the hot path, and V8 inlines only what is small.
+ *
+ * @returns the message, or null when there is none yet
+ * @throws SystemError, or an AncillaryError that carries the bytes that came; no descriptor stays open then
+ */
+export function receiveOnce(source: Source, request: Request): Message | null {
+  const { platform } = source;
+  const { system, core } = platform;
+  const bytes = callRecvmsg(source, request);
+  if (bytes < 0) return waitOrThrow(platform, bytes);
+
+  const { registers, fds: table } = core;
+  const flags = system.out[OUT.FLAGS]!;
+  const controlLength = system.out[OUT.CONTROL_LENGTH]!;
+  const outcome = core.verdict(controlLength, flags, request.maxFds, request.exactly, request.allowTruncated);
+  const delivered = registers[REGISTER.COUNT]!;
+  const kept = registers[REGISTER.KEEP]!;
+
+  // This thread owns everything that came, even if it is terminated at the next line.
+  for (let i = 0; i < delivered; i++) system.own(table[i]!);
+  if (registers[REGISTER.HAS_PIDFD]! > 0) system.own(registers[REGISTER.PIDFD]!);
+  system.out[OUT.UNSETTLED] = 0;
+
+  const streamOffset = source.received;
+  if (source.type === "stream") source.received += bytes;
+  if (outcome !== 0) refuse(source, request, bytes, outcome, controlLength);
+  if (platform.needsCloexec) makeCloexec(platform, request, bytes);
+
+  const fds = adoptAll(platform, table, kept);
+  if (delivered > kept) closeDelivered(platform, kept, delivered);
+  return new Message(
+    request.into === null ? platform.receiveBuffer.take(bytes) : null,
+    bytes,
+    bytes === 0 && delivered === 0 && isEnd(source),
+    fds,
+    delivered - kept,
+    streamOffset,
+    (flags & platform.abi.MSG_TRUNC) !== 0,
+    registers[REGISTER.CREDENTIALS] === 1 ? credentialsOf(registers) : null,
+    registers[REGISTER.HAS_PIDFD]! > 0 ? pidfdOf(source, registers[REGISTER.PIDFD]!) : null,
+    registers[REGISTER.SECURITY_LENGTH]! < 0 ? null : securityOf(core),
+    request.wantAddress ? addressOf(system) : null,
+  );
+}
+
+/** MSG_TRUNC is never an input flag: the result would be longer than the buffer (CPython's `recv` had that). */
+function callRecvmsg({ platform, fd }: Source, { into, bufferSize, wantAddress }: Request): number {
+  const { system, receiveBuffer, receiveCapacity, receiveFlags } = platform;
+  if (into !== null) {
+    // They can be detached while a receive waits: of a message the kernel would drop the rest, on a stream take the descriptors
+    // and say 0, the end (measured on Linux 6.18).
+    const bytes = byteLength(into);
+    if (bytes < bufferSize)
+      throw outOfRange("buffers", `the ${bufferSize} bytes that they had at the call`, `${bytes} bytes`);
+    return receiveInto(system, fd, into, receiveCapacity, receiveFlags, wantAddress);
+  }
+  receiveBuffer.prepare(bufferSize);
+  const { buffer, offset } = receiveBuffer;
+  return system.recvmsg(fd, buffer, offset, bufferSize, receiveCapacity, receiveFlags, wantAddress);
+}
+
+/** A receive that brought nothing: not yet, or never. */
+function waitOrThrow(platform: Platform, errno: number): null {
+  if (errno === EAGAIN || errno === EWOULDBLOCK) return null;
+  throw receiveError(platform, errno);
+}
+
+/** Closes everything that came, and throws what the verdict was. */
+function refuse(source: Source, request: Request, bytes: number, outcome: number, controlLength: number): never {
+  const { platform } = source;
+  const delivered = platform.core.registers[REGISTER.COUNT]!;
+  const error = refusal(source, OUTCOMES[outcome]!, request, delivered, controlLength);
+  closeDelivered(platform, 0, delivered);
+  throw Object.assign(error, { data: bytesOf(platform, request, bytes) });
+}
+
+/** Of a receive of no bytes: whether the peer has finished. */
+function isEnd(source: Source): boolean {
+  return source.type === "stream" || (source.type === "seqpacket" && peerIsShut(source));
+}
+
+/** A pidfd that nobody asked for is closed. */
+function pidfdOf(source: Source, pidfd: number): OwnedFd | null {
+  if (source.passesPidfd) return adopt(source.platform, pidfd);
+  source.platform.system.close(pidfd);
+  return null;
+}
+
+/** What a failed receive had brought, for its error. */
+function bytesOf(platform: Platform, { into }: Request, bytes: number): Buffer {
+  return into === null ? platform.receiveBuffer.take(bytes) : copyOf(into, Math.min(bytes, byteLength(into)));
+}
+
+/** Closes entries of the descriptor table, in as few calls as the batch has room for. */
+function closeDelivered(platform: Platform, from: number, to: number): void {
+  const { batch } = platform.system;
+  for (let i = from; i < to; ) {
+    let count = 0;
+    while (i < to && count < batch.length) batch[count++] = platform.core.fds[i++]!;
+    platform.system.closeBatch(count);
+  }
+}
+
+/** Where the system has no MSG_CMSG_CLOEXEC (Darwin): the flag is set before anything else runs in this thread. */
+function makeCloexec(platform: Platform, request: Request, bytes: number): void {
+  const { system, core } = platform;
+  const delivered = core.registers[REGISTER.COUNT]!;
+  for (let i = 0; i < delivered; ) {
+    let count = 0;
+    while (i < delivered && count < system.batch.length) system.batch[count++] = core.fds[i++]!;
+    const result = system.cloexecBatch(count);
+    if (result < 0) {
+      closeDelivered(platform, 0, delivered);
+      throw Object.assign(errnoError(result, "fcntl"), { data: bytesOf(platform, request, bytes) });
+    }
+  }
+}
+
+/** A record of no bytes may be the end, or a record of no bytes: the peer's end tells. */
+function peerIsShut({ fd, platform }: Source): boolean {
+  const { system, constants, abi } = platform;
+  const { POLLHUP, POLLRDHUP } = constants as { POLLHUP: number; POLLRDHUP?: number };
+  const shut = POLLHUP | (POLLRDHUP ?? 0);
+  const ready = system.poll(fd, shut | POLLIN, 0);
+  // Who cannot tell takes it for a record: the end is said again by the next receive.
+  if (ready < 0) return false;
+  // Without POLLRDHUP nothing tells that a peer has shut its sending end alone, but that the socket stays readable.
+  if ((ready & (POLLRDHUP === undefined ? shut | POLLIN : shut)) === 0) return false;
+  // What was sent before may still be there: bytes or, as peeking has no room for them, descriptors.
+  const bytes = system.recvmsg(fd, PEEKED, 0, PEEKED.length, 0, abi.MSG_PEEK | abi.MSG_DONTWAIT, false);
+  return bytes === 0 && (system.out[OUT.FLAGS]! & abi.MSG_CTRUNC) === 0;
+}
+
+const PEEKED = new Uint8Array(1);
+
+function credentialsOf(registers: Int32Array): Credentials {
+  const pid = registers[REGISTER.PID]!;
+  const uid = registers[REGISTER.UID]! >>> 0;
+  const gid = registers[REGISTER.GID]! >>> 0;
+  return { pid: pid < 0 ? null : pid, uid, gid };
+}
+
+/** The label's bytes: SELinux sends the closing NUL with them, AppArmor and Smack do not. */
+function securityOf(core: Core): string {
+  const from = core.registers[REGISTER.SECURITY]!;
+  const label = Buffer.from(core.control.subarray(from, from + core.registers[REGISTER.SECURITY_LENGTH]!)).toString();
+  return label.endsWith("\0") ? label.slice(0, -1) : label;
+}
+
+/** The error of a failed receive. */
+export function receiveError(platform: Platform, errno: number): SystemError {
+  const { tableFullErrno } = platform.abi;
+  const tableFull = (tableFullErrno === "EMSGSIZE" && errno === EMSGSIZE) || errno === EMFILE;
+  return errnoError(errno, "recvmsg", tableFull ? "the descriptor table may be full" : undefined);
+}
+
+/** The error of a verdict. The descriptors are still open: whether the table is full can only be told now. */
+function refusal(
+  source: Source,
+  outcome: (typeof OUTCOMES)[number],
+  request: Request,
+  delivered: number,
+  controlLength: number,
+): AncillaryError {
+  const { platform } = source;
+  switch (outcome) {
+    case "ancillary-truncated": {
+      const reason = truncationReason(platform, source.fd, controlLength);
+      const message = `the kernel delivered part of the ancillary data (${REASONS[reason]}); ${delivered} descriptors that came were closed`;
+      return new AncillaryError("ERR_ANCILLARY_TRUNCATED", message, { reason });
+    }
+    case "data-truncated":
+      return new AncillaryError(
+        "ERR_DATA_TRUNCATED",
+        "the message is longer than the buffer; its descriptors were closed",
+      );
+    case "fd-count":
+      return new AncillaryError(
+        "ERR_FD_COUNT",
+        `expected exactly ${request.exactly} descriptors, got ${delivered}, all closed`,
+      );
+    default:
+      return new AncillaryError(
+        "ERR_MALFORMED_CONTROL",
+        `the control data are malformed; ${delivered} descriptors in them were closed`,
+      );
+  }
+}
+
+const REASONS: Readonly<Record<TruncationReason, string>> = {
+  "control-space": "the control buffer was too small",
+  "descriptor-limit": "the descriptor table is full: RLIMIT_NOFILE",
+  denied: "there was room, so a security module refused some",
+};
+
+/**
+ * Linux says MSG_CTRUNC for a small buffer, a full descriptor table and a refusing security module alike
+ * (net/core/scm.c, scm_detach_fds).
+ */
+function truncationReason(platform: Platform, fd: number, controlLength: number): TruncationReason {
+  const { len } = platform.core.exports;
+  if (platform.receiveCapacity - controlLength < len(4)) return "control-space";
+  const probe = platform.system.dup(fd);
+  if (probe >= 0) platform.system.close(probe);
+  return probe === EMFILE || probe === ENFILE ? "descriptor-limit" : "denied";
+}

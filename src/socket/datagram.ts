@@ -1,0 +1,133 @@
+/** AF_UNIX SOCK_DGRAM sockets. */
+
+import { options as checkOptions, wrongType } from "../core/errors.ts";
+import type { AsFd } from "../fd/as-fd.ts";
+import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
+import type { Payload } from "../message/iovec.ts";
+import type { ReceivedFds } from "../message/receive.ts";
+import { BoundName, sunPath } from "../system/address.ts";
+import { errnoError } from "../system/errno.ts";
+import { type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
+import { checkUnixSocket } from "../system/socket-type.ts";
+import { openPair, openSocket } from "./connected.ts";
+import { SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
+import { limit, MessageSocket, RECV_ASYNC, RECV_SYNC, type RecvOptions } from "./message-socket.ts";
+
+/** A received datagram, and whose it is. */
+export interface ReceivedFrom extends ReceivedFds {
+  /** The sender's name; null: it has none. An abstract one begins with `"\0"`. */
+  readonly address: string | null;
+}
+
+/**
+ * A Unix datagram socket that carries descriptors. A datagram longer than the receive buffer is `ERR_DATA_TRUNCATED`
+ * unless `allowTruncated`; a datagram may be empty and carry descriptors.
+ */
+export class UnixDatagram extends MessageSocket {
+  /** The name in the file system that this object made, and removes. */
+  readonly #name: BoundName | null;
+
+  private constructor(platform: Platform, fd: number, name: BoundName | null) {
+    super(platform, fd, "dgram", false);
+    this.#name = name;
+  }
+
+  /** Two sockets connected with each other. */
+  static pair(options?: PlatformOptions): [UnixDatagram, UnixDatagram] {
+    const platform = platformFrom(options, {});
+    const [first, second] = openPair(platform, "dgram");
+    return [new UnixDatagram(platform, first, null), new UnixDatagram(platform, second, null)];
+  }
+
+  /**
+   * A socket with a name, which others send to. `""` lets Linux choose an abstract name. {@link close} removes the name.
+   *
+   * @throws SystemError `EADDRINUSE`, `EACCES` ...
+   */
+  static override bind(path: string, options?: PlatformOptions): UnixDatagram {
+    const platform = platformFrom(options, {});
+    const { system, abi } = platform;
+    if (path === "" && abi.os !== "linux") throw wrongType("path", "a path: only Linux chooses a name", path);
+    const name = path === "" ? new Uint8Array(0) : sunPath(platform, path);
+    const fd = openSocket(platform, "dgram");
+    const result = system.bind(fd, name);
+    if (result < 0) {
+      system.close(fd);
+      throw errnoError(result, "bind");
+    }
+    return new UnixDatagram(platform, fd, BoundName.of(system, path));
+  }
+
+  /** A socket without a name: it can send, and receive once {@link connect}ed. */
+  static unbound(options?: PlatformOptions): UnixDatagram {
+    const platform = platformFrom(options, {});
+    return new UnixDatagram(platform, openSocket(platform, "dgram"), null);
+  }
+
+  /** Takes over a Unix datagram socket. @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else */
+  static from(source: OwnedFd): UnixDatagram {
+    if (!(source instanceof OwnedFd)) throw wrongType("source", "an OwnedFd", source);
+    checkUnixSocket(platformOf(source), source.fd, "dgram");
+    const { platform, fd } = takeOver(source);
+    return new UnixDatagram(platform, fd, null);
+  }
+
+  /**
+   * Sets the peer: where sends go, and the only one received from.
+   *
+   * @throws SystemError `ENOENT`, `ECONNREFUSED`, `EPROTOTYPE` ...
+   */
+  connect(path: string): void {
+    const { system } = this.platform;
+    const result = system.connect(this.openFd(), sunPath(this.platform, path));
+    if (result < 0) throw errnoError(result, "connect");
+  }
+
+  /**
+   * Sends a datagram and descriptors to the socket that is bound to `path`.
+   *
+   * @returns its bytes: a datagram is sent whole
+   * @throws as `sendFds`, and SystemError `ENOENT`, `ECONNREFUSED`, `EMSGSIZE` ...
+   */
+  sendFdsTo(data: Payload, fds: readonly AsFd[], path: string, options?: Pick<WaitOptions, "signal">): Promise<number> {
+    try {
+      checkOptions("options", options, SIGNAL);
+      return this.submit("writing", this.sendOperation(data, fds, this.#to(path)), options?.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** {@link sendFdsTo}, waiting. */
+  sendFdsToSync(data: Payload, fds: readonly AsFd[], path: string, options?: Pick<WaitOptions, "timeout">): number {
+    checkOptions("options", options, TIMEOUT);
+    return this.runSync("writing", this.sendOperation(data, fds, this.#to(path)), options?.timeout);
+  }
+
+  /** As `recvFds`, with the sender's name. */
+  recvFdsFrom(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFrom> {
+    try {
+      const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_ASYNC, true);
+      return this.submit("reading", operation, options?.signal) as Promise<ReceivedFrom>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** {@link recvFdsFrom}, waiting in `poll(2)`. */
+  recvFdsFromSync(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFrom {
+    const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_SYNC, true);
+    return this.runSync("reading", operation, options?.timeout) as ReceivedFrom;
+  }
+
+  override close(): void {
+    if (this.closed) return;
+    // Before the socket is closed: nobody else can have bound the name yet.
+    this.#name?.remove();
+    super.close();
+  }
+
+  #to(path: string): Uint8Array {
+    return sunPath(this.platform, path);
+  }
+}

@@ -1,0 +1,264 @@
+/** Listening Unix sockets. */
+
+import type { Server } from "node:net";
+import {
+  AncillaryError,
+  type Checks,
+  options as checkOptions,
+  integer,
+  outOfRange,
+  wrongType,
+} from "../core/errors.ts";
+import { resolveFd } from "../fd/as-fd.ts";
+import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
+import { BoundName, sunPath } from "../system/address.ts";
+import { net } from "../system/builtins.ts";
+import { EADDRINUSE, EAGAIN, ECONNABORTED, ECONNREFUSED, EWOULDBLOCK, errnoError } from "../system/errno.ts";
+import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
+import { listeningType, setFlag } from "../system/socket-type.ts";
+import { openSocket } from "./connected.ts";
+import { Endpoint, SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
+import { Operation, WAIT } from "./operation.ts";
+import { seqpacketOf, type UnixSeqpacket } from "./seqpacket.ts";
+import { streamOf, type UnixStream } from "./stream.ts";
+
+/** Options of {@link UnixListener.bind}. */
+export interface ListenOptions extends PlatformOptions {
+  /** What is accepted; `"stream"` by default. */
+  type?: "stream" | "seqpacket" | undefined;
+  /** Connections that may wait to be accepted; 511 by default, the system may have a lower limit. */
+  backlog?: number | undefined;
+  /** Permissions of the socket file, `0o600` for instance, set before anybody can connect; else the umask decides. */
+  mode?: number | undefined;
+}
+
+const LISTEN: Checks = {
+  type(name, value) {
+    if (value !== "stream" && value !== "seqpacket") throw outOfRange(name, '"stream" or "seqpacket"', value);
+  },
+  backlog: (name, value) => void integer(name, value, 0, 0x7fffffff),
+  mode: (name, value) => void integer(name, value, 0, 0o777),
+};
+
+class Accept<S> extends Operation<S> {
+  get syscall(): "accept" {
+    return "accept";
+  }
+  readonly #platform: Platform;
+  readonly #fd: number;
+  readonly #accepted: (fd: number) => S;
+
+  constructor(platform: Platform, fd: number, accepted: (fd: number) => S) {
+    super();
+    this.#platform = platform;
+    this.#fd = fd;
+    this.#accepted = accepted;
+  }
+
+  attempt(): S | typeof WAIT {
+    for (;;) {
+      const fd = this.#platform.system.accept(this.#fd);
+      if (fd >= 0) return this.#accepted(fd);
+      if (fd === EAGAIN || fd === EWOULDBLOCK) return WAIT;
+      // That one hung up while it waited: the next.
+      if (fd !== ECONNABORTED) throw errnoError(fd, "accept");
+    }
+  }
+}
+
+/** A listening Unix socket. {@link close} unlinks the path that it bound. */
+export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
+  extends Endpoint
+  implements AsyncIterable<S>
+{
+  readonly #type: "stream" | "seqpacket";
+  readonly #name: BoundName | null;
+  /** The SO_PASS* options that are on. */
+  readonly #passing = new Set<string>();
+
+  private constructor(platform: Platform, fd: number, type: "stream" | "seqpacket", name: BoundName | null) {
+    super(platform, fd);
+    this.#type = type;
+    this.#name = name;
+  }
+
+  /**
+   * Listens at a path; a leading `\0` is the abstract namespace (Linux). What is at the path is replaced only when it is the
+   * socket of a process that has gone: never a file, never a socket that somebody listens at.
+   *
+   * @throws SystemError `EADDRINUSE`, `EACCES`, `ENOENT` ...
+   */
+  static override bind(path: string, options: ListenOptions & { type: "seqpacket" }): UnixListener<UnixSeqpacket>;
+  static override bind(path: string, options?: ListenOptions): UnixListener<UnixStream>;
+  static override bind(path: string, options?: ListenOptions): UnixListener<never> {
+    const platform = platformFrom(options, LISTEN);
+    const { system } = platform;
+    const type = options?.type ?? "stream";
+    const to = sunPath(platform, path);
+    const abstract = path.startsWith("\0");
+    if (abstract && options?.mode !== undefined)
+      throw outOfRange("options.mode", "no mode for an abstract name", options.mode);
+    const fd = openSocket(platform, type);
+    let name: BoundName | null = null;
+    const check = (result: number, syscall: string) => {
+      if (result < 0) throw errnoError(result, syscall);
+    };
+    try {
+      let result = system.bind(fd, to);
+      if (result === EADDRINUSE && !abstract && removeDead(platform, type, path)) result = system.bind(fd, to);
+      check(result, "bind");
+      name = BoundName.of(system, path);
+      // Before it listens, when nobody can have connected yet.
+      if (options?.mode !== undefined) check(system.chmod(path, options.mode), "chmod");
+      check(system.listen(fd, options?.backlog ?? 511), "listen");
+    } catch (error) {
+      name?.remove();
+      system.close(fd);
+      throw error;
+    }
+    return new UnixListener<never>(platform, fd, type, name);
+  }
+
+  /**
+   * Takes over a listening Unix socket. Of a `net.Server` the connections stay, and so does the path; the server is closed.
+   * O_NONBLOCK is set on the socket, which others may share: accepting has no flag of its own for it.
+   *
+   * @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else, which stays as it was
+   */
+  static from<S extends UnixStream | UnixSeqpacket = UnixStream>(source: OwnedFd | Server): UnixListener<S> {
+    if (source instanceof OwnedFd) {
+      const type = listeningType(platformOf(source), source.fd);
+      const { platform, fd } = takeOver(source);
+      const { F_GETFL, F_SETFL, O_NONBLOCK } = platform.constants as Record<string, number>;
+      platform.system.fcntl(fd, F_SETFL!, platform.system.fcntl(fd, F_GETFL!, 0) | O_NONBLOCK!);
+      return new UnixListener<S>(platform, fd, type, null);
+    }
+    if (!(source instanceof net().Server)) throw wrongType("source", "an OwnedFd or a net.Server", source);
+    const platform = hostPlatform();
+    const { system } = platform;
+    const fd = resolveFd(source, "source");
+    const type = listeningType(platform, fd);
+    const owned = OwnedFd.from(fd);
+    const path = source.address();
+    if (typeof path === "string" && !path.startsWith("\0")) {
+      // libuv unlinks the path when the server is closed: it is kept under another name meanwhile.
+      const aside = asideOf(path);
+      const linked = system.link(path, aside);
+      if (linked < 0) {
+        owned.close();
+        throw errnoError(linked, "link");
+      }
+      source.close();
+      system.rename(aside, path);
+      return new UnixListener<S>(platform, takeOver(owned).fd, type, BoundName.of(system, path));
+    }
+    source.close();
+    return new UnixListener<S>(platform, takeOver(owned).fd, type, null);
+  }
+
+  /**
+   * The next connection.
+   *
+   * @throws SystemError `EMFILE` when the descriptor table is full; the connection goes on waiting. AncillaryError
+   *   `ERR_SOCKET_CLOSED`
+   */
+  accept(options?: Pick<WaitOptions, "signal">): Promise<S> {
+    try {
+      checkOptions("options", options, SIGNAL);
+      return this.submit("reading", this.#accept(), options?.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** {@link accept}, waiting in `poll(2)`. */
+  acceptSync(options?: Pick<WaitOptions, "timeout">): S {
+    checkOptions("options", options, TIMEOUT);
+    return this.runSync("reading", this.#accept(), options?.timeout);
+  }
+
+  /** Accepts until the listener is closed. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<S, void, undefined> {
+    for (;;) {
+      let next: S;
+      try {
+        next = await this.accept();
+      } catch (error) {
+        if (this.closed && error instanceof AncillaryError && error.code === "ERR_SOCKET_CLOSED") return;
+        throw error;
+      }
+      yield next;
+    }
+  }
+
+  /** Whether the messages of what it accepts say who sent them, from the first on (SO_PASSCRED). */
+  setPassCredentials(on: boolean): void {
+    this.#pass("SO_PASSCRED", on);
+  }
+
+  /** Whether the messages of what it accepts bring the sender's pidfd (SO_PASSPIDFD, Linux 6.5). */
+  setPassPidfd(on: boolean): void {
+    this.#pass("SO_PASSPIDFD", on);
+  }
+
+  /** Whether the messages of what it accepts bring the sender's security label (SO_PASSSEC, Linux). */
+  setPassSecurity(on: boolean): void {
+    this.#pass("SO_PASSSEC", on);
+  }
+
+  override close(): void {
+    if (this.closed) return;
+    // While it still listens: nobody else can have bound the path.
+    this.#name?.remove();
+    super.close();
+  }
+
+  #pass(option: string, on: boolean): void {
+    setFlag(this.platform, this.openFd(), option, on);
+    if (on) this.#passing.add(option);
+    else this.#passing.delete(option);
+  }
+
+  #accept(): Accept<S> {
+    const { platform } = this;
+    const { system, constants } = platform;
+    const make = this.#type === "stream" ? streamOf : seqpacketOf;
+    return new Accept(platform, this.openFd(), (fd) => {
+      // Inherited by those who connect from then on; who was waiting already gets it here.
+      for (const option of this.#passing) system.setsockopt(fd, constants.SOL_SOCKET!, constants[option]!, 1);
+      return make(platform, fd, this.#passing.has("SO_PASSPIDFD")) as S;
+    });
+  }
+}
+
+/** A name beside a path, that nobody else uses: neither a thread of this process nor one that has the same number elsewhere. */
+function asideOf(path: string): string {
+  return `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
+}
+
+/**
+ * Removes the socket file at `path` if nobody listens at it; whether it did.
+ *
+ * A socket that is bound and does not listen yet refuses connections too: it is asked twice. Between the last answer and the
+ * removal another process may have replaced the file by its own: so it is moved aside, looked at, and put back if it is not
+ * the one that was asked.
+ */
+function removeDead(platform: Platform, type: "stream" | "seqpacket", path: string): boolean {
+  const { system } = platform;
+  const found = system.socketAt(path);
+  if (found === null) return false;
+  for (let attempt = 0; attempt < 2; attempt++) {
+    // poll(2) on nothing: a pause.
+    if (attempt > 0) system.poll(-1, 0, 20);
+    const probe = openSocket(platform, type);
+    const answer = system.connect(probe, sunPath(platform, path));
+    system.close(probe);
+    if (answer !== ECONNREFUSED || system.socketAt(path) !== found) return false;
+  }
+  const aside = asideOf(path);
+  if (system.rename(path, aside) < 0) return false;
+  const dead = system.socketAt(aside) === found;
+  if (!dead) system.link(aside, path);
+  system.unlink(aside);
+  return dead;
+}

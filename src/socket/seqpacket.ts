@@ -1,0 +1,58 @@
+/** Connected AF_UNIX SOCK_SEQPACKET sockets: a stream's shape, with the boundaries of messages kept. */
+
+import type { Socket } from "node:net";
+import type { OwnedFd } from "../fd/owned-fd.ts";
+import { type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
+import {
+  ConnectedSocket,
+  type ConnectOptions,
+  openConnected,
+  openConnectedSync,
+  openPair,
+  takeConnected,
+} from "./connected.ts";
+import { SIGNAL } from "./endpoint.ts";
+
+/** Makes a socket object of a connected socket that this thread owns. */
+export let seqpacketOf: (platform: Platform, fd: number, passesPidfd: boolean) => UnixSeqpacket;
+
+/**
+ * A connected Unix socket that keeps the boundaries of messages and carries descriptors. A record that is longer than the
+ * receive buffer is `ERR_DATA_TRUNCATED` unless `allowTruncated`. A send is whole or fails.
+ *
+ * Every way to make one fails with `ENOTSUP` where the system has no such sockets (Darwin).
+ */
+export class UnixSeqpacket extends ConnectedSocket {
+  private constructor(platform: Platform, fd: number, passesPidfd = false) {
+    super(platform, fd, "seqpacket", passesPidfd);
+  }
+
+  static {
+    seqpacketOf = (platform, fd, passesPidfd) => new UnixSeqpacket(platform, fd, passesPidfd);
+  }
+
+  /** Two sockets connected with each other. */
+  static pair(options?: PlatformOptions): [UnixSeqpacket, UnixSeqpacket] {
+    const platform = platformFrom(options, {});
+    const [first, second] = openPair(platform, "seqpacket");
+    return [new UnixSeqpacket(platform, first), new UnixSeqpacket(platform, second)];
+  }
+
+  /** Connects to a listener; waits while its backlog is full. A leading `\0` is the abstract namespace (Linux). */
+  static async connect(path: string, options?: ConnectOptions & PlatformOptions): Promise<UnixSeqpacket> {
+    const platform = platformFrom(options, SIGNAL);
+    return new UnixSeqpacket(platform, await openConnected(platform, "seqpacket", path, options?.signal));
+  }
+
+  /** {@link connect}, waiting in `connect(2)`. */
+  static connectSync(path: string, options?: PlatformOptions): UnixSeqpacket {
+    const platform = platformFrom(options, {});
+    return new UnixSeqpacket(platform, openConnectedSync(platform, "seqpacket", path));
+  }
+
+  /** Takes over a connected seqpacket socket. @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else */
+  static from(source: OwnedFd | Socket): UnixSeqpacket {
+    const { platform, fd } = takeConnected(source, "seqpacket");
+    return new UnixSeqpacket(platform, fd);
+  }
+}

@@ -1,0 +1,87 @@
+/** Connected AF_UNIX SOCK_STREAM sockets. */
+
+import type { Socket, SocketConstructorOpts } from "node:net";
+import { wrongType } from "../core/errors.ts";
+import type { OwnedFd } from "../fd/owned-fd.ts";
+import { net } from "../system/builtins.ts";
+import { ENOTSUP, errnoError } from "../system/errno.ts";
+import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
+import {
+  ConnectedSocket,
+  type ConnectOptions,
+  openConnected,
+  openConnectedSync,
+  openPair,
+  takeConnected,
+} from "./connected.ts";
+import { SIGNAL } from "./endpoint.ts";
+
+/** Makes a stream of a connected socket that this thread owns. */
+export let streamOf: (platform: Platform, fd: number, passesPidfd: boolean) => UnixStream;
+
+/**
+ * A connected Unix stream socket that carries descriptors.
+ *
+ * It owns its descriptor. A plain read by other code on the same socket (`net.Socket`, `read(2)`) makes the kernel drop the
+ * descriptors that came with the bytes.
+ */
+export class UnixStream extends ConnectedSocket {
+  private constructor(platform: Platform, fd: number, passesPidfd = false) {
+    super(platform, fd, "stream", passesPidfd);
+  }
+
+  static {
+    streamOf = (platform, fd, passesPidfd) => new UnixStream(platform, fd, passesPidfd);
+  }
+
+  /** Two sockets connected with each other. */
+  static pair(options?: PlatformOptions): [UnixStream, UnixStream] {
+    const platform = platformFrom(options, {});
+    const [first, second] = openPair(platform, "stream");
+    return [new UnixStream(platform, first), new UnixStream(platform, second)];
+  }
+
+  /**
+   * Connects to a listener; waits while its backlog is full. A leading `\0` is the abstract namespace (Linux).
+   *
+   * @throws SystemError `ENOENT`, `ECONNREFUSED`, `EACCES` ...
+   */
+  static async connect(path: string, options?: ConnectOptions & PlatformOptions): Promise<UnixStream> {
+    const platform = platformFrom(options, SIGNAL);
+    return new UnixStream(platform, await openConnected(platform, "stream", path, options?.signal));
+  }
+
+  /** {@link connect}, waiting in `connect(2)`. */
+  static connectSync(path: string, options?: PlatformOptions): UnixStream {
+    const platform = platformFrom(options, {});
+    return new UnixStream(platform, openConnectedSync(platform, "stream", path));
+  }
+
+  /**
+   * Takes over a connected Unix stream socket. A `net.Socket` must not have read anything yet: it drops the descriptors
+   * that come with the bytes. It is destroyed, the connection is not ended.
+   *
+   * @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else (a listener, say), which stays as it was;
+   *   `ERR_SOCKET_BUSY` for a net.Socket that has read or has yet to write
+   */
+  static from(source: OwnedFd | Socket): UnixStream {
+    const { platform, fd } = takeConnected(source, "stream");
+    return new UnixStream(platform, fd);
+  }
+
+  /**
+   * Hands the connection to Node's own streams. This object is closed then; the connection is not.
+   *
+   * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait; SystemError `ENOTSUP` on another platform than this process's
+   */
+  toSocket(options?: Omit<SocketConstructorOpts, "fd" | "signal">): Socket {
+    if (options !== undefined && (typeof options !== "object" || options === null))
+      throw wrongType("options", "an object", options);
+    if (this.platform !== hostPlatform())
+      throw errnoError(ENOTSUP, "socket", "Node knows no sockets of another platform");
+    const all = { readable: true, writable: true, ...options };
+    // What Node refuses it refuses here, where nothing is handed over yet.
+    new (net().Socket)({ ...all, fd: undefined });
+    return new (net().Socket)({ ...all, fd: this.handOver() });
+  }
+}

@@ -1,0 +1,384 @@
+/** Who is at the other end of a channel: hostile peers, policies, Python that speaks the wire format, and children. */
+
+import { closeSync, fstatSync, openSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { FdChannel, OwnedFd, spawn, UnixListener, UnixSeqpacket, UnixStream } from "unix-ancillary";
+import * as assert from "uvu/assert";
+import { codeOf, errorOf, leakChecked, openFds, role, run } from "../support.ts";
+import { frameOf, header, withFile } from "./channel-support.ts";
+
+/** A worker that runs this file in a role, and what it says first. */
+async function workerSays(role: string): Promise<unknown> {
+  const worker = new Worker(new URL(import.meta.url), {
+    env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: role },
+    execArgv: [],
+  });
+  const said = await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
+  await worker.terminate();
+  return said;
+}
+const say = async (what: unknown) => (await import("node:worker_threads")).parentPort!.postMessage(what);
+
+if (role === "echo") {
+  // Sends back what it gets, with what it has open and what a child of its own sees.
+  const worker = await workerSays("thread");
+  const channel = FdChannel.fromParent({ peer: { uid: process.getuid!() } });
+  const again = await codeOf(() => FdChannel.fromParent());
+  const seen = "echo $UNIX_ANCILLARY_CHANNEL_FD; [ -S /proc/$$/fd/3 ] && echo inherited || echo not";
+  const child = await run("sh", ["-c", seen]);
+  for await (const frame of channel) {
+    if (frame.payload.toString() === "about") {
+      const about = { again, worker, grandchild: child.stdout.trim(), parent: channel.peer?.pid };
+      await channel.send(JSON.stringify(about));
+    } else await channel.send(frame.payload, frame.fds);
+    frame[Symbol.dispose]();
+  }
+  channel.close();
+  process.exit(0);
+}
+if (role === "thread") await say(await codeOf(() => FdChannel.fromParent()));
+if (role === "starter") {
+  const { channel } = spawn("python3", ["-c", inventory()], { stdio: ["ignore", "ignore", "inherit"] });
+  await say((await frameOf(channel)).payload.toString());
+  channel.close();
+}
+if (role === "lonely") {
+  console.log(await codeOf(() => FdChannel.fromParent()));
+  // Whatever is collected closes nothing of others.
+  for (let i = 0; i < 3; i++) {
+    await sleep(20);
+    (globalThis as { gc?: () => void }).gc?.();
+  }
+  console.log(fstatSync(0).isFile());
+  process.exit(0);
+}
+
+const test = leakChecked("channel-peers");
+
+/** An attack is over a stream or over records. */
+type Raw = UnixStream | UnixSeqpacket;
+
+async function attacked(
+  pair: [UnixStream, UnixStream] | [UnixSeqpacket, UnixSeqpacket],
+  attack: (peer: Raw, fd: number) => Promise<unknown>,
+  code: string,
+): Promise<void> {
+  const [peer, socket] = pair;
+  const channel = FdChannel.over(socket, { maxFds: 4, maxPayload: 1_000_000 });
+  await withFile(async (fd) => {
+    const before = openFds().size;
+    const [error] = await Promise.all([errorOf(channel.recv()), attack(peer, fd)]);
+    assert.is((error as { code?: string }).code, code);
+    assert.is(error.name, "ChannelError");
+    const after = openFds().size;
+    assert.ok(after <= before, `${after} descriptors, there were ${before}`);
+    assert.is(await codeOf(channel.recv()), "ERR_CHANNEL_POISONED");
+  });
+  peer.close();
+  channel.close();
+}
+
+const HOSTILE: readonly [string, string, (peer: Raw, fd: number) => Promise<unknown>][] = [
+  ["wrong-magic", "ERR_CHANNEL_MAGIC", (peer) => peer.sendFds(header({ magic: "HTTP" }))],
+  ["wrong-version", "ERR_CHANNEL_VERSION", (peer) => peer.sendFds(header({ version: 2 }))],
+  ["unknown-flags", "ERR_CHANNEL_FLAGS", (peer) => peer.sendFds(header({ flags: 128 }))],
+  ["length-that-lies", "ERR_CHANNEL_PAYLOAD_TOO_LARGE", (peer) => peer.sendFds(header({ payload: 0xffffffff }))],
+  ["too-many-announced", "ERR_CHANNEL_TOO_MANY_FDS", (peer) => peer.sendFds(header({ fds: 5 }))],
+  [
+    "too-many-sent",
+    "ERR_CHANNEL_TOO_MANY_FDS",
+    async (peer, fd) => {
+      await peer.sendFds(header({ payload: 1000 }));
+      for (let i = 0; i < 3; i++) await peer.sendFds("x", new Array(250).fill(fd));
+    },
+  ],
+  ["fewer-than-announced", "ERR_CHANNEL_FD_COUNT", (peer, fd) => peer.sendFds(header({ fds: 2 }), [fd])],
+  ["more-than-announced", "ERR_CHANNEL_FD_COUNT", (peer, fd) => peer.sendFds(header({ fds: 1 }), [fd, fd])],
+  [
+    "on-the-wrong-bytes",
+    "ERR_CHANNEL_FD_COUNT",
+    async (peer, fd) => {
+      await peer.sendFds(header({ fds: 1 }));
+      await peer.sendFds(header({ id: 2n }), [fd]);
+    },
+  ],
+  [
+    "end-in-the-header",
+    "ERR_CHANNEL_UNEXPECTED_EOF",
+    async (peer) => {
+      await peer.sendFds("UANC");
+      peer.close();
+    },
+  ],
+  [
+    "end-in-the-payload",
+    "ERR_CHANNEL_UNEXPECTED_EOF",
+    async (peer, fd) => {
+      await peer.sendFds(header({ fds: 1, payload: 9 }), [fd]);
+      peer.close();
+    },
+  ],
+];
+for (const [what, code, attack] of HOSTILE) {
+  test(`${what}: ${code}, nothing stays open, and nothing is believed afterwards`, async () => {
+    await attacked(UnixStream.pair(), attack, code);
+    await attacked(UnixSeqpacket.pair(), attack, code);
+  });
+}
+
+test("on-no-byte: descriptors of an empty record are no frame's", () =>
+  attacked(
+    UnixSeqpacket.pair(),
+    async (peer, fd) => {
+      await peer.sendFds("", [fd]);
+      await peer.sendFds(header({ fds: 1 }));
+    },
+    "ERR_CHANNEL_FD_COUNT",
+  ));
+
+test("policy: a peer that is not allowed is closed before any frame", async () => {
+  const angry = () => {
+    throw new Error("mine");
+  };
+  for (const [peer, code] of [
+    [{ uid: 4_000_000 }, "ERR_CHANNEL_PEER_REJECTED"],
+    [{ pid: 1 }, "ERR_CHANNEL_PEER_REJECTED"],
+    [() => false, "ERR_CHANNEL_PEER_REJECTED"],
+    [angry, "no code"],
+    // A promise is not a yes, nor is what is merely not false.
+    [async () => true, "ERR_INVALID_ARG_TYPE"],
+    [() => 1 as never, "ERR_INVALID_ARG_TYPE"],
+  ] as const) {
+    const [a, b] = UnixStream.pair();
+    assert.is(await codeOf(() => FdChannel.over(a, { peer: peer as () => boolean })), code);
+    assert.is(a.closed, true);
+    b.close();
+  }
+  const [a, b] = FdChannel.pair({ peer: (who) => who.pid === process.pid && who.uid === process.getuid!() });
+  a.close();
+  b.close();
+});
+
+test("policy-that-names-nobody: refused, it lets nobody in", async () => {
+  const [a, b] = UnixStream.pair();
+  for (const peer of [{}, { uid: undefined }, [], new Map([["uid", 0]]), { pud: 1 }])
+    assert.is(await codeOf(() => FdChannel.over(a, { peer: peer as object })), "ERR_INVALID_ARG_VALUE");
+  assert.is(a.closed, false);
+  a.close();
+  b.close();
+});
+
+/** Python that sends a frame with the descriptors it has, and ends when its standard input or the channel does. */
+function inventory(): string {
+  return `
+import os, socket, struct
+def is_open(fd):
+    try: os.fstat(fd)
+    except OSError: return False
+    return True
+named = int(os.environ["UNIX_ANCILLARY_CHANNEL_FD"])
+channel = socket.socket(fileno=named)
+text = " ".join([str(named)] + [str(fd) for fd in range(1000) if is_open(fd)]).encode()
+channel.sendall(b"UANC\\1\\0" + struct.pack(">HIQ", 0, len(text), 1) + text)
+channel.recv(1)
+`;
+}
+
+test.python("inheritance: exactly one descriptor more, where the variable says, whatever the parent has open", () =>
+  withFile(async (fd) => {
+    const owned = Array.from({ length: 30 }, () => OwnedFd.from(fd));
+    const [a, b] = UnixStream.pair();
+    await a.sendFds("x", owned);
+    const received = await b.recvFds(30);
+    // What this process was itself started with, others inherit too.
+    const without = 'import os; print(*[fd for fd in range(3, 1000) if os.path.exists(f"/proc/self/fd/{fd}")])';
+    const ours = (await run("python3", ["-c", without])).stdout.trim().split(" ").filter(Boolean);
+
+    const args = ["-c", inventory()];
+    const quoted = `exec python3 -c '${inventory()}'`;
+    for (const [named, start] of [
+      [3, () => spawn("python3", args)],
+      [3, () => spawn("python3", args, { stdio: "ignore", detached: true })],
+      [3, () => spawn("python3", args, { stdio: ["ignore"] })],
+      [4, () => spawn("python3", args, { stdio: ["ignore", "pipe", "inherit", "ipc"] })],
+      [5, () => spawn("python3", args, { stdio: ["ignore", "ignore", "inherit", fd, "pipe"] })],
+      [3, () => spawn(quoted, { shell: true, stdio: "ignore" })],
+    ] as const) {
+      const { child, channel } = start();
+      const closed = new Promise((resolve) => child.once("close", resolve));
+      const [said, ...open] = (await frameOf(channel)).payload.toString().split(" ");
+      assert.is(said, String(named));
+      const expected = [...new Set([...Array.from({ length: named + 1 }, (_, i) => String(i)), ...ours])];
+      assert.equal(open, expected);
+      assert.is(channel.peer?.pid, child.pid);
+      channel.close();
+      await closed;
+    }
+    received[Symbol.dispose]();
+    a.close();
+    b.close();
+    for (const one of owned) one.close();
+  }),
+);
+
+test.python("started-by-a-worker: the child is the worker's, and inherits as much", async () => {
+  const said = String(await workerSays("starter")).split(" ");
+  assert.equal(said.slice(0, 5), ["3", "0", "1", "2", "3"]);
+});
+
+/** A peer of its own making: reads frames, and answers with what it understood, the same payload and the same descriptors. */
+const PYTHON = `
+import hashlib, json, os, socket, struct
+channel = socket.socket(fileno=int(os.environ["UNIX_ANCILLARY_CHANNEL_FD"]))
+queued, fds = b"", []
+
+def take(count):
+    global queued
+    while len(queued) < count:
+        data, more, flags, _ = socket.recv_fds(channel, 65536, 253)
+        assert not flags & socket.MSG_CTRUNC
+        if not data: return None
+        queued += data
+        fds.extend(more)
+    taken, queued = queued[:count], queued[count:]
+    return taken
+
+def send(number, payload, attached):
+    frame = b"UANC" + bytes([1, 0]) + struct.pack(">HIQ", len(attached), len(payload), number) + payload
+    # A short one goes byte by byte.
+    piece = 1 if len(frame) < 200 else len(frame)
+    while frame:
+        now, attached = attached[:253], attached[253:]
+        data = [frame[: 1 if attached else piece]]
+        frame = frame[socket.send_fds(channel, data, now) if now else channel.sendmsg(data) :]
+
+number = 0
+while (head := take(20)) is not None:
+    assert head[:6] == b"UANC\\1\\0", head
+    count, length, got = struct.unpack(">HIQ", head[6:])
+    payload = take(length)
+    attached, fds[:count] = fds[:count], []
+    number += 1
+    send(number, json.dumps([got, len(payload), hashlib.sha256(payload).hexdigest(), [os.fstat(fd).st_ino for fd in attached]]).encode(), [])
+    number += 1
+    send(number, payload, attached)
+    for fd in attached: os.close(fd)
+assert not fds and not queued
+`;
+
+test.python("python: another implementation of the wire format, both ways", () =>
+  withFile(async (fd) => {
+    const { createHash } = await import("node:crypto");
+    const nothing = openSync("/dev/null", "r");
+    const inodes = [fstatSync(fd).ino, fstatSync(nothing).ino];
+    const { child, channel } = spawn("python3", ["-c", PYTHON], {
+      stdio: ["ignore", "inherit", "inherit"],
+      maxFds: 600,
+    });
+    const exited = new Promise((resolve) => child.once("exit", resolve));
+    let id = 0;
+    for (const [payload, count] of [
+      ["hello", 1],
+      ["", 0],
+      ["", 2],
+      ["\u00e9 \u{1f600}", 3],
+      ["x".repeat(300_000), 0],
+      ["y".repeat(300_000), 600],
+      ["", 600],
+    ] as const) {
+      const fds = Array.from({ length: count }, (_, i) => (i % 2 === 0 ? fd : nothing));
+      const sending = channel.send(payload, fds);
+      const understood = JSON.parse((await frameOf(channel)).payload.toString());
+      assert.is(await sending, BigInt(++id));
+      const bytes = Buffer.from(payload);
+      const sum = createHash("sha256").update(bytes).digest("hex");
+      assert.equal(understood, [id, bytes.length, sum, fds.map((_, i) => inodes[i % 2])]);
+      const echo = await frameOf(channel);
+      assert.is(echo.messageId, BigInt(2 * id));
+      assert.is(echo.payload.toString(), payload);
+      assert.equal(
+        echo.fds.map((owned) => fstatSync(owned.fd).ino),
+        understood[3],
+      );
+      echo[Symbol.dispose]();
+    }
+    channel.close();
+    assert.is(await exited, 0);
+    closeSync(nothing);
+  }),
+);
+
+test.python("accepted: the peer is who connected", async () => {
+  const name = `\0unix-ancillary-channel-${process.pid}`;
+  const listener = UnixListener.bind(name);
+  const source = `import socket; s = socket.socket(socket.AF_UNIX); s.connect("\\0${name.slice(1)}"); s.recv(1)`;
+  // Whoever may be somebody else is.
+  const uid = process.getuid!() === 0 ? 65534 : process.getuid!();
+  const gid = process.getgid!() === 0 ? 65534 : process.getgid!();
+  const { child, channel } = spawn("python3", ["-c", source], { uid, gid, stdio: ["ignore", "inherit", "inherit"] });
+  const exited = new Promise((resolve) => child.once("exit", resolve));
+  assert.equal(channel.peer, { pid: child.pid, uid, gid });
+  const accepted = (await listener.accept()) as UnixStream;
+  const over = FdChannel.over(accepted, { peer: { uid, gid, pid: child.pid } });
+  assert.equal(over.peer, channel.peer);
+  over.close();
+  channel.close();
+  listener.close();
+  assert.is(await exited, 0);
+});
+
+test("child: a channel to a process of its own, inherited by nobody else, taken by its main thread, once", () =>
+  withFile(async (fd) => {
+    const { child, channel } = spawn(process.execPath, [fileURLToPath(import.meta.url)], {
+      stdio: ["ignore", "inherit", "inherit"],
+      env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "echo" },
+    });
+    const exited = new Promise((resolve) => child.once("exit", resolve));
+    assert.is(channel.peer?.pid, child.pid);
+    await channel.send("about");
+    const about = JSON.parse((await frameOf(channel)).payload.toString());
+    const none = "ERR_NO_PARENT";
+    assert.equal(about, { again: none, worker: none, grandchild: "not", parent: process.pid });
+    for (let i = 0; i < 20; i++) {
+      await channel.send(`${i}`, [fd]);
+      const frame = await frameOf(channel);
+      assert.is(frame.payload.toString(), `${i}`);
+      assert.is(fstatSync(frame.fds[0]!.fd).ino, fstatSync(fd).ino);
+      frame[Symbol.dispose]();
+    }
+    channel.close();
+    assert.is(await exited, 0);
+  }));
+
+test("no-parent, no-program: said, nothing stays open, and what is somebody else's is not closed", () =>
+  withFile(async (fd) => {
+    const { UNIX_ANCILLARY_CHANNEL_FD: _, ...env } = process.env;
+    for (const value of [undefined, "0", "999", "x"]) {
+      const { stdout, stderr } = await run(process.execPath, ["--expose-gc", fileURLToPath(import.meta.url)], {
+        stdio: [fd, "pipe", "pipe"],
+        env: {
+          ...env,
+          UNIX_ANCILLARY_TEST_ROLE: "lonely",
+          ...(value === undefined ? {} : { UNIX_ANCILLARY_CHANNEL_FD: value }),
+        },
+      });
+      assert.is(stdout, "ERR_NO_PARENT\ntrue\n", String(value));
+      assert.is(stderr, "", String(value));
+    }
+    const { child, channel } = spawn("/no/such/program");
+    const error = (await new Promise((resolve) => child.once("error", resolve))) as NodeJS.ErrnoException;
+    assert.is(error.code, "ENOENT");
+    assert.is(await channel.recv(), null);
+    channel.close();
+    for (const refused of [
+      () => spawn("true", [], null as never),
+      () => spawn("true", { maxFds: -1 }),
+      () => spawn("true", [], { stdio: "nonsense" as never }),
+    ])
+      assert.throws(refused);
+    assert.is(await codeOf(() => spawn("sleep", ["1000"], { peer: { uid: 4_000_000 } })), "ERR_CHANNEL_PEER_REJECTED");
+  }));
+
+if (role === undefined) test.run();

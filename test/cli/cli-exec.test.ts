@@ -1,0 +1,186 @@
+/** What a command that `recv --exec` runs is given, and how it ends. */
+
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { UnixStream } from "unix-ancillary";
+import * as assert from "uvu/assert";
+import { fileWith, leakChecked, run, socketPath } from "../support.ts";
+import { cli, exec, lines, MAIN, passed, start } from "./cli-support.ts";
+
+const test = leakChecked("cli exec");
+
+test("exec: LISTEN_* as systemd sets them, the pid is the command's own, and nothing else is open in it", async () => {
+  // Numbers with a gap before them: Node makes what it was started with CLOEXEC only as far as the first gap.
+  const extra = openSync("/dev/null", "r");
+  const stdio = ["ignore", "pipe", "pipe", ...Array(30).fill("ignore"), extra, extra];
+  const env = {
+    ...process.env,
+    LISTEN_PID: "1",
+    LISTEN_FDS: "9",
+    LISTEN_FDNAMES: "wrong",
+    LISTEN_PIDFDID: "1",
+    UNIX_ANCILLARY_DATA: "wrong",
+  };
+  const script = 'ls /proc/$$/fd; cat <&3; cat <&4; echo; echo $$; env | grep -E "^LISTEN_|^UNIX_ANCILLARY_DATA="';
+  const { code, stdout, stderr } = await passed(
+    exec(script),
+    [fileWith("a"), fileWith("b"), "--data", "d"],
+    socketPath(),
+    {
+      stdio,
+      env,
+    },
+  );
+  closeSync(extra);
+  assert.is(code, 0, stderr);
+  const said = stdout.trim().split("\n");
+  assert.equal(said.slice(0, 6), ["0", "1", "2", "3", "4", "ab"]);
+  const [pid, ...variables] = said.slice(6);
+  assert.equal(variables.sort(), [
+    "LISTEN_FDNAMES=unknown:unknown",
+    "LISTEN_FDS=2",
+    `LISTEN_PID=${pid}`,
+    "UNIX_ANCILLARY_DATA=d",
+  ]);
+});
+
+test("exec: what the library's own listenFds takes over", async () => {
+  const script = `import { listenFds } from ${JSON.stringify(resolve("dist/index.js"))};
+    console.log(JSON.stringify(listenFds().map(({ fd, name }) => [name, fd.fd, fd.describe().kind])));`;
+  const command = ["--exec", process.execPath, "--input-type=module", "-e", script];
+  const named = (...names: string[]) => passed([...names, ...command], [fileWith("a"), "/"]);
+  assert.equal(lines((await named("--name", "a:b")).stdout), [
+    [
+      ["a", 3, "file"],
+      ["b", 4, "directory"],
+    ],
+  ]);
+  assert.equal(
+    lines((await named("--name", "one")).stdout)[0].map(([name]: string[]) => name),
+    ["one", "one"],
+  );
+  const wrong = await named("--name", "a", "--name", "b", "--name", "c");
+  assert.equal(
+    lines(wrong.stdout)[0].map(([name]: string[]) => name),
+    ["a", "b"],
+  );
+  assert.match(wrong.stderr, "3 names were given for 2 descriptors");
+});
+
+test("exec: stdout is not made nonblocking for the command, nor what it was given", async () => {
+  const { stdout } = await passed(exec("cat /proc/self/fdinfo/1; cat /proc/self/fdinfo/3"), [fileWith("a")]);
+  const flags = [...stdout.matchAll(/flags:\s+0?(\d+)/g)].map(([, octal]) => Number.parseInt(octal!, 8));
+  assert.is(flags.length, 2);
+  for (const flag of flags) assert.is(flag & 0o4000, 0);
+});
+
+test("exec: the command's exit code, the signal that ended it, and one that cannot be run", async () => {
+  assert.is((await passed(exec("exit 7"), ["/"])).code, 7);
+  for (const signal of ["SIGTERM", "SIGKILL", "SIGUSR2"] as const) {
+    const ended = await passed(exec(`kill -${signal.slice(3)} $$`), ["/"]);
+    assert.is(ended.signal, signal);
+  }
+  const missing = await passed(["--exec", "no-such-command"], ["/"]);
+  assert.is(missing.code, 127);
+  assert.match(missing.stderr, "no-such-command");
+  assert.is((await passed(["--fd", "0", "--exec", "no-such-command"], ["/"])).code, 127);
+  assert.is((await passed(["--exec", "/etc/passwd"], ["/"])).code, 126);
+});
+
+test("exec: signals reach the command, which decides", async () => {
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"] as const) {
+    const path = socketPath();
+    const script = `process.on("${signal}", () => { console.log("caught"); process.exit(9); });
+      console.log("ready");
+      setTimeout(() => {}, 20_000);`;
+    const receiver = start(["recv", path, "--exec", process.execPath, "-e", script]);
+    assert.is((await cli(["send", "--wait", path, "/"])).code, 0);
+    await receiver.said("ready");
+    receiver.child.kill(signal);
+    const { code, stdout } = await receiver.ended;
+    assert.match(stdout, "caught", signal);
+    assert.is(code, 9, signal);
+  }
+});
+
+/** Runs `recv` in a terminal, presses ^C when its command says READY, and prints what the terminal showed and how it ended. */
+const TERMINAL = `
+import os, pty, subprocess, sys
+node, main, path, script = sys.argv[1:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(node, [node, main, "recv", path, "--exec", node, "-e", script])
+shown = b""
+def until(text):
+    global shown
+    while text not in shown:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:
+            piece = b""
+        if piece == b"":
+            return
+        shown += piece
+until(b"listening")
+subprocess.run([node, main, "send", path, "/"], stdout=subprocess.DEVNULL, check=True)
+until(b"READY")
+os.write(terminal, b"\\x03")
+until(b"never said")
+print(shown.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+
+test.python("exec: ^C at a terminal reaches the command once, not a second time through recv", async () => {
+  // After the first it waits a while: for a second, which must not come.
+  const script = `let interrupts = 0;
+    process.on("SIGINT", () => {
+      if (++interrupts === 1) setTimeout(() => { console.log("interrupts: " + interrupts); process.exit(5); }, 300);
+    });
+    console.log("READY");
+    setTimeout(() => {}, 20_000);`;
+  const { stdout, stderr } = await run("python3", ["-c", TERMINAL, process.execPath, MAIN, socketPath(), script]);
+  assert.match(stdout, "interrupts: 1", stderr);
+  assert.match(stdout, /\s5\n$/);
+});
+
+test("exec: the numbers that --fd says, without LISTEN_*", async () => {
+  const counted = await passed(["--fd", "0", "--exec", "wc", "-l"], [fileWith("1\n2\n3\n")]);
+  assert.is(counted.stdout.trim(), "3");
+  const script = "cat <&7; cat <&5; ls /proc/$$/fd; env | grep LISTEN_ || true";
+  const both = await passed(["--fd", "7", "--fd", "5", ...exec(script)], [fileWith("a"), fileWith("b")]);
+  assert.is(both.stdout.trim(), "ab0\n1\n2\n5\n7");
+  const log = fileWith("");
+  const written = await passed(["--fd", "1", "--exec", "echo", "written"], ["--open", "append", log]);
+  assert.is(written.code, 0);
+  assert.is(readFileSync(log, "utf8"), "written\n");
+});
+
+test("exec: is not run on fewer descriptors than it needs; surplus ones are closed and told", async () => {
+  for (const args of [
+    ["--count", "2"],
+    ["--fd", "0", "--fd", "5"],
+  ]) {
+    const { code, stdout, stderr } = await passed([...args, ...exec("echo ran")], ["/"]);
+    assert.is(code, 3);
+    assert.is(stdout, "");
+    assert.match(stderr, "expected 2 descriptors, got 1");
+  }
+  const none = await passed(exec("echo ran"), ["--data", "bytes alone"]);
+  assert.is(none.code, 3);
+  const more = await passed(["--fd", "5", ...exec("ls /proc/$$/fd")], ["/", "/"]);
+  assert.is(more.stdout.trim(), "0\n1\n2\n5");
+  assert.match(more.stderr, "1 descriptor beyond the first 1: closed");
+});
+
+test("exec: bytes that are no text are not handed over in silence", async () => {
+  const path = socketPath();
+  const receiver = start(["recv", path, "--count", "1", ...exec('echo "<$UNIX_ANCILLARY_DATA>"')]);
+  await receiver.said("listening");
+  const peer = UnixStream.connectSync(path);
+  peer.sendFdsSync(Buffer.from([0xff, 0xfe]), [peer]);
+  peer.close();
+  const { stdout, stderr } = await receiver.ended;
+  assert.is(stdout, "<>\n");
+  assert.match(stderr, "2 bytes came that are no text");
+});
+
+test.run();

@@ -1,0 +1,332 @@
+/** The command, run as its users run it: `send` and `recv` in processes of their own. */
+
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { createServer } from "node:net";
+import { UnixListener, UnixStream } from "unix-ancillary";
+import * as assert from "uvu/assert";
+import { fileWith, leakChecked, run, socketPath } from "../support.ts";
+import { cli, lines, MAIN, passed, start } from "./cli-support.ts";
+
+const test = leakChecked("cli");
+
+test("recv in one terminal, send in the other", async () => {
+  const path = socketPath();
+  const file = fileWith("hello");
+  const received = await passed([], [file, "/", "--data", "two files"], path);
+  assert.is(received.code, 0, received.stderr);
+  assert.match(received.stdout, /^2 descriptors, 9 bytes from pid \d+, uid \d+/);
+  assert.match(received.stdout, `[0] file, read, 5 bytes, ${file}`);
+  assert.match(received.stdout, "[1] directory, read, /");
+  assert.match(received.stdout, 'data "two files"');
+  assert.not(existsSync(path), "the socket's file was left behind");
+});
+
+test("json: every line is one object, for the sender too", async () => {
+  const path = socketPath();
+  const file = fileWith("hello");
+  const receiver = start(["recv", path, "--json", "--credentials"]);
+  const sender = start(["send", "--wait", "--json", path, file, "--data", "\u{1f600}"]);
+  const sent = await sender.ended;
+  const [listening, message, ...more] = lines((await receiver.ended).stdout);
+  assert.equal(more, []);
+  assert.equal(listening, { event: "listening", address: path });
+  assert.is(message.event, "message");
+  assert.is(message.credentials.pid, sender.child.pid);
+  assert.is(message.from.pid, sender.child.pid);
+  assert.is(message.data, "\u{1f600}");
+  assert.equal(message.fds, [{ kind: "file", access: "read", nonblocking: false, size: 5, path: file }]);
+  assert.equal(lines(sent.stdout), [{ event: "sent", to: path, fds: message.fds, bytes: 4 }]);
+});
+
+test("count: enough is there, though the sender goes on", async () => {
+  const path = socketPath();
+  const receiver = start(["recv", path, "--count", "2", "--json"]);
+  await receiver.said("listening");
+  const peer = UnixStream.connectSync(path);
+  peer.sendFdsSync("a", [peer]);
+  peer.sendFdsSync("b", [peer]);
+  const { code, stdout } = await receiver.ended;
+  peer.close();
+  assert.is(code, 0);
+  assert.is(lines(stdout).flatMap(({ fds }) => fds ?? []).length, 2);
+});
+
+test("max-fds: the rest is closed and counted", async () => {
+  const { code, stdout } = await passed(["--max-fds", "1", "--json"], ["/", "/", "/"]);
+  assert.is(code, 0);
+  const { fds, surplus } = lines(stdout)[1];
+  assert.is(fds.length, 1);
+  assert.is(surplus, 2);
+});
+
+test("every byte comes, however many", async () => {
+  const data = "0123456789".repeat(12_000);
+  const { stdout } = await passed(["--json"], ["/", "--data", data]);
+  const messages = lines(stdout).filter(({ event }) => event === "message");
+  assert.is(messages.map((message) => message.data).join(""), data);
+  assert.is(messages.flatMap(({ fds }) => fds).length, 1);
+});
+
+test("what a peer says cannot steer the terminal", async () => {
+  const { stdout } = await passed([], ["--data", "\u001b[31m\u202e\u009b"]);
+  assert.match(stdout, "\\u001b[31m\\u202e\\u009b");
+  assert.not.match(stdout, "\u001b");
+});
+
+for (const type of ["--datagram", "--seqpacket"]) {
+  test(`${type.slice(2)}: with credentials, and without`, async () => {
+    const path = socketPath();
+    for (const options of [[], ["--credentials"]]) {
+      const receiver = start(["recv", path, type, "--json", ...options]);
+      const sender = start(["send", "--wait", type, ...options, path, "/", "--data", "x"]);
+      assert.is((await sender.ended).code, 0);
+      const { code, stdout } = await receiver.ended;
+      assert.is(code, 0);
+      const message = lines(stdout)[1];
+      assert.is(message.fds.length, 1);
+      assert.is(message.credentials?.pid, options.length === 0 ? undefined : sender.child.pid);
+      assert.not(existsSync(path));
+    }
+  });
+}
+
+test("a large message with credentials: the rest follows", async () => {
+  const data = "x".repeat(120_000);
+  const { stdout } = await passed(["--json", "--credentials"], ["/", "--credentials", "--data", data]);
+  const messages = lines(stdout).filter(({ event }) => event === "message");
+  assert.is(messages.map((message) => message.data).join(""), data);
+  assert.is(messages.flatMap(({ fds }) => fds).length, 1);
+});
+
+test("abstract names are written with @", async () => {
+  const name = `@unix-ancillary-test-${process.pid}`;
+  const { code, stdout } = await passed(["--json"], ["/"], name);
+  assert.is(code, 0);
+  assert.is(lines(stdout)[0].address, name);
+});
+
+test("the other way round: who sends listens", async () => {
+  const path = socketPath();
+  const sender = start(["send", "--listen", path, "/"]);
+  const received = await cli(["recv", "--connect", "--wait", "--json", path]);
+  assert.is(received.code, 0, received.stderr);
+  assert.is(lines(received.stdout)[0].fds.length, 1);
+  assert.is((await sender.ended).code, 0);
+  assert.not(existsSync(path));
+});
+
+test("fd:N: what the shell opened, and standard input", async () => {
+  const log = fileWith("");
+  const path = socketPath();
+  const receiver = start(["recv", path, "--json"]);
+  const script = `echo piped | ${process.execPath} ${MAIN} send --wait ${path} - fd:5 fd:5 5>>${log}`;
+  assert.is((await run("sh", ["-c", script])).code, 0);
+  const { fds } = lines((await receiver.ended).stdout)[1];
+  assert.equal(
+    fds.map(({ kind, access }: { kind: string; access: string }) => [kind, access]),
+    [
+      ["pipe", "read"],
+      ["file", "write"],
+      ["file", "write"],
+    ],
+  );
+});
+
+test("fd:N: Node's own descriptors are none of the shell's", async () => {
+  for (let fd = 3; fd < 9; fd++) {
+    const { code, signal, stderr } = await cli(
+      fd % 2 === 0 ? ["recv", `fd:${fd}`] : ["send", socketPath(), `fd:${fd}`],
+    );
+    assert.is(signal, null, stderr);
+    assert.is(code, 1, stderr);
+    assert.match(stderr, /Node's own|is not open|expected a Unix socket/);
+  }
+});
+
+test("fd:N as the socket: connected, listening, and what is none", async () => {
+  const [near, far] = UnixStream.pair();
+  const receiver = start(["recv", "fd:3", "--json"], { stdio: ["ignore", "pipe", "pipe", far.fd] });
+  far.close();
+  near.sendFdsSync("hi", [near]);
+  near.close();
+  assert.is(lines((await receiver.ended).stdout)[0].data, "hi");
+
+  const [ours, theirs] = UnixStream.pair();
+  const sender = start(["send", "fd:3", "/"], { stdio: ["ignore", "pipe", "pipe", theirs.fd] });
+  theirs.close();
+  const message = await ours.recvFds(2);
+  assert.is(message.fds[0]?.describe().kind, "directory");
+  message[Symbol.dispose]();
+  assert.is((await sender.ended).code, 0);
+  ours.close();
+
+  const listener = UnixListener.bind(socketPath());
+  const accepting = start(["recv", "fd:3", "--json"], { stdio: ["ignore", "pipe", "pipe", listener.fd] });
+  const sent = await cli(["send", listener.address!, "/"]);
+  assert.is(sent.code, 0, sent.stderr);
+  assert.is(lines((await accepting.ended).stdout)[1].fds.length, 1);
+  listener.close();
+
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
+  const refused = start(["recv", "fd:3"], { stdio: ["ignore", "pipe", "pipe", fd] });
+  const { code, stderr } = await refused.ended;
+  await new Promise((resolve) => server.close(resolve));
+  assert.is(code, 1);
+  assert.match(stderr, "expected a Unix socket, got a socket of family inet");
+});
+
+test("who only looks whether somebody listens does not end recv", async () => {
+  const path = socketPath();
+  const receiver = start(["recv", path]);
+  await receiver.said("listening");
+  // It looks, too: the path of a dead socket would be replaced.
+  const second = await cli(["recv", path]);
+  assert.is(second.code, 1);
+  assert.match(second.stderr, "EADDRINUSE");
+  UnixStream.connectSync(path).close();
+  assert.is((await cli(["send", path, "/"])).code, 0);
+  assert.match((await receiver.ended).stdout, "1 descriptor");
+});
+
+test("stopped while it waits: the socket's file is removed, and the signal is what ends it", async () => {
+  const cases = [
+    ["SIGINT", "recv"],
+    ["SIGTERM", "recv", "--datagram"],
+    ["SIGHUP", "listen"],
+    ["SIGTERM", "send", "--listen"],
+  ] as const;
+  for (const [signal, ...command] of cases) {
+    const path = socketPath();
+    const waiting = start([...command, path, ...(command[0] === "send" ? ["/"] : [])]);
+    await waiting.said("listening");
+    assert.ok(existsSync(path));
+    waiting.child.kill(signal);
+    assert.is((await waiting.ended).signal, signal);
+    assert.not(existsSync(path), `${command.join(" ")} left its file behind`);
+  }
+});
+
+test("timeout: exit code 4, whatever it waits for", async () => {
+  const path = socketPath();
+  assert.is((await cli(["recv", path, "--timeout", "0.1"])).code, 4);
+  assert.not(existsSync(path));
+  assert.is((await cli(["recv", path, "--datagram", "--timeout", "0.1"])).code, 4);
+  assert.is((await cli(["send", path, "/", "--wait", "--timeout", "0.1"])).code, 4);
+  const { code, stderr } = await cli(["send", path, "/", "--wait", "--datagram", "--timeout", "0.1", "--json"]);
+  assert.is(code, 4);
+  assert.is(lines(stderr)[0].code, "ETIMEDOUT");
+  assert.is((await cli(["send", path, "/", "--listen", "--timeout", "0.1"])).code, 4);
+  // A sender that connects and says nothing.
+  const receiver = start(["recv", path, "--timeout", "0.5"]);
+  await receiver.said("listening");
+  const peer = UnixStream.connectSync(path);
+  assert.is((await receiver.ended).code, 4);
+  peer.close();
+});
+
+test("nobody there: it is said what to start; a dead socket's file is replaced", async () => {
+  const path = socketPath();
+  const nobody = await cli(["send", path, "/"]);
+  assert.is(nobody.code, 1);
+  assert.match(nobody.stderr, "ENOENT");
+  assert.match(nobody.stderr, `unix-ancillary recv ${path}`);
+  const killed = start(["recv", path]);
+  await killed.said("listening");
+  killed.child.kill("SIGKILL");
+  await killed.ended;
+  const gone = await cli(["send", "--json", path, "/"]);
+  assert.is(gone.code, 1);
+  const [error] = lines(gone.stderr);
+  assert.is(error.code, "ECONNREFUSED");
+  assert.match(error.hint, "recv");
+  assert.is((await passed([], ["/"], path)).code, 0);
+});
+
+test("another type of socket is listening there", async () => {
+  const path = socketPath();
+  const receiver = start(["recv", path]);
+  await receiver.said("listening");
+  const { code, stderr } = await cli(["send", "--seqpacket", path, "/"]);
+  assert.is(code, 1);
+  assert.match(stderr, "--seqpacket have to be the same at both ends");
+  receiver.child.kill("SIGKILL");
+  await receiver.ended;
+});
+
+test("mode: you alone, unless it says otherwise", async () => {
+  for (const [options, mode] of [
+    [[], 0o600],
+    [["--mode", "666"], 0o666],
+    [["--datagram"], 0o600],
+    [["--datagram", "--mode", "0660"], 0o660],
+  ] as const) {
+    const path = socketPath();
+    const receiver = start(["recv", path, ...options]);
+    await receiver.said("listening");
+    assert.is(statSync(path).mode & 0o777, mode);
+    receiver.child.kill("SIGTERM");
+    await receiver.ended;
+  }
+});
+
+test("open: what is made, emptied and refused", async () => {
+  const access = async (how: string, file: string) => {
+    const { stdout } = await passed(["--json"], ["--open", how, file]);
+    return lines(stdout)[1].fds[0].access;
+  };
+  const file = fileWith("content");
+  assert.is(await access("read-write", file), "read-write");
+  assert.is(await access("append", file), "write");
+  assert.is(readFileSync(file, "utf8"), "content");
+  assert.is(await access("write", file), "write");
+  assert.is(readFileSync(file, "utf8"), "");
+  const made = `${file}-made`;
+  assert.is(await access("append", made), "write");
+  assert.ok(existsSync(made));
+  assert.is((await cli(["send", socketPath(), "/no/such/file"])).code, 1);
+});
+
+test("usage: what was expected, what came, what to try; exit code 2", async () => {
+  const cases: readonly (readonly [readonly string[], RegExp])[] = [
+    [[], /expected a command/],
+    [["recieve"], /there is no command "recieve"/],
+    [["sned"], /did you mean send\?/],
+    [["recv", "p", "--exce", "cat"], /no option --exce[\s\S]*did you mean --exec\?/],
+    [["recv", "p", "--exec"], /--exec expected a command/],
+    [["recv", "p", "-x"], /no option -x/],
+    [["recv"], /expected the PATH/],
+    [["recv", "p", "q"], /got also "q"/],
+    [["recv", "fd:x"], /fd:N expected a whole number/],
+    [["recv", "p", "--timeout", "soon"], /--timeout expected seconds, as in 5 or 0.5, got "soon"/],
+    [["recv", "p", "--timeout", "--json"], /--timeout expected SECONDS, got the option --json/],
+    [["recv", "p", "--timeout"], /--timeout expected SECONDS, got nothing/],
+    [["recv", "p", "--count", "2", "--count", "3"], /given twice/],
+    [["recv", "p", "--count", "3", "--max-fds", "2"], /can never be reached/],
+    [["recv", "p", "--json=yes"], /--json expected no value/],
+    [["recv", "p", "--json", "--exec", "cat"], /--json and --exec cannot be combined/],
+    [["recv", "p", "--name", "a"], /needs --exec/],
+    [["recv", "p", "--name", "a\nb", "--exec", "cat"], /printable ASCII/],
+    [["recv", "p", "--fd", "1", "--fd", "1", "--exec", "cat"], /given twice/],
+    [["recv", "p", "--mode", "rw"], /--mode expected an octal number/],
+    [["recv", "@p", "--mode", "600"], /everybody may connect/],
+    [["recv", "p", "--datagram", "--seqpacket"], /cannot be combined/],
+    [["recv", "p", "--connect", "--datagram"], /--connect needs the path/],
+    [["recv", "p", "--wait"], /--wait needs --connect/],
+    [["recv", `/tmp/${"x".repeat(200)}`], /at most \d+ bytes[\s\S]*cd to the folder/],
+    [["send", "p"], /expected at least one FILE/],
+    [["send", "p", "/", "--open", "rw"], /--open expected one of read, read-write/],
+    [["send", "p", ...Array(254).fill("/")], /at most \d+ files/],
+  ];
+  const one = async ([args, expected]: (typeof cases)[number]) => {
+    const { code, stdout, stderr } = await cli(args);
+    assert.is(code, 2, `${args.join(" ")}: ${stderr}`);
+    assert.is(stdout, "");
+    assert.match(stderr, expected);
+  };
+  // Two at a time: each is a process of little to do.
+  for (let i = 0; i < cases.length; i += 2) await Promise.all(cases.slice(i, i + 2).map(one));
+});
+
+test.run();

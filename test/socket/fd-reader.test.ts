@@ -1,0 +1,348 @@
+/** Bytes and descriptors as two queues: what protocols that count descriptors in their own messages need. */
+
+import { closeSync, fstatSync, openSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type FdReader, UnixSeqpacket, type UnixStream } from "unix-ancillary";
+import * as assert from "uvu/assert";
+import { codeOf, errorOf, leakChecked, pair } from "../support.ts";
+
+const test = leakChecked("fd-reader");
+
+/** A connected pair whose second end is read through a reader. */
+function withReader(
+  body: (peer: UnixStream, reader: FdReader, stream: UnixStream) => unknown,
+  options?: Parameters<UnixStream["reader"]>[0],
+): () => Promise<void> {
+  return pair(async (peer, stream) => {
+    using reader = stream.reader(options);
+    await body(peer, reader, stream);
+  });
+}
+
+function devNull(body: (fd: number) => unknown): Promise<void> {
+  const fd = openSync("/dev/null", "r");
+  return Promise.resolve(body(fd)).then(
+    () => closeSync(fd),
+    (error) => {
+      closeSync(fd);
+      throw error;
+    },
+  );
+}
+
+test(
+  "read-exactly: over and below the boundaries of sends",
+  withReader(async (peer, reader) => {
+    await peer.sendFds("ab");
+    await peer.sendFds("cdefg");
+    assert.is((await reader.read(3)).toString(), "abc");
+    assert.is((await reader.read(0)).length, 0);
+    assert.is((await reader.read(4)).toString(), "defg");
+    assert.is(reader.offset, 7);
+  }),
+);
+
+test(
+  "one-byte-at-a-time: a message of three descriptors, read whole",
+  withReader(async (peer, reader) => {
+    await devNull(async (fd) => {
+      const read = reader.read(4);
+      for (const byte of ["w", "x"]) await peer.sendFds(byte);
+      await peer.sendFds("y", [fd, fd]);
+      await peer.sendFds("z", [fd]);
+      assert.is((await read).toString(), "wxyz");
+      assert.is(reader.queuedFds, 3);
+      const taken = reader.takeFds(3);
+      assert.is(taken.length, 3);
+      for (const owned of taken) {
+        assert.is(fstatSync(owned.fd).rdev, fstatSync(fd).rdev);
+        owned.close();
+      }
+    });
+  }),
+);
+
+test(
+  "glued-in-front: descriptors are there when the byte they came with is read, and the ranges say where",
+  withReader(async (peer, reader) => {
+    await devNull(async (fd) => {
+      await peer.sendFds("AA");
+      await peer.sendFds("BB", [fd]);
+      await peer.sendFds("CC", [fd, fd]);
+      await reader.read(6);
+      const ranges = reader.fdRanges;
+      assert.is(
+        ranges.reduce((sum, { count }) => sum + count, 0),
+        3,
+      );
+      assert.ok(ranges[0]!.from <= 2 && ranges[0]!.to > 2 && ranges[0]!.to <= 4);
+      assert.equal(ranges[1], { from: 4, to: 6, count: 2 });
+      for (const owned of reader.takeFds(2)) owned.close();
+      assert.equal(reader.fdRanges, [{ from: 4, to: 6, count: 1 }]);
+      assert.is(await codeOf(() => reader.takeFds(2)), "ERR_FD_COUNT");
+      assert.is(reader.queuedFds, 1);
+    });
+  }),
+);
+
+test(
+  "read-until: a delimiter across two sends, the rest stays",
+  withReader(async (peer, reader) => {
+    const line = reader.readUntil("\r\n", 100);
+    await peer.sendFds("AUTH\r");
+    await sleep(1);
+    await peer.sendFds("\nOK");
+    assert.is((await line).toString(), "AUTH\r\n");
+    assert.is((await reader.read(2)).toString(), "OK");
+  }),
+);
+
+test(
+  "read-until-too-long: refused at the limit, no byte lost",
+  withReader(async (peer, reader) => {
+    await peer.sendFds("0123456789\n");
+    assert.is(await codeOf(reader.readUntil("\n", 10)), "ERR_TOO_LONG");
+    assert.is((await reader.readUntil("\n", 11)).toString(), "0123456789\n");
+    assert.is(await codeOf(reader.readUntil("", 10)), "ERR_OUT_OF_RANGE");
+  }),
+);
+
+test(
+  "end-in-the-middle: the bytes are in the error",
+  withReader(async (peer, reader) => {
+    await peer.sendFds("abc");
+    peer.close();
+    const error = (await errorOf(reader.read(4))) as Error & { code: string; data: Buffer };
+    assert.is(error.code, "ERR_UNEXPECTED_EOF");
+    assert.is(error.data.toString(), "abc");
+    assert.is((await reader.read(3)).toString(), "abc");
+    assert.is(await reader.ended(), true);
+  }),
+);
+
+test(
+  "end-between: ended says so without taking a byte",
+  withReader(async (peer, reader) => {
+    const ended = reader.ended();
+    await peer.sendFds("x");
+    assert.is(await ended, false);
+    assert.is((await reader.read(1)).toString(), "x");
+    peer.close();
+    assert.is(await reader.ended(), true);
+  }),
+);
+
+test(
+  "queue-limit: more descriptors than allowed close the reader and the socket",
+  withReader(
+    async (peer, reader, stream) => {
+      await devNull(async (fd) => {
+        await peer.sendFds("a", [fd, fd]);
+        await reader.read(1);
+        await peer.sendFds("b", [fd, fd]);
+        assert.is(await codeOf(reader.read(1)), "ERR_TOO_MANY_FDS");
+        assert.is(stream.closed, true);
+        assert.is(reader.queuedFds, 0);
+        assert.is(await codeOf(reader.read(1)), "ERR_TOO_MANY_FDS");
+      });
+    },
+    { maxQueuedFds: 3 },
+  ),
+);
+
+test(
+  "message-limit: a surplus is no silent loss",
+  withReader(
+    async (peer, reader) => {
+      await devNull(async (fd) => {
+        await peer.sendFds("a", [fd, fd]);
+        assert.is(await codeOf(reader.read(1)), "ERR_TOO_MANY_FDS");
+      });
+    },
+    { maxFds: 1 },
+  ),
+);
+
+test(
+  "byte-limit: what was not asked for waits in the kernel",
+  withReader(
+    async (peer, reader) => {
+      const sent = peer.sendFdsAll(Buffer.alloc(3_000_000, "x"));
+      await reader.read(10);
+      assert.ok(reader.queuedBytes <= 1000, `${reader.queuedBytes} bytes`);
+      // A larger read than the limit is its caller's decision.
+      assert.is((await reader.read(2_999_990)).length, 2_999_990);
+      await sent;
+    },
+    { maxQueuedBytes: 1000 },
+  ),
+);
+
+test(
+  "abort-keeps-the-bytes: the next read goes on with them",
+  withReader(async (peer, reader) => {
+    const abort = new AbortController();
+    const read = reader.read(4, { signal: abort.signal });
+    await peer.sendFds("ab");
+    await sleep(5);
+    abort.abort(new Error("mine"));
+    assert.is((await errorOf(read)).message, "mine");
+    await peer.sendFds("cd");
+    assert.is((await reader.read(4)).toString(), "abcd");
+  }),
+);
+
+test(
+  "reads-in-order: served in the order of the calls",
+  withReader(async (peer, reader) => {
+    const reads = [reader.read(1), reader.readUntil(";", 10), reader.read(2)];
+    await peer.sendFds("abc;de");
+    assert.equal(
+      (await Promise.all(reads)).map((bytes) => bytes.toString()),
+      ["a", "bc;", "de"],
+    );
+  }),
+);
+
+test(
+  "abort-in-the-queue: need not wait for the reads before, and takes nothing",
+  withReader(async (peer, reader) => {
+    const abort = new AbortController();
+    const first = reader.read(2);
+    const queued = [
+      reader.read(2, { signal: abort.signal }),
+      reader.readUntil(";", 9, { signal: abort.signal }),
+      reader.ended({ signal: abort.signal }),
+    ].map(errorOf);
+    const last = reader.read(2);
+    const reason = new Error("enough");
+    abort.abort(reason);
+    for (const one of queued) assert.is(await one, reason);
+    await peer.sendFds("abcdef");
+    assert.is((await first).toString(), "ab");
+    assert.is((await last).toString(), "cd");
+    assert.is(await errorOf(reader.read(1, { signal: abort.signal })), reason, "although it is there");
+    assert.is((await reader.read(2)).toString(), "ef");
+  }),
+);
+
+test("records-longer-than-64-KiB: as long as maxQueuedBytes", async () => {
+  const [a, b] = UnixSeqpacket.pair();
+  using reader = b.reader({ maxQueuedBytes: 1 << 17 });
+  a.sendFdsSync(Buffer.alloc(100_000, "x"));
+  a.sendFdsSync("next");
+  assert.is((await reader.read(100_000)).length, 100_000);
+  assert.is((await reader.read(4)).toString(), "next");
+  a.close();
+});
+
+test("receives-that-wait: no reader beside them", async () => {
+  const [a, b] = UnixSeqpacket.pair();
+  const waiting = b.recvFds(0);
+  assert.is(await codeOf(() => b.reader()), "ERR_SOCKET_BUSY");
+  a.sendFdsSync("x");
+  assert.is((await waiting).data.toString(), "x");
+  b.reader().close();
+  a.close();
+});
+
+test(
+  "close-with-descriptors: what was not taken is closed, with the reader or with the socket",
+  pair(async (peer, stream) => {
+    await devNull(async (fd) => {
+      const reader = stream.reader();
+      await peer.sendFds("ab", [fd, fd]);
+      await reader.read(1);
+      assert.is(reader.queuedFds, 2);
+      const waiting = reader.read(100);
+      await sleep(1);
+      stream.close();
+      assert.is(reader.queuedFds, 0);
+      assert.is(await codeOf(waiting), "ERR_SOCKET_CLOSED");
+      assert.is(await codeOf(reader.read(1)), "ERR_SOCKET_CLOSED");
+    });
+  }),
+);
+
+test(
+  "two-readers: the second is refused, and a hand-over that would lose bytes",
+  pair(async (peer, stream) => {
+    const reader = stream.reader();
+    assert.is(await codeOf(() => stream.reader()), "ERR_SOCKET_BUSY");
+    // What others received would be missing between the reader's bytes.
+    for (const receive of [
+      () => stream.recvFds(0),
+      () => stream.recvFdsSync(0),
+      () => stream.tryRecvFds(0),
+      () => stream.recvFdsInto(new Uint8Array(1), 0),
+      () => stream.recvFdsExactSync(0),
+      () => stream.messages(0).next(),
+    ])
+      assert.is(await codeOf(receive), "ERR_SOCKET_BUSY");
+    await peer.sendFds("ab");
+    await reader.read(1);
+    assert.is(await codeOf(() => stream.toSocket()), "ERR_SOCKET_BUSY");
+    await reader.read(1);
+    const socket = stream.toSocket();
+    socket.destroy();
+  }),
+);
+
+test("records: a seqpacket socket is read as their bytes", async () => {
+  const [a, b] = UnixSeqpacket.pair();
+  try {
+    await devNull(async (fd) => {
+      const reader = b.reader({ maxQueuedBytes: 10 });
+      await a.sendFds("one", [fd]);
+      await a.sendFds("two");
+      assert.is((await reader.read(2)).toString(), "on");
+      assert.is((await reader.read(4)).toString(), "etwo");
+      reader.takeFds(1)[0]!.close();
+      a.close();
+      assert.is(await reader.ended(), true);
+    });
+  } finally {
+    a.close();
+    b.close();
+  }
+});
+
+test(
+  "abort-while-queued: a read is withdrawn at once, and those before and behind it go on",
+  withReader(async (peer, reader) => {
+    const abort = new AbortController();
+    const first = reader.read(2);
+    const second = reader.read(2, { signal: abort.signal });
+    const third = reader.readUntil(".", 9);
+    abort.abort(new Error("mine"));
+    assert.is((await errorOf(second)).message, "mine");
+    await peer.sendFds("abcd.");
+    assert.is((await first).toString(), "ab");
+    assert.is((await third).toString(), "cd.");
+    assert.is((await errorOf(reader.read(0, { signal: abort.signal }))).message, "mine");
+  }),
+);
+
+test("closed-and-kept: a reader gives its memory back when it is closed", () =>
+  pair(async (peer, stream) => {
+    const reader = stream.reader();
+    const reading = errorOf(reader.read(64_000_000));
+    // All of it may be on its way when the reader is closed.
+    const sending = peer.sendFdsAll(Buffer.alloc(16_000_000)).catch(() => {});
+    while (reader.queuedBytes < 15_000_000) await sleep(1);
+    const { gc } = globalThis as { gc?: () => void };
+    gc?.();
+    const before = process.memoryUsage().arrayBuffers;
+    reader.close();
+    await Promise.all([reading, sending]);
+    // V8 frees it in the background.
+    const freed = () => before - process.memoryUsage().arrayBuffers;
+    for (let turn = 0; gc !== undefined && turn < 200 && freed() < 15_000_000; turn++) {
+      await sleep(5);
+      gc();
+    }
+    assert.ok(gc === undefined || freed() >= 15_000_000, `${freed()} bytes`);
+    assert.is(reader.queuedBytes, 0);
+  })());
+
+test.run();
