@@ -2,7 +2,7 @@
 
 // unix-ancillary exports: AncillaryData, AncillaryError, AncillaryErrorCode, AsFd, ChannelError, ChannelErrorCode, ChannelOptions, ChannelSpawnOptions, ConnectOptions, ControlMessage, Credentials, FdChannel, FdDescription, FdRange, FdReader, FdReaderOptions, Frame, ListenFd, ListenFdsOptions, ListenOptions, MessageOptions, OwnedFd, Payload, PeerPolicy, Platform, PlatformOptions, ReceivedFds, ReceivedFdsInto, ReceivedFrom, RecvIntoOptions, RecvOptions, RecvResult, SendProgress, SocketAncillary, Spawned, SystemError, TruncationReason, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream, WaitOptions, listenFds, notify, notifyBarrier, recvmsg, sendmsg, spawn
 
-// unix-ancillary/core exports: Abi, AbiName, AncillaryError, AncillaryErrorCode, Codec, ControlMessage, CredentialsLayout, DecodeOptions, DecodedControl, DecodedMessage, MsghdrLayout, Payload, PayloadCredentials, ReceiveVerdict, Timestamp, TimestampLayout, VerdictInput, abis, hostAbiName, inspect, provideCoreModule
+// unix-ancillary/core exports: Abi, AbiName, AncillaryError, AncillaryErrorCode, Codec, ControlMessage, CredentialsLayout, DecodeOptions, DecodedControl, DecodedMessage, MsghdrLayout, Payload, PayloadCredentials, PeerCredentialsLayout, ReceiveVerdict, Timestamp, TimestampLayout, VerdictInput, abis, hostAbiName, inspect, provideCoreModule
 
 // unix-ancillary/testing exports: Call, ErrnoName, Fault, GeneratedControl, GeneratorOptions, KernelOptions, ProcessOptions, VirtualKernel, VirtualProcess, controlBuffers
 
@@ -65,11 +65,18 @@ export interface Abi {
     readonly receiveNeeds: "space" | "len";
     readonly tableFullErrno: "EMFILE" | "EMSGSIZE" | null;
     readonly datagramFullErrno: "EAGAIN" | "ENOBUFS";
+    readonly inFlightErrno: "EAGAIN" | null;
+    readonly controlFullErrno: "EMSGSIZE" | null;
+    readonly losesCtrunc: boolean;
+    readonly rightsCarrier: "last" | "first";
     readonly peek: "duplicates" | "pointers" | "omitted" | "zeroed";
     readonly emptyStreamRights: "dropped" | "delivered";
     readonly nextHeader: "glibc" | "musl" | "bionic" | "bsd" | "illumos";
     readonly credentials: readonly CredentialsLayout[];
     readonly timestamps: readonly TimestampLayout[];
+    readonly peerCredentials: PeerCredentialsLayout | null;
+    readonly sunPathBytes: number;
+    readonly abstractNames: boolean;
     readonly receiveMessages: readonly number[];
 }
 
@@ -535,6 +542,15 @@ export interface PayloadCredentials {
     readonly pid: number | null;
     readonly uid: number;
     readonly gid: number;
+}
+
+export interface PeerCredentialsLayout {
+    readonly level: "SOL_SOCKET" | "SOL_LOCAL";
+    readonly option: string;
+    readonly pid: number | null;
+    readonly uid: number;
+    readonly gid: number;
+    readonly pidOption: string | null;
 }
 
 export type PeerPolicy = {

@@ -25,6 +25,17 @@ function imports(file: string): string[] {
 /** The rooms of `src`, lowest first: each imports from lower ones only. Types may look up: they are gone when it runs. */
 const FLOORS: readonly (readonly string[])[] = [
   ["core/core.wasm", "core/errors"],
+  ["core/abis/abi"],
+  ["core/abis/bsd"],
+  [
+    "core/abis/linux",
+    "core/abis/darwin",
+    "core/abis/freebsd",
+    "core/abis/openbsd",
+    "core/abis/netbsd",
+    "core/abis/dragonfly",
+    "core/abis/illumos",
+  ],
   ["core/abis/table"],
   ["core/wasm"],
   ["core/payloads"],

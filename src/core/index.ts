@@ -7,6 +7,7 @@ export {
   type CredentialsLayout,
   hostAbiName,
   type MsghdrLayout,
+  type PeerCredentialsLayout,
   type TimestampLayout,
 } from "./abis/table.ts";
 export {
