@@ -62,7 +62,7 @@ function layouts() {
       abi.MSG_TRUNC,
       abi.MSG_CTRUNC,
       abi.sendControlLength === "space" ? 1 : 0,
-      abi.truncation === "dragonfly" ? 1 : 0,
+      abi.losesCtrunc ? 1 : 0,
       abi.nextHeader === "musl" ? 1 : 0,
       `{${credentials.map((one) => (one === undefined ? "{-1, 0, -1, 0, 0}" : `{${one.type}, ${one.bytes}, ${one.pid ?? -1}, ${one.uid}, ${one.gid}}`)).join(", ")}}`,
     ].join(", ");

@@ -446,8 +446,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
           "ERR_CHANNEL_FD_COUNT",
           `expected descriptors on bytes of a frame, ${batch} came with none`,
         );
-      // Linux glues plain bytes in front of those that carry descriptors, the others behind.
-      const carrier = this.#socket.platform.abi.os === "linux" ? to - 1 : from;
+      const carrier = this.#socket.platform.abi.rightsCarrier === "last" ? to - 1 : from;
       if (carrier < end) own += batch;
     }
     if (own !== count) {

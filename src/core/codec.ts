@@ -143,7 +143,7 @@ export class Codec {
     checkControl(control);
     checkOptions("options", options, DECODE);
     const flags = options?.flags;
-    const clamp = flags !== undefined && ((flags & this.abi.MSG_CTRUNC) !== 0 || this.abi.truncation === "dragonfly");
+    const clamp = flags !== undefined && ((flags & this.abi.MSG_CTRUNC) !== 0 || this.abi.losesCtrunc);
     const { exports } = this.#core;
     const messages: DecodedMessage[] = [];
     // A window of the control area's size at a time; what straddles its end begins the next one. No kernel makes a second one.

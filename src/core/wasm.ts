@@ -138,7 +138,7 @@ export class Core {
       abi.MSG_TRUNC,
       abi.MSG_CTRUNC,
       abi.sendControlLength === "space",
-      abi.truncation === "dragonfly",
+      abi.losesCtrunc,
     );
     for (const [kind, { type, bytes, pid, uid, gid }] of abi.credentials.entries()) {
       if (exports.credentials(kind, type, bytes, pid ?? -1, uid, gid) === 0) {

@@ -1,6 +1,6 @@
 /** Who is at the other end. */
 
-import type { Abi } from "../core/abis/table.ts";
+import type { PeerCredentialsLayout } from "../core/abis/table.ts";
 import { adopt, type OwnedFd } from "../fd/owned-fd.ts";
 import { ENOTCONN, ENOTSUP, errnoError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
@@ -17,33 +17,7 @@ export interface Credentials {
   readonly gid: number;
 }
 
-/** Where a system's answer about the peer holds what; offsets in bytes, of 4 bytes each. */
-interface PeerLayout {
-  readonly level: "SOL_SOCKET" | "SOL_LOCAL";
-  readonly option: string;
-  readonly pid: number | null;
-  readonly uid: number;
-  readonly gid: number;
-}
-
-/** `struct xucred`: version, uid, number of groups (2 bytes and a pad), groups, of which the first is the effective one. */
-const XUCRED: PeerLayout = { level: "SOL_LOCAL", option: "LOCAL_PEERCRED", pid: null, uid: 4, gid: 12 };
-
-const PEER: Readonly<Record<Abi["os"], PeerLayout | null>> = {
-  // struct ucred, include/linux/socket.h.
-  linux: { level: "SOL_SOCKET", option: "SO_PEERCRED", pid: 0, uid: 4, gid: 8 },
-  // struct sockpeercred, sys/socket.h: another order than Linux's.
-  openbsd: { level: "SOL_SOCKET", option: "SO_PEERCRED", pid: 8, uid: 0, gid: 4 },
-  // struct unpcbid, sys/un.h.
-  netbsd: { level: "SOL_LOCAL", option: "LOCAL_PEEREID", pid: 0, uid: 4, gid: 8 },
-  darwin: XUCRED,
-  freebsd: XUCRED,
-  dragonfly: XUCRED,
-  // getpeerucred(3C) is no socket option.
-  illumos: null,
-};
-
-/** Large enough for each of the above: `struct xucred` has 88 bytes on FreeBSD. */
+/** Large enough for the answer of every system: `struct xucred` has 88 bytes on FreeBSD. */
 const answer = new DataView(new ArrayBuffer(128));
 const answerBytes = new Uint8Array(answer.buffer);
 const LITTLE_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
@@ -55,7 +29,7 @@ const LITTLE_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
  */
 export function peerCredentials(platform: Platform, fd: number): Credentials {
   const { system, abi, constants } = platform;
-  const layout = PEER[abi.os];
+  const layout = abi.peerCredentials;
   const option = layout === null ? -1 : (constants[layout.option] ?? -1);
   if (layout === null || option === -1) throw errnoError(ENOTSUP, "getsockopt", `${abi.os} does not tell`);
   const length = system.getsockopt(fd, constants[layout.level]!, option, answerBytes);
@@ -64,15 +38,19 @@ export function peerCredentials(platform: Platform, fd: number): Credentials {
   // Linux answers for a socket without a peer too: pid 0, and -1 for both ids (measured on 6.18).
   if (uid === 0xffffffff) throw errnoError(ENOTCONN, "getsockopt");
   const gid = answer.getUint32(layout.gid, LITTLE_ENDIAN);
-  const pid = layout.pid === null ? peerPid(platform, fd) : answer.getInt32(layout.pid, LITTLE_ENDIAN);
+  const pid = layout.pid === null ? peerPid(platform, fd, layout) : answer.getInt32(layout.pid, LITTLE_ENDIAN);
   return { pid: pid !== null && pid > 0 ? pid : null, uid, gid };
 }
 
-/** Darwin tells the pid by an option of its own. */
-function peerPid({ system, constants }: Platform, fd: number): number | null {
-  const option = constants.LOCAL_PEERPID ?? -1;
+/** The pid, where an option of its own answers it. */
+function peerPid(
+  { system, constants }: Platform,
+  fd: number,
+  { level, pidOption }: PeerCredentialsLayout,
+): number | null {
+  const option = pidOption === null ? -1 : (constants[pidOption] ?? -1);
   if (option === -1) return null;
-  const length = system.getsockopt(fd, constants.SOL_LOCAL!, option, answerBytes);
+  const length = system.getsockopt(fd, constants[level]!, option, answerBytes);
   return length < 4 ? null : answer.getInt32(0, LITTLE_ENDIAN);
 }
 

@@ -47,7 +47,7 @@ export class UnixDatagram extends MessageSocket {
   static override bind(path: string, options?: PlatformOptions): UnixDatagram {
     const platform = platformFrom(options, {});
     const { system, abi } = platform;
-    if (path === "" && abi.os !== "linux") throw wrongType("path", "a path: only Linux chooses a name", path);
+    if (path === "" && !abi.abstractNames) throw wrongType("path", `a path: ${abi.os} chooses no name`, path);
     const name = path === "" ? new Uint8Array(0) : sunPath(platform, path);
     const fd = openSocket(platform, "dgram");
     const result = system.bind(fd, name);

@@ -14,8 +14,8 @@ export function sunPath({ system, abi }: Pick<Platform, "system" | "abi">, path:
   if (typeof path !== "string") throw wrongType("path", "a string", path);
   if (path === "") throw outOfRange("path", "a path of at least 1 byte", path);
   const abstract = path.startsWith("\0");
-  if (abstract && abi.os !== "linux")
-    throw wrongType("path", "a path in the file system: only Linux has abstract names", path);
+  if (abstract && !abi.abstractNames)
+    throw wrongType("path", `a path in the file system: ${abi.os} has no abstract names`, path);
   if (!abstract && path.includes("\0")) throw outOfRange("path", "a path without NUL", path, "ERR_INVALID_ARG_VALUE");
   const bytes = encoder.encode(path);
   // Both kinds fill sun_path to the end at most; a path in the file system needs its closing NUL on some systems.
