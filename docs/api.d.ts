@@ -472,11 +472,11 @@ export interface MsghdrLayout {
 export declare const OUTCOMES: readonly ["ok", "ancillary-truncated", "malformed", "data-truncated", "fd-count"];
 
 export declare class OpenFile {
-    readonly kind: FdKind;
+    readonly kind: "file" | "socket" | "pidfd";
     readonly name: string;
     nonblocking: boolean;
     references: number;
-    constructor(kind: FdKind, name: string);
+    constructor(kind: OpenFile["kind"], name: string);
     released(): void;
 }
 
@@ -727,7 +727,6 @@ export interface Spawned {
 export interface System {
     readonly constants: Constants;
     readonly out: Int32Array;
-    readonly batch: Int32Array;
     readonly address: Uint8Array;
     bindControl(memory: ArrayBuffer, offset: number, capacity: number): void;
     sendmsg(fd: number, payload: Uint8Array | readonly Uint8Array[], offset: number, length: number, controlLength: number, flags: number, to: Uint8Array | null): number;
@@ -735,16 +734,17 @@ export interface System {
     own(fd: number): void;
     disown(fd: number): void;
     close(fd: number): number;
-    closeBatch(count: number): number;
-    cloexecBatch(count: number): number;
+    closeAll(fds: ArrayLike<number>, from: number, to: number): number;
+    cloexecAll(fds: ArrayLike<number>, from: number, to: number): number;
     fcntl(fd: number, command: number, argument: number): number;
     dup(fd: number): number;
-    describe(fd: number): FdDescription | number;
-    socketpair(type: number): number;
+    fstat(fd: number, into: BigUint64Array): number;
+    fdLink(fd: number): string | null;
+    socketpair(type: number, pair: Int32Array): number;
     socket(type: number): number;
     connect(fd: number, to: Uint8Array): number;
     bind(fd: number, path: Uint8Array): number;
-    socketAt(path: string): string | null;
+    lstat(path: string, into: BigUint64Array): number;
     unlink(path: string): number;
     rename(from: string, to: string): number;
     link(from: string, to: string): number;

@@ -1,9 +1,10 @@
-// What the C compiler's headers say: sizes and constants, for the ABI table to be checked against. The only place where
-// the control-message macros are used.
+// Sizes and constants from the C compiler's headers; the ABI table is checked against them. The only file that uses the
+// control-message macros.
 
 #include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "environment.h"
@@ -17,7 +18,7 @@ struct Named {
   int value;
 };
 
-// Of the names that the library or its table knows, those that these headers have.
+// The names that the library or its table uses, as far as these headers have them.
 constexpr Named kConstants[] = {
 #ifdef AF_UNIX
     {"AF_UNIX", AF_UNIX},
@@ -219,6 +220,30 @@ constexpr Named kConstants[] = {
 #endif
 #ifdef O_PATH
     {"O_PATH", O_PATH},
+#endif
+#ifdef S_IFMT
+    {"S_IFMT", S_IFMT},
+#endif
+#ifdef S_IFSOCK
+    {"S_IFSOCK", S_IFSOCK},
+#endif
+#ifdef S_IFREG
+    {"S_IFREG", S_IFREG},
+#endif
+#ifdef S_IFDIR
+    {"S_IFDIR", S_IFDIR},
+#endif
+#ifdef S_IFIFO
+    {"S_IFIFO", S_IFIFO},
+#endif
+#ifdef S_IFCHR
+    {"S_IFCHR", S_IFCHR},
+#endif
+#ifdef S_IFBLK
+    {"S_IFBLK", S_IFBLK},
+#endif
+#ifdef S_IFLNK
+    {"S_IFLNK", S_IFLNK},
 #endif
 #ifdef POLLIN
     {"POLLIN", POLLIN},

@@ -15,22 +15,22 @@ namespace {
 
 using Environments = std::vector<std::unique_ptr<Environment>>;
 
-// Control data that a thread had received and not yet taken ownership of when it was terminated. Finding the descriptors
-// in them is the core's business, so another thread's core does it. `closed` are the ownership bits of the dead thread:
+// Control data that a thread had received, without ownership of their descriptors yet, when it was terminated. Only the core
+// reads control data, so another thread's core finds the descriptors. `closed` holds the ownership bits of the ended thread:
 // those descriptors are closed already.
 struct Orphan {
   std::vector<char> control;
   std::vector<uint32_t> closed;
 };
-// One lock for both: the orphans, and how to wake each living environment. They outlive the last environment, as the library
-// is linked with nodelete: Node unloads what only workers had loaded, and the next one has to find the orphans.
+// One lock for both: the orphans, and the living environments. They outlive the last environment, because the addon is
+// linked with nodelete: Node unloads an addon that only workers had loaded, and the next worker has to find the orphans.
 std::mutex process_mutex;
 std::vector<Orphan> orphans;
 std::vector<Environment*> living;
 
 }  // namespace
 
-// Bits are accessed by one thread only: its JavaScript and its calls.
+// Only one thread accesses the bits: its JavaScript and its calls.
 void Environment::Own(int fd) {
   if (fd >= 0 && static_cast<size_t>(fd) < owned_bits) owned[fd >> 5] |= 1u << (fd & 31);
 }
@@ -39,14 +39,14 @@ void Environment::Disown(int fd) {
   if (fd >= 0 && static_cast<size_t>(fd) < owned_bits) owned[fd >> 5] &= ~(1u << (fd & 31));
 }
 
-Environment* Of(napi_env env, napi_callback_info info) {
+Environment* EnvironmentOf(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   size_t count = 0;
   napi_get_cb_info(env, info, &count, nullptr, nullptr, &data);
   return static_cast<Environment*>(data);
 }
 
-Environment* Of(napi_env env, napi_callback_info info, napi_value* first) {
+Environment* EnvironmentOf(napi_env env, napi_callback_info info, napi_value* first) {
   void* data = nullptr;
   size_t count = 1;
   napi_get_cb_info(env, info, &count, first, nullptr, &data);
@@ -80,7 +80,7 @@ void* Keep(napi_env env, Environment* e, napi_value buffer, size_t* length) {
 // bind({ words, batch, address }): ArrayBuffers.
 napi_value Bind(napi_env env, napi_callback_info info) {
   napi_value buffers;
-  Environment* e = Of(env, info, &buffers);
+  Environment* e = EnvironmentOf(env, info, &buffers);
   napi_value value;
   size_t length;
   napi_get_named_property(env, buffers, "words", &value);
@@ -96,54 +96,51 @@ napi_value Bind(napi_env env, napi_callback_info info) {
 // bindOwned(ArrayBuffer): the ownership bits; a larger one replaces a smaller, with its content already copied.
 napi_value BindOwned(napi_env env, napi_callback_info info) {
   napi_value buffer;
-  Environment* e = Of(env, info, &buffer);
+  Environment* e = EnvironmentOf(env, info, &buffer);
   size_t length;
   e->owned = static_cast<uint32_t*>(Keep(env, e, buffer, &length));
   e->owned_bits = length * 8;
   return nullptr;
 }
 
-// bindControl(ArrayBuffer), offset in kOffset, capacity in kLength.
+// bindControl(ArrayBuffer, offset, capacity)
 napi_value BindControl(napi_env env, napi_callback_info info) {
-  napi_value buffer;
-  Environment* e = Of(env, info, &buffer);
+  const Call call(env, info);
+  Environment* e = call.environment();
   size_t length;
-  char* memory = static_cast<char*>(Keep(env, e, buffer, &length));
-  e->control = memory + e->words[kOffset];
-  e->control_capacity = static_cast<size_t>(e->words[kLength]);
+  char* memory = static_cast<char*>(Keep(env, e, call.Value(0), &length));
+  e->control = memory + call.Integer(1);
+  e->control_capacity = static_cast<size_t>(call.Integer(2));
   return nullptr;
 }
 
-// takeOrphan(Uint8Array): copies one orphan's control data, as much as fits, leaves its ownership bits for
-// `wasClosed`; how many bytes, or -1: there is none.
+// takeOrphan(Uint8Array): copies one orphan's control data, as much as fits, and returns its ownership bits. How many bytes
+// were copied is in kResult; -1: there is no orphan.
 napi_value TakeOrphan(napi_env env, napi_callback_info info) {
   napi_value into;
-  Environment* e = Of(env, info, &into);
+  Environment* e = EnvironmentOf(env, info, &into);
   std::lock_guard<std::mutex> lock(process_mutex);
-  if (orphans.empty()) return Answer(e, -1);
+  if (orphans.empty()) return Return(e, -1);
   Orphan orphan = std::move(orphans.back());
   orphans.pop_back();
-  void* memory = nullptr;
-  size_t capacity = 0;
-  napi_get_typedarray_info(env, into, nullptr, &capacity, &memory, nullptr, nullptr);
-  const size_t length = std::min(capacity, orphan.control.size());
-  memcpy(memory, orphan.control.data(), length);
+  const Memory memory = MemoryOf(env, into);
+  const size_t length = std::min(memory.length, orphan.control.size());
+  memcpy(memory.data, orphan.control.data(), length);
   napi_value closed;
   void* bits = nullptr;
   const size_t bytes = orphan.closed.size() * sizeof(uint32_t);
-  if (napi_create_arraybuffer(env, bytes, &bits, &closed) != napi_ok) return Answer(e, -ENOMEM);
+  if (napi_create_arraybuffer(env, bytes, &bits, &closed) != napi_ok) return Return(e, -ENOMEM);
   memcpy(bits, orphan.closed.data(), bytes);
   e->words[kResult] = static_cast<int>(length);
   return closed;
 }
 
-// onOrphan(function): called, some time, when there are orphans to take.
+// onOrphan(function): the function is called when there are orphans to take.
 napi_value OnOrphan(napi_env env, napi_callback_info info) {
   napi_value callback;
-  Environment* e = Of(env, info, &callback);
+  Environment* e = EnvironmentOf(env, info, &callback);
   e->on_orphan = Reference(env, e, callback);
-  std::lock_guard<std::mutex> lock(process_mutex);
-  return Answer(e, static_cast<int>(orphans.size()));
+  return nullptr;
 }
 
 // In the thread of the environment that was woken.
@@ -156,7 +153,7 @@ void CallOnOrphan(napi_env env, napi_value, void* context, void*) {
   napi_call_function(env, receiver, callback, 0, nullptr, nullptr);
 }
 
-// The environment ends, by exit or because its worker was terminated at any point: what it owns is closed.
+// The environment ends, by exit or because its worker was terminated at any point: closes what it owns.
 void CleanUp(void* data) {
   Environment* e = static_cast<Environment*>(data);
   CloseReadiness(e);
@@ -166,10 +163,10 @@ void CleanUp(void* data) {
     const size_t length = std::min(e->control_capacity, static_cast<size_t>(e->words[kUnsettled]));
     orphans.push_back({{e->control, e->control + length}, {e->owned, e->owned + e->owned_bits / 32}});
   }
-  // All, as one may be blocked and another about to end; again when one ended that had been told. An environment that is
-  // loaded later looks for itself.
+  // All of them are woken, as one may be blocked and another about to end; and again at the end of each, which may have been
+  // woken in vain. An environment that is opened later looks for orphans itself.
   if (!orphans.empty()) {
-    for (const Environment* one : living) napi_call_threadsafe_function(one->wake, nullptr, napi_tsfn_nonblocking);
+    for (const Environment* other : living) napi_call_threadsafe_function(other->wake, nullptr, napi_tsfn_nonblocking);
   }
   for (size_t word = 0; word < e->owned_bits / 32; word++) {
     for (uint32_t bits = e->owned[word]; bits != 0; bits &= bits - 1) {
@@ -178,25 +175,25 @@ void CleanUp(void* data) {
     e->owned[word] = 0;
   }
   e->owned_bits = 0;
-  // Node takes neither back by itself.
+  // Node releases neither by itself.
   for (const napi_ref reference : e->kept) napi_delete_reference(e->env, reference);
   e->kept.clear();
   napi_release_threadsafe_function(e->wake, napi_tsfn_release);
 }
 
-// open(): the functions, for one user of them. Two copies of the library may have loaded the same file.
+// open(): the functions, for one copy of the library. Two copies may have loaded the same file.
 napi_value Open(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
   Environment* e =
       static_cast<Environments*>(data)->emplace_back(std::make_unique<Environment>()).get();
   e->env = env;
-  // Made before the hook is added, as hooks run in the opposite order: in CleanUp every living environment can be woken.
+  // Made before the hook is added, because hooks run in reverse order: in CleanUp every living environment can be woken.
   napi_value name;
   napi_create_string_utf8(env, "unix-ancillary", NAPI_AUTO_LENGTH, &name);
   napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, e, CallOnOrphan, &e->wake);
   napi_unref_threadsafe_function(env, e->wake);
-  // The hook runs while the buffers are still there; the object goes with the instance data after it.
+  // The hook runs while the buffers still exist; the instance data are deleted after it.
   napi_add_env_cleanup_hook(env, CleanUp, e);
   {
     std::lock_guard<std::mutex> lock(process_mutex);
@@ -210,6 +207,7 @@ napi_value Open(napi_env env, napi_callback_info info) {
   Export(env, exports, "onOrphan", OnOrphan, e);
   Export(env, exports, "takeOrphan", TakeOrphan, e);
   ExportMessage(env, exports, e);
+  ExportDescriptor(env, exports, e);
   ExportSocket(env, exports, e);
   ExportReadiness(env, exports, e);
   ExportAbi(env, exports);

@@ -1,7 +1,8 @@
 // What one environment (a copy of the library in a thread that runs JavaScript) shares with the addon.
 //
-// Integers cross in the request block, an Int32Array of JavaScript's: writing and reading it costs a tenth of passing
-// arguments (measured with Node 20, 2026-11). Its words are named here and in src/system/native.ts, and nowhere else.
+// The calls of every message (sendmsg, recvmsg, close) take their integers from the request block, an Int32Array of JavaScript:
+// writing and reading it costs a tenth of passing arguments (measured with Node 20, 2026-11). Its words are named here and in
+// src/system/native.ts, and nowhere else. All other calls take arguments and return a number.
 #pragma once
 
 #define NAPI_VERSION 8
@@ -20,7 +21,7 @@ namespace unix_ancillary {
 // Words of the request block. The first four are OUT of src/system/system.ts.
 enum Word : int {
   kControlLength = 0,
-  kFlags = 1,
+  kMessageFlags = 1,
   kAddressLength = 2,
   kUnsettled = 3,
   kResult = 4,
@@ -28,12 +29,10 @@ enum Word : int {
   kOffset = 6,
   kLength = 7,
   kControl = 8,
-  kInFlags = 9,
-  kA = 10,  // whatever else a call takes
-  kB = 11,
-  kC = 12,
-  kAlive = 13,    // how many watchers keep the process alive: JavaScript's to count
-  kTelling = 14,  // whether readiness is being told: what it changes in kAlive is looked at when it is over
+  kFlags = 9,
+  kName = 10,       // sendmsg: 1 + the bytes of the name in the address area, 0 without a name; recvmsg: 1 asks for the name
+  kAlive = 11,      // how many watchers keep the process alive; JavaScript counts them
+  kNotifying = 12,  // 1 while JavaScript is notified of readiness; the anchor follows kAlive afterwards
   kWords = 16,
 };
 
@@ -62,24 +61,73 @@ struct Environment {
   void Disown(int fd);
 };
 
-// The environment of a call, without a hash table on the way: it travels as the functions' data.
-Environment* Of(napi_env env, napi_callback_info info);
+// The environment of a call. It is the function's data, so no look-up is needed.
+Environment* EnvironmentOf(napi_env env, napi_callback_info info);
 // The same, with the first argument.
-Environment* Of(napi_env env, napi_callback_info info, napi_value* first);
+Environment* EnvironmentOf(napi_env env, napi_callback_info info, napi_value* first);
 
-// Answers a call: the number, or -errno.
-inline napi_value Answer(Environment* e, int result) {
+// Ends a call that uses the request block: the result is a number, or -errno.
+inline napi_value Return(Environment* e, int result) {
   e->words[kResult] = result;
   return nullptr;
 }
 
-// Records a descriptor that was just made (or an error, which it is not) and passes it on.
-inline int Owned(Environment* e, int fd) {
-  if (fd >= 0) e->Own(fd);
-  return fd;
+// The memory of a typed array; the length counts elements.
+struct Memory {
+  char* data = nullptr;
+  size_t length = 0;
+};
+
+inline Memory MemoryOf(napi_env env, napi_value array) {
+  Memory memory;
+  void* data = nullptr;
+  napi_get_typedarray_info(env, array, nullptr, &memory.length, &data, nullptr, nullptr);
+  memory.data = static_cast<char*>(data);
+  return memory;
 }
 
-// sun_path from and to the address area, whose bytes are `sun_path` without the family.
+// A call that takes arguments and returns a number, or -errno.
+class Call {
+ public:
+  Call(napi_env env, napi_callback_info info) : env_(env) {
+    size_t count = kMostArguments;
+    void* data = nullptr;
+    napi_get_cb_info(env, info, &count, arguments_, nullptr, &data);
+    environment_ = static_cast<Environment*>(data);
+  }
+
+  Environment* environment() const { return environment_; }
+
+  napi_value Value(size_t argument) const { return arguments_[argument]; }
+
+  int Integer(size_t argument) const {
+    int32_t value = 0;
+    napi_get_value_int32(env_, arguments_[argument], &value);
+    return value;
+  }
+
+  Memory Array(size_t argument) const { return MemoryOf(env_, arguments_[argument]); }
+
+  napi_value Return(int result) const {
+    napi_value number;
+    napi_create_int32(env_, result, &number);
+    return number;
+  }
+
+  // Returns a new descriptor (or -errno), which the environment owns from now on.
+  napi_value ReturnOwned(int fd) const {
+    if (fd >= 0) environment_->Own(fd);
+    return Return(fd);
+  }
+
+ private:
+  static constexpr size_t kMostArguments = 4;
+  napi_env env_;
+  napi_value arguments_[kMostArguments];
+  Environment* environment_;
+};
+
+// A sun_path (without the family) into an address, and an address's into the address area.
 socklen_t SetAddress(sockaddr_un* name, const char* path, size_t length);
 void GetAddress(Environment* e, const sockaddr_un* name, socklen_t length);
 
@@ -87,6 +135,7 @@ void GetAddress(Environment* e, const sockaddr_un* name, socklen_t length);
 void Export(napi_env env, napi_value exports, const char* name, napi_callback function, void* data);
 
 void ExportMessage(napi_env env, napi_value exports, Environment* data);
+void ExportDescriptor(napi_env env, napi_value exports, Environment* data);
 void ExportSocket(napi_env env, napi_value exports, Environment* data);
 void ExportReadiness(napi_env env, napi_value exports, Environment* data);
 void ExportAbi(napi_env env, napi_value exports);
@@ -95,8 +144,8 @@ void ExportAbi(napi_env env, napi_value exports);
 void CloseReadiness(Environment* e);
 
 // Retries a system call that a signal interrupted. Never used for close: on Linux the descriptor is gone then.
-template <typename Call>
-inline auto Retry(Call call) -> decltype(call()) {
+template <typename SystemCall>
+inline auto Retry(SystemCall call) -> decltype(call()) {
   for (;;) {
     auto result = call();
     if (result != -1 || errno != EINTR) return result;

@@ -1,5 +1,5 @@
-// The ancillary-data path: sendmsg, recvmsg, and what is done with descriptors. Control buffers are bytes that the core
-// wrote or will read; nothing here looks into them.
+// The calls of every message: sendmsg, recvmsg, and the close of what came. They take their integers from the request block.
+// Control buffers are bytes that the core wrote or will read; nothing here looks into them.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,23 +41,9 @@ long ReceiveMessage(int fd, msghdr* message, int flags) { return recvmsg(fd, mes
 int CloseFd(int fd) { return close(fd); }
 #endif
 
-struct Bytes {
-  char* data = nullptr;
-  size_t length = 0;
-};
-
-// The memory of a Uint8Array.
-Bytes MemoryOf(napi_env env, napi_value array) {
-  Bytes bytes;
-  void* data = nullptr;
-  napi_get_typedarray_info(env, array, nullptr, &bytes.length, &data, nullptr, nullptr);
-  bytes.data = static_cast<char*>(data);
-  return bytes;
-}
-
 // One Uint8Array: from kOffset, kLength bytes, cut to what is there.
 size_t OneIovec(napi_env env, Environment* e, napi_value payload, iovec* iov) {
-  const Bytes bytes = MemoryOf(env, payload);
+  const Memory bytes = MemoryOf(env, payload);
   const size_t offset = std::min(bytes.length, static_cast<size_t>(e->words[kOffset]));
   iov->iov_base = bytes.data + offset;
   iov->iov_len = std::min(bytes.length - offset, static_cast<size_t>(e->words[kLength]));
@@ -72,7 +58,7 @@ bool ManyIovecs(napi_env env, Environment* e, napi_value payload, std::vector<io
   for (uint32_t i = 0; i < pieces; i++) {
     napi_value piece;
     napi_get_element(env, payload, i, &piece);
-    const Bytes bytes = MemoryOf(env, piece);
+    const Memory bytes = MemoryOf(env, piece);
     const size_t skipped = std::min(skip, bytes.length);
     skip -= skipped;
     if (skipped == bytes.length) continue;
@@ -85,7 +71,7 @@ bool ManyIovecs(napi_env env, Environment* e, napi_value payload, std::vector<io
 void Fill(Environment* e, msghdr* message, iovec* iov, size_t count, sockaddr_un* name) {
   message->msg_iov = iov;
   message->msg_iovlen = static_cast<decltype(message->msg_iovlen)>(count);
-  // Darwin refuses a control buffer of no bytes (XNU uipc_syscalls.c): there is none, then.
+  // Darwin refuses a control buffer of no bytes (XNU uipc_syscalls.c).
   const int length = e->words[kControl];
   if (length > 0) {
     message->msg_control = e->control;
@@ -101,29 +87,28 @@ void Fill(Environment* e, msghdr* message, iovec* iov, size_t count, sockaddr_un
 int Send(Environment* e, iovec* iov, size_t count) {
   msghdr message = {};
   sockaddr_un name;
-  // The address length is one more than the bytes, so that 0 says that there is no name.
-  const int named = e->words[kA];
+  const int named = e->words[kName];
   Fill(e, &message, iov, count, named > 0 ? &name : nullptr);
   if (named > 0) message.msg_namelen = SetAddress(&name, e->address, static_cast<size_t>(named - 1));
   const int fd = e->words[kFd];
-  const int flags = e->words[kInFlags];
+  const int flags = e->words[kFlags];
   return Result(Retry([&] { return SendMessage(fd, &message, flags); }));
 }
 
 int Receive(Environment* e, iovec* iov, size_t count) {
   msghdr message = {};
   sockaddr_un name;
-  Fill(e, &message, iov, count, e->words[kA] > 0 ? &name : nullptr);
+  Fill(e, &message, iov, count, e->words[kName] > 0 ? &name : nullptr);
   const int fd = e->words[kFd];
-  const int flags = e->words[kInFlags];
+  const int flags = e->words[kFlags];
   const int result = Result(Retry([&] { return ReceiveMessage(fd, &message, flags); }));
   if (result < 0) {
     e->words[kControlLength] = 0;
-    e->words[kFlags] = 0;
+    e->words[kMessageFlags] = 0;
     return result;
   }
   e->words[kControlLength] = static_cast<int>(message.msg_controllen);
-  e->words[kFlags] = message.msg_flags;
+  e->words[kMessageFlags] = message.msg_flags;
   e->words[kUnsettled] = static_cast<int>(message.msg_controllen);
   if (message.msg_name != nullptr) GetAddress(e, &name, message.msg_namelen);
   return result;
@@ -131,45 +116,46 @@ int Receive(Environment* e, iovec* iov, size_t count) {
 
 napi_value SendmsgOne(napi_env env, napi_callback_info info) {
   napi_value payload;
-  Environment* e = Of(env, info, &payload);
+  Environment* e = EnvironmentOf(env, info, &payload);
   iovec iov;
   const size_t count = OneIovec(env, e, payload, &iov);
-  return Answer(e, Send(e, &iov, count));
+  return Return(e, Send(e, &iov, count));
 }
 
 napi_value SendmsgMany(napi_env env, napi_callback_info info) {
   napi_value payload;
-  Environment* e = Of(env, info, &payload);
+  Environment* e = EnvironmentOf(env, info, &payload);
   std::vector<iovec> iov;
-  if (!ManyIovecs(env, e, payload, &iov)) return Answer(e, -EMSGSIZE);
-  return Answer(e, Send(e, iov.data(), iov.size()));
+  if (!ManyIovecs(env, e, payload, &iov)) return Return(e, -EMSGSIZE);
+  return Return(e, Send(e, iov.data(), iov.size()));
 }
 
 napi_value RecvmsgOne(napi_env env, napi_callback_info info) {
   napi_value payload;
-  Environment* e = Of(env, info, &payload);
+  Environment* e = EnvironmentOf(env, info, &payload);
   iovec iov;
   const size_t count = OneIovec(env, e, payload, &iov);
-  return Answer(e, Receive(e, &iov, count));
+  return Return(e, Receive(e, &iov, count));
 }
 
 napi_value RecvmsgMany(napi_env env, napi_callback_info info) {
   napi_value payload;
-  Environment* e = Of(env, info, &payload);
+  Environment* e = EnvironmentOf(env, info, &payload);
   std::vector<iovec> iov;
-  if (!ManyIovecs(env, e, payload, &iov)) return Answer(e, -EMSGSIZE);
-  return Answer(e, Receive(e, iov.data(), iov.size()));
+  if (!ManyIovecs(env, e, payload, &iov)) return Return(e, -EMSGSIZE);
+  return Return(e, Receive(e, iov.data(), iov.size()));
 }
 
 napi_value Close(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  // Before the call: afterwards the number may already be another thread's.
+  Environment* e = EnvironmentOf(env, info);
+  // Before the call: afterwards another thread may already have the number.
   e->Disown(e->words[kFd]);
-  return Answer(e, Result(CloseFd(e->words[kFd])));
+  return Return(e, Result(CloseFd(e->words[kFd])));
 }
 
+// closeBatch(), the count in kLength: 0, or the first error after every descriptor was closed.
 napi_value CloseBatch(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
+  Environment* e = EnvironmentOf(env, info);
   const size_t count = std::min(static_cast<size_t>(e->words[kLength]), e->batch_capacity);
   int first = 0;
   for (size_t i = 0; i < count; i++) {
@@ -178,31 +164,21 @@ napi_value CloseBatch(napi_env env, napi_callback_info info) {
     const int result = Result(CloseFd(e->batch[i]));
     if (first == 0) first = result;
   }
-  return Answer(e, first);
+  return Return(e, first);
 }
 
+// cloexecBatch(), the count in kLength: 0, or the first error, at which it stops.
 napi_value CloexecBatch(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
+  Environment* e = EnvironmentOf(env, info);
   const size_t count = std::min(static_cast<size_t>(e->words[kLength]), e->batch_capacity);
   for (size_t i = 0; i < count; i++) {
     if (e->batch[i] < 0) continue;
-    // The other flag that there may be, close-on-fork, is kept.
+    // Keeps the other flag, close-on-fork.
     const int flags = Result(fcntl(e->batch[i], F_GETFD));
     const int result = flags < 0 ? flags : Result(fcntl(e->batch[i], F_SETFD, flags | FD_CLOEXEC));
-    if (result < 0) return Answer(e, result);
+    if (result < 0) return Return(e, result);
   }
-  return Answer(e, 0);
-}
-
-napi_value Fcntl(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  const int32_t* words = e->words;
-  return Answer(e, Result(Retry([&] { return fcntl(words[kFd], words[kA], words[kB]); })));
-}
-
-napi_value Dup(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  return Answer(e, Owned(e, Result(fcntl(e->words[kFd], F_DUPFD_CLOEXEC, 0))));
+  return Return(e, 0);
 }
 
 }  // namespace
@@ -215,8 +191,6 @@ void ExportMessage(napi_env env, napi_value exports, Environment* data) {
   Export(env, exports, "close", Close, data);
   Export(env, exports, "closeBatch", CloseBatch, data);
   Export(env, exports, "cloexecBatch", CloexecBatch, data);
-  Export(env, exports, "fcntl", Fcntl, data);
-  Export(env, exports, "dup", Dup, data);
 }
 
 }  // namespace unix_ancillary

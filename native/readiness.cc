@@ -1,8 +1,8 @@
-// Readiness, behind two doors. On Node: uv_poll, one handle a descriptor. Elsewhere (Bun has no uv_poll and aborts the
-// process, on Deno it fires once): one thread with poll(2). JavaScript says which before the first watch.
+// Readiness, with two backends. On Node: uv_poll, one handle for each descriptor. Elsewhere (Bun has no uv_poll and aborts
+// the process, on Deno it fires once): one thread with poll(2). JavaScript chooses before the first watch.
 //
-// Watchers have numbers, those of ended ones first: JavaScript finds them in an array. An event that is late, as the thread's
-// can be, wakes somebody else in vain.
+// Watchers have numbers, which are used again: JavaScript keeps its watchers in an array. A late event, which the thread can
+// deliver, may reach the next watcher with its number; that one tries in vain.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 namespace unix_ancillary {
 
-// One of the doors.
+// One of the backends.
 class Readiness {
  public:
   Readiness(napi_env env, Environment* e, napi_value callback) : env_(env), e_(e) {
@@ -29,11 +29,11 @@ class Readiness {
   virtual int Watch(int fd) = 0;
   virtual void Arm(int id, int events) = 0;
   virtual void Unwatch(int id) = 0;
-  // Ends everything; the object deletes itself when the loop has let go of it.
+  // Ends all watchers; the object deletes itself when the loop has closed its handles.
   virtual void Close() = 0;
 
-  // Keeps the loop alive, or no longer, as kAlive says. One anchor for all watchers: a message that is answered by the next
-  // wait would take two calls of the addon and of the loop otherwise.
+  // Keeps the loop alive while kAlive is above zero. One anchor serves all watchers: with one for each, a message that the
+  // next wait follows would take two more calls of the addon and of the loop.
   void Anchor() {
     const bool wanted = e_->words[kAlive] > 0;
     if (wanted == anchored_) return;
@@ -44,36 +44,37 @@ class Readiness {
  protected:
   virtual void SetAnchor(bool on) = 0;
 
-  // Tells JavaScript: the number in kFd, the bits in kA. Next ticks and microtasks run behind it.
-  void Tell(int id, int events) {
+  // Calls JavaScript with the watcher's number and the bits. Next ticks and microtasks run after it.
+  void Notify(int id, int events) {
     napi_handle_scope scope;
     napi_open_handle_scope(env_, &scope);
     napi_value callback, result;
+    napi_value arguments[2];
     napi_get_reference_value(env_, callback_, &callback);
-    e_->words[kFd] = id;
-    e_->words[kA] = events;
-    e_->words[kTelling] = 1;
-    if (napi_make_callback(env_, context_, callback, callback, 0, nullptr, &result) == napi_pending_exception) {
+    napi_create_int32(env_, id, &arguments[0]);
+    napi_create_int32(env_, events, &arguments[1]);
+    e_->words[kNotifying] = 1;
+    if (napi_make_callback(env_, context_, callback, callback, 2, arguments, &result) == napi_pending_exception) {
       napi_value error;
-      // Not when the thread is being terminated.
+      // No error is pending when the thread is being terminated.
       if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
     }
-    e_->words[kTelling] = 0;
+    e_->words[kNotifying] = 0;
     if (!closing_) Anchor();
     napi_close_handle_scope(env_, scope);
   }
 
-  int TakeId() {
+  int AllocateId() {
     if (free_ids_.empty()) return next_id_++;
     const int id = free_ids_.back();
     free_ids_.pop_back();
     return id;
   }
 
-  void GiveBack(int id) { free_ids_.push_back(id); }
+  void FreeId(int id) { free_ids_.push_back(id); }
 
-  // What Node does not take back by itself; nothing is told afterwards.
-  void LetGo() {
+  // Releases what Node does not release by itself; nothing is notified afterwards.
+  void Release() {
     napi_delete_reference(env_, callback_);
     if (context_ != nullptr) napi_async_destroy(env_, context_);
   }
@@ -81,7 +82,7 @@ class Readiness {
   napi_env env_;
   Environment* e_;
   napi_ref callback_ = nullptr;
-  // None in the thread's door: a thread-safe function has one of its own (and Deno 2.9 aborts when it is given back at the end).
+  // Null in the thread's backend: a thread-safe function has its own (and Deno 2.9 aborts when it is destroyed at the end).
   napi_async_context context_ = nullptr;
   bool closing_ = false;
 
@@ -98,10 +99,10 @@ class UvReadiness final : public Readiness {
     uv_poll_t poll;
     UvReadiness* owner;
     int id;
-    // What the loop watches for, and what JavaScript asked for last.
+    // The events that the loop watches for, and those that JavaScript asked for last.
     int events;
     int wanted;
-    // Whether it is among `changed_`.
+    // Whether its number is in `changed_`.
     bool changed;
   };
 
@@ -115,7 +116,7 @@ class UvReadiness final : public Readiness {
     anchor_.data = this;
     uv_prepare_start(&anchor_, [](uv_prepare_t* handle) { static_cast<UvReadiness*>(handle->data)->Apply(); });
     SetAnchor(false);
-    // The environment waits for this hook: until the loop has let go of the last handle.
+    // The environment waits for this hook, until the loop has closed the last handle.
     napi_add_async_cleanup_hook(
         env,
         [](napi_async_cleanup_hook_handle, void* data) {
@@ -128,7 +129,7 @@ class UvReadiness final : public Readiness {
 
   int Watch(int fd) override {
     Watcher* watcher = new Watcher{{}, this, 0, 0, 0, false};
-    // uv_poll_init makes the open file description non-blocking, which others may share: put it back.
+    // uv_poll_init makes the open file description non-blocking. Other processes may share it: undo that.
     const int flags = fcntl(fd, F_GETFL);
     const int result = uv_poll_init(loop_, &watcher->poll, fd);
     if (result < 0) {
@@ -138,7 +139,7 @@ class UvReadiness final : public Readiness {
     if (flags != -1 && (flags & O_NONBLOCK) == 0) fcntl(fd, F_SETFL, flags);
     watcher->poll.data = watcher;
     uv_unref(Handle(&watcher->poll));
-    watcher->id = TakeId();
+    watcher->id = AllocateId();
     if (static_cast<size_t>(watcher->id) == watchers_.size()) watchers_.push_back(watcher);
     else watchers_[watcher->id] = watcher;
     return watcher->id;
@@ -156,12 +157,12 @@ class UvReadiness final : public Readiness {
     Watcher* watcher = Find(id);
     if (watcher == nullptr) return;
     watchers_[id] = nullptr;
-    GiveBack(id);
+    FreeId(id);
     End(watcher);
   }
 
   void Close() override {
-    LetGo();
+    Release();
     closing_ = true;
     for (Watcher* watcher : watchers_)
       if (watcher != nullptr) End(watcher);
@@ -182,8 +183,8 @@ class UvReadiness final : public Readiness {
     return reinterpret_cast<uv_handle_t*>(handle);
   }
 
-  // Before the loop waits: a send that is served disarms, and the next one, of a promise's reaction, arms again. Done at once that
-  // is three calls of epoll for nothing, 12 % of the processor time of 64 KiB a message (2026-11).
+  // Runs before the loop waits. A send that is complete disarms its watcher, and the next one, in a reaction of its promise, arms
+  // it again: applied at once that takes three needless calls of epoll, 12 % of the processor time of 64 KiB messages (2026-11).
   void Apply() {
     for (const int id : changed_) {
       Watcher* watcher = Find(id);
@@ -211,14 +212,14 @@ class UvReadiness final : public Readiness {
   static void Ready(uv_poll_t* poll, int status, int events) {
     Watcher* watcher = static_cast<Watcher*>(poll->data);
     int bits = ((events & UV_READABLE) ? POLLIN : 0) | ((events & UV_WRITABLE) ? POLLOUT : 0);
-    // After an error libuv has stopped the handle, and JavaScript counts on it: an attempt takes the error off the socket,
-    // others may wait behind it.
+    // After an error libuv has stopped the handle. JavaScript relies on the watcher: an attempt takes the error from the socket,
+    // and other operations may wait behind it.
     if (status < 0) {
       bits = POLLIN | POLLOUT;
       watcher->events = 0;
       Apply(watcher);
     }
-    watcher->owner->Tell(watcher->id, bits);
+    watcher->owner->Notify(watcher->id, bits);
   }
 
   void End(Watcher* watcher) {
@@ -242,9 +243,9 @@ class UvReadiness final : public Readiness {
   uv_loop_t* loop_ = nullptr;
   napi_async_cleanup_hook_handle hook_ = nullptr;
   std::vector<Watcher*> watchers_;
-  // Whose `wanted` was set since the loop waited last.
+  // Watchers whose `wanted` was set since the loop last waited.
   std::vector<int> changed_;
-  // Called before each wait of the loop; it keeps the loop alive when SetAnchor says so.
+  // Called before each wait of the loop; keeps the loop alive while it is referenced.
   uv_prepare_t anchor_;
   int ending_ = 0;
 };
@@ -253,8 +254,8 @@ class ThreadReadiness final : public Readiness {
   struct Watched {
     int fd;
     int events;
-    // Waits for JavaScript to have seen the last event; then it is polled again.
-    bool told;
+    // JavaScript has not seen the last event yet; the descriptor is polled again afterwards.
+    bool notified;
   };
 
  public:
@@ -271,7 +272,7 @@ class ThreadReadiness final : public Readiness {
       if (result < 0) return result;
     }
     std::lock_guard<std::mutex> lock(mutex_);
-    const int id = TakeId();
+    const int id = AllocateId();
     watched_.emplace(id, Watched{fd, 0, false});
     return id;
   }
@@ -287,7 +288,7 @@ class ThreadReadiness final : public Readiness {
   void Unwatch(int id) override {
     std::lock_guard<std::mutex> lock(mutex_);
     if (watched_.erase(id) == 0) return;
-    GiveBack(id);
+    FreeId(id);
     Wake();
   }
 
@@ -301,9 +302,9 @@ class ThreadReadiness final : public Readiness {
       pthread_join(thread_, nullptr);
       for (const int fd : wake_) close(fd);
     }
-    LetGo();
+    Release();
     napi_release_threadsafe_function(function_, napi_tsfn_release);
-    // The environment ends, and the function with it: no callback comes any more.
+    // The environment ends, and the function with it: no callback follows.
     delete this;
   }
 
@@ -314,11 +315,11 @@ class ThreadReadiness final : public Readiness {
   }
 
  private:
-  // Pipe and thread, with the first watcher; 0, or -errno: the next one tries again. (std::thread throws, and the addon is
-  // compiled without exceptions.)
+  // Makes pipe and thread, at the first watcher: 0, or -errno, and the next watcher tries again. (std::thread throws, and the
+  // addon is compiled without exceptions.)
   int Start() {
 #ifdef SOCK_CLOEXEC
-    // Systems that have the one have the other.
+    // Systems with SOCK_CLOEXEC have pipe2.
     if (pipe2(wake_, O_CLOEXEC | O_NONBLOCK) == -1) return -errno;
 #else
     if (pipe(wake_) == -1) return -errno;
@@ -341,7 +342,7 @@ class ThreadReadiness final : public Readiness {
   }
 
   void Wake() {
-    // A full pipe wakes too.
+    // A full pipe wakes the thread too.
     const ssize_t ignored = write(wake_[1], "", 1);
     (void)ignored;
   }
@@ -353,9 +354,9 @@ class ThreadReadiness final : public Readiness {
     while (!closing_) {
       polled.assign(1, {wake_[0], POLLIN, 0});
       ids.assign(1, -1);
-      for (const auto& [id, one] : watched_) {
-        if (one.events == 0 || one.told) continue;
-        polled.push_back({one.fd, static_cast<short>(one.events), 0});
+      for (const auto& [id, watched] : watched_) {
+        if (watched.events == 0 || watched.notified) continue;
+        polled.push_back({watched.fd, static_cast<short>(watched.events), 0});
         ids.push_back(id);
       }
       lock.unlock();
@@ -369,7 +370,7 @@ class ThreadReadiness final : public Readiness {
         const auto found = watched_.find(ids[i]);
         if (found == watched_.end()) continue;
         const bool failed = (polled[i].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
-        found->second.told = true;
+        found->second.notified = true;
         ready_.push_back({ids[i], failed ? POLLIN | POLLOUT : polled[i].revents});
         any = true;
       }
@@ -386,18 +387,18 @@ class ThreadReadiness final : public Readiness {
       ready.swap(self->ready_);
     }
     for (const auto& [id, events] : ready) {
-      // The callbacks before may have forgotten it.
-      bool there;
+      // The callbacks before this one may have ended the watcher.
+      bool exists;
       {
         std::lock_guard<std::mutex> lock(self->mutex_);
-        there = self->watched_.count(id) != 0;
+        exists = self->watched_.count(id) != 0;
       }
-      if (there) self->Tell(id, events);
+      if (exists) self->Notify(id, events);
     }
     std::lock_guard<std::mutex> lock(self->mutex_);
     for (const auto& [id, events] : ready) {
       const auto found = self->watched_.find(id);
-      if (found != self->watched_.end()) found->second.told = false;
+      if (found != self->watched_.end()) found->second.notified = false;
     }
     self->Wake();
   }
@@ -411,37 +412,43 @@ class ThreadReadiness final : public Readiness {
   int wake_[2];
 };
 
-// onReady(function), kA: 1 for the thread.
+// onReady(function, 1 for the thread or 0 for uv_poll): the function is called with a watcher's number and its events.
 napi_value OnReady(napi_env env, napi_callback_info info) {
-  napi_value callback;
-  Environment* e = Of(env, info, &callback);
-  if (e->words[kA] != 0) e->readiness = new ThreadReadiness(env, e, callback);
-  else e->readiness = new UvReadiness(env, e, callback);
+  const Call call(env, info);
+  Environment* e = call.environment();
+  if (call.Integer(1) != 0) e->readiness = new ThreadReadiness(env, e, call.Value(0));
+  else e->readiness = new UvReadiness(env, e, call.Value(0));
   return nullptr;
 }
 
+// watch(fd): the watcher's number, or -errno.
 napi_value Watch(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  return Answer(e, e->readiness->Watch(e->words[kFd]));
+  const Call call(env, info);
+  return call.Return(call.environment()->readiness->Watch(call.Integer(0)));
 }
 
-// These take the watcher's number in kFd. After the environment's end began there is nothing left to do.
+// Once the environment has begun to end, these do nothing.
+
+// arm(watcher, events)
 napi_value Arm(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  if (e->readiness != nullptr) e->readiness->Arm(e->words[kFd], e->words[kA]);
+  const Call call(env, info);
+  Readiness* readiness = call.environment()->readiness;
+  if (readiness != nullptr) readiness->Arm(call.Integer(0), call.Integer(1));
   return nullptr;
 }
 
-// kAlive has passed zero.
+// anchor(): kAlive has passed zero.
 napi_value Anchor(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  if (e->readiness != nullptr) e->readiness->Anchor();
+  Readiness* readiness = EnvironmentOf(env, info)->readiness;
+  if (readiness != nullptr) readiness->Anchor();
   return nullptr;
 }
 
+// unwatch(watcher)
 napi_value Unwatch(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  if (e->readiness != nullptr) e->readiness->Unwatch(e->words[kFd]);
+  const Call call(env, info);
+  Readiness* readiness = call.environment()->readiness;
+  if (readiness != nullptr) readiness->Unwatch(call.Integer(0));
   return nullptr;
 }
 

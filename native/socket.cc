@@ -1,4 +1,4 @@
-// Sockets: making, naming, connecting, asking. One system call a function.
+// Sockets: how they are made, named and connected, and their options. One system call a function.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr size_t kPathOffset = offsetof(sockaddr_un, sun_path);
 
-// CLOEXEC and non-blocking, for systems that cannot say so when a socket is made.
+// CLOEXEC and non-blocking, for systems without flags for it in socket(2).
 [[maybe_unused]] int Prepare(int fd) {
   if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 || fcntl(fd, F_SETFL, O_NONBLOCK) == -1) return -errno;
 #ifdef SO_NOSIGPIPE
@@ -28,7 +28,7 @@ constexpr size_t kPathOffset = offsetof(sockaddr_un, sun_path);
   return 0;
 }
 
-// Prepares a new socket, or closes it again.
+// Prepares a new socket; closes it if that fails.
 [[maybe_unused]] int Prepared(int fd) {
   if (fd < 0) return fd;
   const int result = Prepare(fd);
@@ -40,67 +40,75 @@ constexpr size_t kPathOffset = offsetof(sockaddr_un, sun_path);
 #ifdef SOCK_CLOEXEC
 constexpr int kSocketFlags = SOCK_CLOEXEC | SOCK_NONBLOCK;
 #ifdef __linux__
-// MSG_DONTWAIT is enough here, and a child that is given one end of a pair expects it to block.
+// MSG_DONTWAIT is enough here, and a child that gets one end of a pair expects it to block.
 constexpr int kConnectedFlags = SOCK_CLOEXEC;
 #else
 constexpr int kConnectedFlags = kSocketFlags;
 #endif
 #endif
 
+// socketpair(type, Int32Array): both descriptors go to the array.
 napi_value Socketpair(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
+  const Call call(env, info);
+  const int type = call.Integer(0);
   int pair[2];
 #ifdef SOCK_CLOEXEC
-  const int result = Result(socketpair(AF_UNIX, e->words[kA] | kConnectedFlags, 0, pair));
+  const int result = Result(socketpair(AF_UNIX, type | kConnectedFlags, 0, pair));
 #else
-  int result = Result(socketpair(AF_UNIX, e->words[kA], 0, pair));
-  if (result == 0) result = Prepare(pair[0]);
-  if (result == 0) result = Prepare(pair[1]);
-  if (result < 0) {
-    close(pair[0]);
-    close(pair[1]);
+  int result = Result(socketpair(AF_UNIX, type, 0, pair));
+  if (result == 0) {
+    result = Prepare(pair[0]);
+    if (result == 0) result = Prepare(pair[1]);
+    if (result < 0) {
+      close(pair[0]);
+      close(pair[1]);
+    }
   }
 #endif
   if (result == 0) {
-    e->words[kControlLength] = Owned(e, pair[0]);
-    e->words[kFlags] = Owned(e, pair[1]);
+    int32_t* into = reinterpret_cast<int32_t*>(call.Array(1).data);
+    for (size_t i = 0; i < 2; i++) {
+      into[i] = pair[i];
+      call.environment()->Own(pair[i]);
+    }
   }
-  return Answer(e, result);
+  return call.Return(result);
 }
 
+// socket(type)
 napi_value Socket(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
+  const Call call(env, info);
+  const int type = call.Integer(0);
 #ifdef SOCK_CLOEXEC
-  return Answer(e, Owned(e, Result(socket(AF_UNIX, e->words[kA] | kSocketFlags, 0))));
+  return call.ReturnOwned(Result(socket(AF_UNIX, type | kSocketFlags, 0)));
 #else
-  return Answer(e, Owned(e, Prepared(Result(socket(AF_UNIX, e->words[kA], 0)))));
+  return call.ReturnOwned(Prepared(Result(socket(AF_UNIX, type, 0))));
 #endif
 }
 
+// accept(fd)
 napi_value Accept(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  const int fd = e->words[kFd];
+  const Call call(env, info);
+  const int fd = call.Integer(0);
 #ifdef SOCK_CLOEXEC
-  return Answer(e, Owned(e, Result(Retry([&] { return accept4(fd, nullptr, nullptr, kConnectedFlags); }))));
+  return call.ReturnOwned(Result(Retry([&] { return accept4(fd, nullptr, nullptr, kConnectedFlags); })));
 #else
-  return Answer(e, Owned(e, Prepared(Result(Retry([&] { return accept(fd, nullptr, nullptr); })))));
+  return call.ReturnOwned(Prepared(Result(Retry([&] { return accept(fd, nullptr, nullptr); }))));
 #endif
 }
 
-// Names: kLength bytes of the address area.
-socklen_t Name(Environment* e, sockaddr_un* name) {
-  return SetAddress(name, e->address, static_cast<size_t>(e->words[kLength]));
-}
+// The address that a sun_path makes.
+socklen_t AddressOf(const Memory& path, sockaddr_un* name) { return SetAddress(name, path.data, path.length); }
 
-// poll(2) to the deadline, whatever signals come.
+// poll(2) until the deadline; signals do not end it.
 int PollUntil(int fd, short events, int timeout) {
-  pollfd one = {fd, events, 0};
+  pollfd polled = {fd, events, 0};
   timespec start;
   clock_gettime(CLOCK_MONOTONIC, &start);
   int left = timeout;
   for (;;) {
-    const int ready = poll(&one, 1, left);
-    if (ready >= 0) return ready == 0 ? 0 : one.revents;
+    const int ready = poll(&polled, 1, left);
+    if (ready >= 0) return ready == 0 ? 0 : polled.revents;
     if (errno != EINTR) return -errno;
     if (timeout > 0) {
       timespec now;
@@ -111,75 +119,81 @@ int PollUntil(int fd, short events, int timeout) {
   }
 }
 
+// connect(fd, Uint8Array)
 napi_value Connect(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
+  const Call call(env, info);
+  const int fd = call.Integer(0);
   sockaddr_un name;
-  const socklen_t length = Name(e, &name);
-  const int fd = e->words[kFd];
-  // What connects here does not block: an interrupted call has left nothing half done.
-  return Answer(e, Result(Retry([&] { return connect(fd, reinterpret_cast<sockaddr*>(&name), length); })));
+  const socklen_t length = AddressOf(call.Array(1), &name);
+  // Sockets that connect here do not block: an interrupted call leaves nothing half done.
+  return call.Return(Result(Retry([&] { return connect(fd, reinterpret_cast<sockaddr*>(&name), length); })));
 }
 
+// bind(fd, Uint8Array)
 napi_value Bind(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
+  const Call call(env, info);
   sockaddr_un name;
-  const socklen_t length = Name(e, &name);
-  return Answer(e, Result(bind(e->words[kFd], reinterpret_cast<sockaddr*>(&name), length)));
+  const socklen_t length = AddressOf(call.Array(1), &name);
+  return call.Return(Result(bind(call.Integer(0), reinterpret_cast<sockaddr*>(&name), length)));
 }
 
+// listen(fd, backlog)
 napi_value Listen(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  return Answer(e, Result(listen(e->words[kFd], e->words[kA])));
+  const Call call(env, info);
+  return call.Return(Result(listen(call.Integer(0), call.Integer(1))));
 }
 
+// shutdown(fd, how)
 napi_value Shutdown(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  return Answer(e, Result(shutdown(e->words[kFd], e->words[kA])));
+  const Call call(env, info);
+  return call.Return(Result(shutdown(call.Integer(0), call.Integer(1))));
 }
 
-// The family; what lies behind the family field goes to the address area.
-int NameOf(Environment* e, int (*call)(int, sockaddr*, socklen_t*)) {
+// The family; the bytes behind the family field go to the address area.
+int NameOf(Environment* e, int fd, int (*ask)(int, sockaddr*, socklen_t*)) {
   union {
     sockaddr any;
     sockaddr_un path;
     sockaddr_storage storage;
   } name = {};
   socklen_t length = sizeof name;
-  if (call(e->words[kFd], &name.any, &length) == -1) return -errno;
+  if (ask(fd, &name.any, &length) == -1) return -errno;
   GetAddress(e, &name.path, std::min<socklen_t>(length, sizeof name));
   return name.any.sa_family;
 }
 
+// getsockname(fd)
 napi_value Getsockname(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  return Answer(e, NameOf(e, getsockname));
+  const Call call(env, info);
+  return call.Return(NameOf(call.environment(), call.Integer(0), getsockname));
 }
 
+// getpeername(fd)
 napi_value Getpeername(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  return Answer(e, NameOf(e, getpeername));
+  const Call call(env, info);
+  return call.Return(NameOf(call.environment(), call.Integer(0), getpeername));
 }
 
+// getsockopt(fd, level, name, Uint8Array): how many bytes are in the array now.
 napi_value Getsockopt(napi_env env, napi_callback_info info) {
-  napi_value into;
-  Environment* e = Of(env, info, &into);
-  void* memory = nullptr;
-  size_t capacity = 0;
-  napi_get_typedarray_info(env, into, nullptr, &capacity, &memory, nullptr, nullptr);
-  socklen_t length = static_cast<socklen_t>(capacity);
-  const int result = Result(getsockopt(e->words[kFd], e->words[kA], e->words[kB], memory, &length));
-  return Answer(e, result < 0 ? result : static_cast<int>(length));
+  const Call call(env, info);
+  const Memory into = call.Array(3);
+  socklen_t length = static_cast<socklen_t>(into.length);
+  const int result = Result(getsockopt(call.Integer(0), call.Integer(1), call.Integer(2), into.data, &length));
+  return call.Return(result < 0 ? result : static_cast<int>(length));
 }
 
+// setsockopt(fd, level, name, int)
 napi_value Setsockopt(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  const int value = e->words[kC];
-  return Answer(e, Result(setsockopt(e->words[kFd], e->words[kA], e->words[kB], &value, sizeof value)));
+  const Call call(env, info);
+  const int value = call.Integer(3);
+  return call.Return(Result(setsockopt(call.Integer(0), call.Integer(1), call.Integer(2), &value, sizeof value)));
 }
 
+// poll(fd, events, milliseconds)
 napi_value Poll(napi_env env, napi_callback_info info) {
-  Environment* e = Of(env, info);
-  return Answer(e, PollUntil(e->words[kFd], static_cast<short>(e->words[kA]), e->words[kB]));
+  const Call call(env, info);
+  return call.Return(PollUntil(call.Integer(0), static_cast<short>(call.Integer(1)), call.Integer(2)));
 }
 
 }  // namespace

@@ -69,7 +69,7 @@ const KINDS = {
     flags: ["-O1", "-fsanitize=thread"],
     env: (log) => ({ TSAN_OPTIONS: `symbolize=0:verbosity=1:exitcode=0:report_signal_unsafe=0:log_path=${log}` }),
     files: ["socket/fd-reader", "system/lifecycle", "socket/waiting"],
-    doors: ["uv_poll", "thread"],
+    backends: ["uv_poll", "thread"],
     found: (text) =>
       text
         .split(/^=+$/m)
@@ -94,7 +94,7 @@ const BUGS = [
     kind: "address",
     file: "socket/fd-reader",
     what: "a write behind the end of the request block",
-    at: ["message.cc", "  e->words[kFlags] = message.msg_flags;\n", "$&  e->words[kWords] = 0;\n"],
+    at: ["message.cc", "  e->words[kMessageFlags] = message.msg_flags;\n", "$&  e->words[kWords] = 0;\n"],
     report: /heap-buffer-overflow/,
   },
   {
@@ -128,19 +128,19 @@ const BUGS = [
   },
   {
     kind: "thread",
-    door: "thread",
+    backend: "thread",
     file: "socket/fd-reader",
     what: "a thread that changes watchers without the lock",
     at: [
       "readiness.cc",
       "      poll(polled.data(), polled.size(), -1);\n",
-      "$&      for (auto& [id, one] : watched_) one.told = one.told || false;\n",
+      "$&      for (auto& [id, watched] : watched_) watched.notified = watched.notified || false;\n",
     ],
     report: /data race/,
   },
   {
     kind: "thread",
-    door: "uv_poll",
+    backend: "uv_poll",
     file: "system/lifecycle",
     what: "environments that end without the lock",
     at: ["addon.cc", "  std::lock_guard<std::mutex> lock(process_mutex);\n  living.erase(", "  living.erase("],
@@ -205,7 +205,7 @@ chmodSync(reportsFolder, 0o755);
 process.on("exit", () => rmSync(reportsFolder, { recursive: true, force: true }));
 
 /** Runs a test file; what is wrong with it, or null. */
-function examine(kind, addon, file, door) {
+function examine(kind, addon, file, backend) {
   const { libraries, env, command, found } = KINDS[kind];
   const reports = join(reportsFolder, `${runs++}`);
   mkdirSync(reports);
@@ -220,7 +220,7 @@ function examine(kind, addon, file, door) {
         ...process.env,
         ...env(join(reports, "report")),
         ...(libraries.length > 0 ? { LD_PRELOAD: libraries.map(runtime).join(" ") } : {}),
-        ...(door === "thread" ? { UNIX_ANCILLARY_READINESS: "thread" } : {}),
+        ...(backend === "thread" ? { UNIX_ANCILLARY_READINESS: "thread" } : {}),
         UNIX_ANCILLARY_ADDON: addon,
         NO_COLOR: "1",
       },
@@ -264,11 +264,11 @@ async function clean(wanted) {
     if (files.length === 0 || !available(kind)) continue;
     const addon = await build(kind, kind);
     for (const file of files) {
-      for (const door of KINDS[kind].doors ?? [undefined]) {
+      for (const backend of KINDS[kind].backends ?? [undefined]) {
         jobs.push(async () => {
           const start = Date.now();
-          const wrong = await examine(kind, addon, file, door);
-          const how = door === undefined ? "" : `, readiness by ${door}`;
+          const wrong = await examine(kind, addon, file, backend);
+          const how = backend === undefined ? "" : `, readiness by ${backend}`;
           result(wrong === null, `${kind}: ${file}${how}  ${Date.now() - start} ms`, wrong);
         });
       }
@@ -279,7 +279,7 @@ async function clean(wanted) {
 
 async function selfTest(wanted) {
   const jobs = [];
-  for (const [i, { kind, door, file, what, at, report }] of BUGS.entries()) {
+  for (const [i, { kind, backend, file, what, at, report }] of BUGS.entries()) {
     if (!isWanted(wanted, what) || !available(kind)) continue;
     const copy = join(folder, `planted-${i}`);
     cpSync("native", copy, { recursive: true });
@@ -289,7 +289,7 @@ async function selfTest(wanted) {
     writeFileSync(join(copy, source), code.replace(from, to));
     const addon = await build(kind, `planted-${i}`, copy);
     jobs.push(async () => {
-      const wrong = await examine(kind, addon, file, door);
+      const wrong = await examine(kind, addon, file, backend);
       result(wrong !== null && report.test(wrong), `${kind} finds ${what}`, wrong ?? "nothing was reported");
     });
   }

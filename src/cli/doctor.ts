@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { OwnedFd, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream } from "../index.ts";
 import { errnoError } from "../system/errno.ts";
-import { NativeSystem, readinessDoor } from "../system/native.ts";
+import { NativeSystem, readinessBackend } from "../system/native.ts";
 import { hostPlatform } from "../system/platform.ts";
 import { setFlag } from "../system/socket-type.ts";
 import { target } from "../system/target.ts";
@@ -186,7 +186,7 @@ const CHECKS: readonly Check[] = [
         const waiting = to.recvFds(0, { signal: AbortSignal.timeout(TRY_MS) });
         setImmediate(() => from.sendFdsSync("x"));
         await waiting;
-        return `a receive that waited was woken, by ${readinessDoor()}`;
+        return `a receive that waited was woken, by ${readinessBackend()}`;
       }),
   },
   {

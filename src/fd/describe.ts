@@ -1,8 +1,10 @@
-/** What a descriptor refers to. Looking changes nothing: no flag, no offset. */
+/** What a descriptor refers to. The calls change nothing: no flag, no offset. */
 
 import { addressOf } from "../system/address.ts";
-import { fs, net } from "../system/builtins.ts";
-import { OUT, type System } from "../system/system.ts";
+import { net } from "../system/builtins.ts";
+import type { Platform } from "../system/platform.ts";
+import { getsockoptInt, isListening } from "../system/socket-type.ts";
+import { type Constants, FILE_STATUS, OUT } from "../system/system.ts";
 
 /** The kinds of file that a descriptor can refer to. */
 export type FdKind =
@@ -24,35 +26,35 @@ export type FdKind =
   | "userfaultfd"
   | "unknown";
 
-/** Of a memfd: what can no longer be done to it (memfd_create(2), fcntl(2)). */
+/** What a memfd no longer allows (memfd_create(2), fcntl(2)). */
 export type Seal = "seal" | "shrink" | "grow" | "write" | "future-write" | "exec";
 
-/** Of a socket. */
+/** What a socket is. */
 export interface SocketDescription {
   readonly family: "unix" | "inet" | "inet6" | "other";
   readonly type: "stream" | "dgram" | "seqpacket" | "other";
-  /** Whether connections can be accepted from it. */
+  /** Whether it listens for connections. */
   readonly listening: boolean;
-  /** What it is bound to: a path (an abstract one begins with `"\0"`), or an address and a port; null: nothing. */
+  /** Where it is bound: a path (an abstract one begins with `"\0"`), or an address and a port; null: it is not bound. */
   readonly address: string | { readonly address: string; readonly port: number } | null;
 }
 
 /** What a descriptor refers to. */
 export interface FdDescription {
   readonly kind: FdKind;
-  /** What may be done with it; `"path"`: nothing but naming (O_PATH). */
+  /** The access mode; `"path"`: it only names a file (O_PATH). */
   readonly access: "read" | "write" | "read-write" | "path";
-  /** O_NONBLOCK of the open file description, which other processes may share. */
+  /** O_NONBLOCK of the open file description; other processes may share it. */
   readonly nonblocking: boolean;
-  /** Bytes, of a file or memfd. */
+  /** The bytes of a file or memfd. */
   readonly size?: number;
-  /** Of a memfd; none: an empty list. */
+  /** The seals of a memfd; empty when it has none. */
   readonly seals?: readonly Seal[];
-  /** Of a socket, unless it is the file that names one (O_PATH). */
+  /** The socket's own description, but for a file that names a socket (O_PATH). */
   readonly socket?: SocketDescription;
 }
 
-/** Names of files that are in no file system, as /proc/self/fd shows them. */
+/** Names of files outside all file systems, as /proc/self/fd shows them. */
 const ANONYMOUS: Readonly<Record<string, FdKind>> = {
   "[eventfd]": "eventfd",
   "[eventpoll]": "epoll",
@@ -74,33 +76,37 @@ const SEALS: readonly (readonly [string, Seal])[] = [
 ];
 
 /** The description, or `-errno`. */
-export function describeFd(system: System, fd: number): FdDescription | number {
-  const { constants } = system;
+export function describeFd(platform: Platform, fd: number): FdDescription | number {
+  const { system, constants } = platform;
   const flags = system.fcntl(fd, constants.F_GETFL!, 0);
   if (flags < 0) return flags;
   const access = accessOf(flags, constants);
   const nonblocking = (flags & constants.O_NONBLOCK!) !== 0;
-  const stat = fs.fstatSync(fd);
-  const type = stat.mode & fs.constants.S_IFMT;
-  if (type === fs.constants.S_IFSOCK) {
-    // O_PATH opens the file that names a socket, which is none.
+  const status = new BigUint64Array(FILE_STATUS.LENGTH);
+  const result = system.fstat(fd, status);
+  if (result < 0) return result;
+  const type = Number(status[FILE_STATUS.MODE]) & constants.S_IFMT!;
+  if (type === constants.S_IFSOCK) {
+    // O_PATH opens the file that names a socket, and not the socket.
     return {
       kind: "socket",
       access,
       nonblocking,
-      ...(access === "path" ? {} : { socket: describeSocket(system, fd) }),
+      ...(access === "path" ? {} : { socket: describeSocket(platform, fd) }),
     };
   }
-  if (type === fs.constants.S_IFREG) {
-    const seals = sealsOf(system, fd);
-    const kind = seals === null ? (linkOf(fd)?.startsWith("pidfd:") ? "pidfd" : "file") : "memfd";
-    if (kind === "pidfd") return { kind, access, nonblocking };
-    return { kind, access, nonblocking, size: stat.size, ...(seals === null ? {} : { seals }) };
+  const link = system.fdLink(fd) ?? "";
+  if (type === constants.S_IFREG) {
+    if (link.startsWith("pidfd:")) return { kind: "pidfd", access, nonblocking };
+    const seals = sealsOf(platform, fd, link);
+    const size = Number(status[FILE_STATUS.SIZE]);
+    if (seals === null) return { kind: "file", access, nonblocking, size };
+    return { kind: "memfd", access, nonblocking, size, seals };
   }
-  return { kind: kindOf(type, fd), access, nonblocking };
+  return { kind: kindOf(type, constants, link), access, nonblocking };
 }
 
-function accessOf(flags: number, constants: System["constants"]): FdDescription["access"] {
+function accessOf(flags: number, constants: Constants): FdDescription["access"] {
   const path = constants.O_PATH ?? -1;
   if (path > 0 && (flags & path) !== 0) return "path";
   switch (flags & constants.O_ACCMODE!) {
@@ -113,62 +119,46 @@ function accessOf(flags: number, constants: System["constants"]): FdDescription[
   }
 }
 
-function kindOf(type: number, fd: number): FdKind {
+function kindOf(type: number, constants: Constants, link: string): FdKind {
   switch (type) {
-    case fs.constants.S_IFDIR:
+    case constants.S_IFDIR:
       return "directory";
-    case fs.constants.S_IFIFO:
+    case constants.S_IFIFO:
       return "pipe";
-    case fs.constants.S_IFCHR:
+    case constants.S_IFCHR:
       return "character-device";
-    case fs.constants.S_IFBLK:
+    case constants.S_IFBLK:
       return "block-device";
-    case fs.constants.S_IFLNK:
+    case constants.S_IFLNK:
       return "symbolic-link";
     default: {
-      // Linux: files in no file system have no type; their name says what they are (anon_inodes).
-      const link = linkOf(fd) ?? "";
+      // Linux: a file outside all file systems has no type; its name says what it is (anon_inodes).
       if (link.startsWith("pidfd:")) return "pidfd";
       return ANONYMOUS[link.replace(/^anon_inode:/, "")] ?? "unknown";
     }
   }
 }
 
-function linkOf(fd: number): string | null {
-  try {
-    return fs.readlinkSync(`/proc/self/fd/${fd}`);
-  } catch {
-    // No /proc, as on other systems.
-    return null;
-  }
-}
-
-/** Null: it is no memfd. F_GET_SEALS answers for files of tmpfs too, which are not anonymous. */
-function sealsOf(system: System, fd: number): Seal[] | null {
-  const { constants } = system;
-  if (constants.F_GET_SEALS === undefined || !linkOf(fd)?.startsWith("/memfd:")) return null;
+/** Null: it is no memfd. F_GET_SEALS works on files of tmpfs too, which are not anonymous. */
+function sealsOf({ system, constants }: Platform, fd: number, link: string): Seal[] | null {
+  if (constants.F_GET_SEALS === undefined || !link.startsWith("/memfd:")) return null;
   const bits = system.fcntl(fd, constants.F_GET_SEALS, 0);
   if (bits < 0) return null;
   return SEALS.filter(([name]) => (bits & (constants[name] ?? 0)) !== 0).map(([, seal]) => seal);
 }
 
-function describeSocket(system: System, fd: number): SocketDescription {
-  const { constants } = system;
+function describeSocket(platform: Platform, fd: number): SocketDescription {
+  const { system, constants } = platform;
   const family = system.getsockname(fd);
-  const address = family === constants.AF_UNIX ? addressOf(system) : inetAddress(system, family);
-  const option = (name: string): number => {
-    const value = new Int32Array(1);
-    const length = system.getsockopt(fd, constants.SOL_SOCKET!, constants[name]!, new Uint8Array(value.buffer));
-    return length < 0 ? -1 : value[0]!;
-  };
+  const address = family === constants.AF_UNIX ? addressOf(system) : inetAddress(platform, family);
   return {
     family: nameOf(family, { AF_UNIX: "unix", AF_INET: "inet", AF_INET6: "inet6" }, constants),
     type: nameOf(
-      option("SO_TYPE"),
+      getsockoptInt(platform, fd, "SO_TYPE"),
       { SOCK_STREAM: "stream", SOCK_DGRAM: "dgram", SOCK_SEQPACKET: "seqpacket" },
       constants,
     ),
-    listening: option("SO_ACCEPTCONN") > 0,
+    listening: isListening(platform, fd),
     address,
   };
 }
@@ -176,18 +166,17 @@ function describeSocket(system: System, fd: number): SocketDescription {
 function nameOf<T extends string>(
   value: number,
   names: Readonly<Record<string, T>>,
-  constants: System["constants"],
+  constants: Constants,
 ): T | "other" {
   for (const [name, described] of Object.entries(names)) if (constants[name] === value) return described;
   return "other";
 }
 
 /**
- * From what lies behind the family: the port in network order, then the address; with IPv6 a flow label in between. All of it
- * zero: bound to nothing.
+ * Reads the bytes behind the family: the port in network order, then the address, with IPv6 after a flow label. All zero: it
+ * is not bound.
  */
-function inetAddress(system: System, family: number): { address: string; port: number } | null {
-  const { constants } = system;
+function inetAddress({ system, constants }: Platform, family: number): { address: string; port: number } | null {
   const length = system.out[OUT.ADDRESS_LENGTH]!;
   const bytes = system.address.subarray(0, Math.max(0, length));
   if (bytes.every((byte) => byte === 0)) return null;
@@ -196,7 +185,7 @@ function inetAddress(system: System, family: number): { address: string; port: n
   }
   if (family === constants.AF_INET6 && length >= 22) {
     const groups = Array.from({ length: 8 }, (_, i) => ((bytes[6 + 2 * i]! << 8) | bytes[7 + 2 * i]!).toString(16));
-    // SocketAddress writes it as RFC 5952 has it.
+    // SocketAddress writes it as RFC 5952 says.
     return {
       address: new (net().SocketAddress)({ address: groups.join(":"), family: "ipv6" }).address,
       port: portOf(bytes),

@@ -10,7 +10,7 @@ import { AncillaryError, integer } from "../core/errors.ts";
 import { errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform } from "../system/platform.ts";
 import { type AsFd, resolveFd } from "./as-fd.ts";
-import type { FdDescription } from "./describe.ts";
+import { describeFd, type FdDescription } from "./describe.ts";
 import { reportLeak } from "./leak.ts";
 
 /** How many new owners wait at most, and how long: several messages of as many descriptors as one can carry. */
@@ -113,17 +113,9 @@ export class OwnedFd implements Disposable {
       if (fds.length === 0) return;
       // What came together lives on one platform.
       const { system } = fds[0]!.#platform;
-      const { batch } = system;
-      let count = 0;
-      for (const owned of fds) {
-        if (owned.#fd === -1) continue;
-        if (count === batch.length) {
-          system.closeBatch(count);
-          count = 0;
-        }
-        batch[count++] = owned.#forget();
-      }
-      if (count > 0) system.closeBatch(count);
+      const open: number[] = [];
+      for (const owned of fds) if (owned.#fd !== -1) open.push(owned.#forget());
+      system.closeAll(open, 0, open.length);
     };
     platformOf = (owned) => owned.#platform;
     takeOver = (owned) => {
@@ -206,7 +198,7 @@ export class OwnedFd implements Disposable {
 
   /** What the descriptor refers to, so that a receiver can check what came before it trusts it. */
   describe(): FdDescription {
-    const description = this.#platform.system.describe(this.fd);
+    const description = describeFd(this.#platform, this.fd);
     if (typeof description === "number") throw errnoError(description, "fstat");
     return description;
   }

@@ -215,28 +215,19 @@ function bytesOf(platform: Platform, { into }: Request, bytes: number): Buffer {
   return into === null ? platform.receiveBuffer.take(bytes) : copyOf(into, Math.min(bytes, byteLength(into)));
 }
 
-/** Closes entries of the descriptor table, in as few calls as the batch has room for. */
+/** Closes entries of the descriptor table. */
 function closeDelivered(platform: Platform, from: number, to: number): void {
-  const { batch } = platform.system;
-  for (let i = from; i < to; ) {
-    let count = 0;
-    while (i < to && count < batch.length) batch[count++] = platform.core.fds[i++]!;
-    platform.system.closeBatch(count);
-  }
+  platform.system.closeAll(platform.core.fds, from, to);
 }
 
 /** Where the system has no MSG_CMSG_CLOEXEC (Darwin): the flag is set before anything else runs in this thread. */
 function makeCloexec(platform: Platform, request: Request, bytes: number): void {
   const { system, core } = platform;
   const delivered = core.registers[REGISTER.COUNT]!;
-  for (let i = 0; i < delivered; ) {
-    let count = 0;
-    while (i < delivered && count < system.batch.length) system.batch[count++] = core.fds[i++]!;
-    const result = system.cloexecBatch(count);
-    if (result < 0) {
-      closeDelivered(platform, 0, delivered);
-      throw Object.assign(errnoError(result, "fcntl"), { data: bytesOf(platform, request, bytes) });
-    }
+  const result = system.cloexecAll(core.fds, 0, delivered);
+  if (result < 0) {
+    closeDelivered(platform, 0, delivered);
+    throw Object.assign(errnoError(result, "fcntl"), { data: bytesOf(platform, request, bytes) });
   }
 }
 

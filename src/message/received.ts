@@ -161,11 +161,6 @@ function described(payload: Payload, message: ControlMessage): AncillaryData {
 
 /** 0, or the errno of the first that could not be made CLOEXEC. */
 function makeCloexec({ system }: Platform, fds: readonly OwnedFd[]): number {
-  for (let i = 0; i < fds.length; ) {
-    let count = 0;
-    while (i < fds.length && count < system.batch.length) system.batch[count++] = fds[i++]!.fd;
-    const result = system.cloexecBatch(count);
-    if (result < 0) return result;
-  }
-  return 0;
+  const numbers = fds.map(({ fd }) => fd);
+  return system.cloexecAll(numbers, 0, numbers.length);
 }

@@ -12,7 +12,7 @@ import { net } from "../system/builtins.ts";
 import { EAGAIN, EINPROGRESS, ENOTCONN, errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform } from "../system/platform.ts";
 import { checkConnected, getsockoptInt, type SocketType, socketType } from "../system/socket-type.ts";
-import { OUT, POLLOUT } from "../system/system.ts";
+import { POLLOUT } from "../system/system.ts";
 import { SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
 import { FdReader, type FdReaderOptions, RECEIVE_BYTES, type ReaderSource } from "./fd-reader.ts";
 import { MessageSocket } from "./message-socket.ts";
@@ -212,9 +212,10 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
 /** Two sockets connected with each other. */
 export function openPair(platform: Platform, type: SocketType): [number, number] {
   const { system } = platform;
-  const result = system.socketpair(socketType(platform, type));
+  const pair = new Int32Array(2);
+  const result = system.socketpair(socketType(platform, type), pair);
   if (result < 0) throw errnoError(result, "socketpair");
-  return [system.out[OUT.CONTROL_LENGTH]!, system.out[OUT.FLAGS]!];
+  return [pair[0]!, pair[1]!];
 }
 
 export function openSocket(platform: Platform, type: SocketType): number {

@@ -11,7 +11,7 @@ import {
 } from "../core/errors.ts";
 import { resolveFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
-import { BoundName, sunPath } from "../system/address.ts";
+import { BoundName, socketAt, sunPath } from "../system/address.ts";
 import { net } from "../system/builtins.ts";
 import { EADDRINUSE, EAGAIN, ECONNABORTED, ECONNREFUSED, EWOULDBLOCK, errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
@@ -245,7 +245,7 @@ function asideOf(path: string): string {
  */
 function removeDead(platform: Platform, type: "stream" | "seqpacket", path: string): boolean {
   const { system } = platform;
-  const found = system.socketAt(path);
+  const found = socketAt(system, path);
   if (found === null) return false;
   for (let attempt = 0; attempt < 2; attempt++) {
     // poll(2) on nothing: a pause.
@@ -253,11 +253,11 @@ function removeDead(platform: Platform, type: "stream" | "seqpacket", path: stri
     const probe = openSocket(platform, type);
     const answer = system.connect(probe, sunPath(platform, path));
     system.close(probe);
-    if (answer !== ECONNREFUSED || system.socketAt(path) !== found) return false;
+    if (answer !== ECONNREFUSED || socketAt(system, path) !== found) return false;
   }
   const aside = asideOf(path);
   if (system.rename(path, aside) < 0) return false;
-  const dead = system.socketAt(aside) === found;
+  const dead = socketAt(system, aside) === found;
   if (!dead) system.link(aside, path);
   system.unlink(aside);
   return dead;

@@ -2,7 +2,7 @@
 
 import { outOfRange, wrongType } from "../core/errors.ts";
 import type { Platform } from "./platform.ts";
-import { OUT, type System } from "./system.ts";
+import { FILE_STATUS, OUT, type System } from "./system.ts";
 
 const encoder = new TextEncoder();
 
@@ -42,13 +42,22 @@ export class BoundName {
   /** The name just bound; null where there is no file: an abstract one, or the kernel's choice. */
   static of(system: System, path: string): BoundName | null {
     if (path === "" || path.startsWith("\0")) return null;
-    const socket = system.socketAt(path);
+    const socket = socketAt(system, path);
     return socket === null ? null : new BoundName(system, path, socket);
   }
 
   remove(): void {
-    if (this.#system.socketAt(this.#path) === this.#socket) this.#system.unlink(this.#path);
+    if (socketAt(this.#system, this.#path) === this.#socket) this.#system.unlink(this.#path);
   }
+}
+
+/** Which socket a path names now, by device and inode; null: none that can be reached. */
+export function socketAt(system: System, path: string): string | null {
+  const status = new BigUint64Array(FILE_STATUS.LENGTH);
+  if (system.lstat(path, status) < 0) return null;
+  const { S_IFMT, S_IFSOCK } = system.constants;
+  if ((Number(status[FILE_STATUS.MODE]) & S_IFMT!) !== S_IFSOCK) return null;
+  return `${status[FILE_STATUS.DEVICE]}:${status[FILE_STATUS.INODE]}`;
 }
 
 /** The name that the last call left; null: the socket has none. */

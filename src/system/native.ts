@@ -1,14 +1,14 @@
 /**
  * The addon wall: the only file that loads the addon and knows its request block.
  *
- * Integers cross in shared memory: a call writes them, calls a function with at most the payload as an argument, and reads
- * the result. That costs a tenth of passing arguments (2026-11, Node 20: one send, receive and close of a descriptor take
- * 1.13 times a C program's time this way, 1.18 with arguments).
+ * The integers of `sendmsg`, `recvmsg` and `close` cross in shared memory: a call writes them, calls a function with at most
+ * the payload as an argument, and reads the result. That costs a tenth of passing arguments (2026-11, Node 20: one send,
+ * receive and close of a descriptor take 1.13 times a C program's time this way, 1.18 with arguments). All other calls take
+ * arguments and return a number.
  */
 
-import { describeFd, type FdDescription } from "../fd/describe.ts";
-import { fs, url } from "./builtins.ts";
-import type { Constants, System, Timer, Watched } from "./system.ts";
+import { fs, os, url } from "./builtins.ts";
+import { type Constants, FILE_STATUS, type System, type Timer, type Watched } from "./system.ts";
 import { target } from "./target.ts";
 
 /** Words of the request block, as in native/environment.h; the first four are OUT of system.ts. */
@@ -18,26 +18,25 @@ const OFFSET = 6;
 const LENGTH = 7;
 const CONTROL = 8;
 const FLAGS = 9;
-const A = 10;
-const B = 11;
-const C = 12;
-const ALIVE = 13;
-const TELLING = 14;
+const NAME = 10;
+const ALIVE = 11;
+const NOTIFYING = 12;
 const WORDS = 16;
 
-/** What a word holds: of longer payloads a call sees the front. No kernel takes more at a time (read(2), NOTES). */
+/** The largest word: a call sees that much of a longer payload. No kernel takes more in one call (read(2), NOTES). */
 const WORD_MAX = 0x7fffffff;
 
 /** Descriptors in one batch. */
 const BATCH = 1024;
 
-/** Milliseconds in which `poll(2)` comes back to JavaScript: only there a worker can be terminated, Ctrl-C end a line of the REPL. */
+/** Milliseconds after which `poll(2)` returns to JavaScript: only there can a worker be terminated, or Ctrl-C end a line of the REPL. */
 const POLL_MS = 100;
 
-type Call = () => void;
-type CallWith<T> = (argument: T) => void;
+/** A call whose integers are in the request block. */
+type BlockCall = () => void;
+type BlockCallWith<T> = (argument: T) => void;
 
-/** What the C compiler's headers say about control messages; checked against the ABI table. */
+/** The layout of control messages in the C compiler's headers; checked against the ABI table. */
 export interface HeaderLayout {
   readonly pointerBytes: number;
   readonly littleEndian: number;
@@ -54,63 +53,65 @@ export interface HeaderLayout {
   readonly openMax: number;
 }
 
-/** What the addon's `open` gives to each of its users. */
+/** What the addon's `open` returns. */
 interface Addon {
   readonly layout: HeaderLayout;
   readonly constants: Constants;
   bind(buffers: { words: ArrayBuffer; batch: ArrayBuffer; address: ArrayBuffer }): void;
-  bindOwned: CallWith<ArrayBuffer>;
-  bindControl: CallWith<ArrayBuffer>;
-  onOrphan: CallWith<() => void>;
+  bindOwned(bits: ArrayBuffer): void;
+  bindControl(memory: ArrayBuffer, offset: number, capacity: number): void;
+  onOrphan(callback: () => void): void;
   takeOrphan(into: Uint8Array): ArrayBuffer | undefined;
-  sendmsg: CallWith<Uint8Array>;
-  sendmsgv: CallWith<readonly Uint8Array[]>;
-  recvmsg: CallWith<Uint8Array>;
-  recvmsgv: CallWith<readonly Uint8Array[]>;
-  close: Call;
-  closeBatch: Call;
-  cloexecBatch: Call;
-  fcntl: Call;
-  dup: Call;
-  socketpair: Call;
-  socket: Call;
-  accept: Call;
-  connect: Call;
-  bindSocket: Call;
-  listen: Call;
-  shutdown: Call;
-  getsockname: Call;
-  getpeername: Call;
-  getsockopt: CallWith<Uint8Array>;
-  setsockopt: Call;
-  poll: Call;
-  onReady: CallWith<() => void>;
-  watch: Call;
-  arm: Call;
-  anchor: Call;
-  unwatch: Call;
+  sendmsg: BlockCallWith<Uint8Array>;
+  sendmsgv: BlockCallWith<readonly Uint8Array[]>;
+  recvmsg: BlockCallWith<Uint8Array>;
+  recvmsgv: BlockCallWith<readonly Uint8Array[]>;
+  close: BlockCall;
+  closeBatch: BlockCall;
+  cloexecBatch: BlockCall;
+  fcntl(fd: number, command: number, argument: number): number;
+  dup(fd: number): number;
+  fstat(fd: number, into: BigUint64Array): number;
+  socketpair(type: number, pair: Int32Array): number;
+  socket(type: number): number;
+  accept(fd: number): number;
+  connect(fd: number, to: Uint8Array): number;
+  bindSocket(fd: number, path: Uint8Array): number;
+  listen(fd: number, backlog: number): number;
+  shutdown(fd: number, how: number): number;
+  getsockname(fd: number): number;
+  getpeername(fd: number): number;
+  getsockopt(fd: number, level: number, name: number, into: Uint8Array): number;
+  setsockopt(fd: number, level: number, name: number, value: number): number;
+  poll(fd: number, events: number, timeout: number): number;
+  onReady(callback: (watcher: number, events: number) => void, thread: number): void;
+  watch(fd: number): number;
+  arm(watcher: number, events: number): void;
+  anchor(): void;
+  unwatch(watcher: number): void;
 }
 
-/** What is done with control data that a terminated worker had received: see native/addon.cc. */
+/** Called with control data that a terminated worker had received: see native/addon.cc. */
 export type OrphanCallback = (control: Uint8Array, wasClosed: (fd: number) => boolean) => void;
 
 /** This process's system calls. */
 export class NativeSystem implements System {
   readonly #addon: Addon;
-  /** The hot calls, out of the exports: an object of many functions is a hash table. */
-  readonly #sendmsg: CallWith<Uint8Array>;
-  readonly #recvmsg: CallWith<Uint8Array>;
-  readonly #close: Call;
+  /** The calls of every message have fields of their own: an object of many functions is a hash table. */
+  readonly #sendmsg: BlockCallWith<Uint8Array>;
+  readonly #recvmsg: BlockCallWith<Uint8Array>;
+  readonly #close: BlockCall;
   readonly out: Int32Array = new Int32Array(WORDS);
-  readonly batch: Int32Array = new Int32Array(BATCH);
+  /** Descriptors that the addon closes, or makes CLOEXEC, in one call. */
+  readonly #batch = new Int32Array(BATCH);
   readonly address: Uint8Array;
   readonly constants: Constants;
   readonly layout: HeaderLayout;
-  /** Where the addon was found. */
+  /** The addon's path. */
   readonly file: string;
-  /** One bit a descriptor that this thread owns; the addon reads it when the thread ends. */
+  /** One bit for each descriptor, set while this thread owns it; the addon reads the bits when the thread ends. */
   #owned: Uint32Array;
-  /** By their numbers. */
+  /** By the watchers' numbers. */
   readonly #watchers: (Watched | null)[] = [];
   #watching = false;
 
@@ -124,19 +125,17 @@ export class NativeSystem implements System {
     this.constants = addon.constants;
     this.layout = addon.layout;
     this.address = new Uint8Array(addon.layout.sunPathBytes);
-    addon.bind({ words: bufferOf(this.out), batch: bufferOf(this.batch), address: bufferOf(this.address) });
+    addon.bind({ words: bufferOf(this.out), batch: bufferOf(this.#batch), address: bufferOf(this.address) });
     const bits = Math.min(Math.max(addon.layout.openMax, 1024), 1 << 20);
     this.#owned = new Uint32Array(Math.ceil(bits / 32));
     addon.bindOwned(bufferOf(this.#owned));
   }
 
   bindControl(memory: ArrayBuffer, offset: number, capacity: number): void {
-    this.out[OFFSET] = offset;
-    this.out[LENGTH] = capacity;
-    this.#addon.bindControl(memory);
+    this.#addon.bindControl(memory, offset, capacity);
   }
 
-  /** Sets what is done with what terminated workers leave behind, and does it with what is there already. */
+  /** Sets the callback for control data of terminated workers, and calls it for those that are waiting. */
   onOrphan(callback: OrphanCallback): void {
     const control = new Uint8Array(65536);
     const take = () => {
@@ -168,10 +167,10 @@ export class NativeSystem implements System {
     out[LENGTH] = Math.min(length, WORD_MAX);
     out[CONTROL] = controlLength;
     out[FLAGS] = flags;
-    out[A] = 0;
+    out[NAME] = 0;
     if (to !== null) {
       this.address.set(to);
-      out[A] = to.length + 1;
+      out[NAME] = to.length + 1;
     }
     if (ArrayBuffer.isView(rest)) this.#sendmsg(rest);
     else this.#addon.sendmsgv(rest);
@@ -193,7 +192,7 @@ export class NativeSystem implements System {
     out[LENGTH] = Math.min(length, WORD_MAX);
     out[CONTROL] = controlCapacity;
     out[FLAGS] = flags;
-    out[A] = wantAddress ? 1 : 0;
+    out[NAME] = wantAddress ? 1 : 0;
     if (ArrayBuffer.isView(payload)) this.#recvmsg(payload);
     else this.#addon.recvmsgv(payload);
     return out[RESULT]!;
@@ -215,59 +214,73 @@ export class NativeSystem implements System {
     return this.out[RESULT]!;
   }
 
-  closeBatch(count: number): number {
-    this.out[LENGTH] = count;
-    this.#addon.closeBatch();
-    return this.out[RESULT]!;
+  closeAll(fds: ArrayLike<number>, from: number, to: number): number {
+    let first = 0;
+    for (let i = from; i < to; i += BATCH) {
+      const result = this.#callBatch(this.#addon.closeBatch, fds, i, to);
+      if (first === 0) first = result;
+    }
+    return first;
   }
 
-  cloexecBatch(count: number): number {
-    this.out[LENGTH] = count;
-    this.#addon.cloexecBatch();
-    return this.out[RESULT]!;
+  cloexecAll(fds: ArrayLike<number>, from: number, to: number): number {
+    for (let i = from; i < to; i += BATCH) {
+      const result = this.#callBatch(this.#addon.cloexecBatch, fds, i, to);
+      if (result < 0) return result;
+    }
+    return 0;
   }
 
   fcntl(fd: number, command: number, argument: number): number {
-    return this.#call(this.#addon.fcntl, fd, command, argument);
+    return this.#addon.fcntl(fd, command, argument);
   }
 
   dup(fd: number): number {
-    return this.#made(this.#call(this.#addon.dup, fd));
+    return this.#made(this.#addon.dup(fd));
   }
 
-  describe(fd: number): FdDescription | number {
-    return describeFd(this, fd);
+  fstat(fd: number, into: BigUint64Array): number {
+    return this.#addon.fstat(fd, into);
   }
 
-  socketpair(type: number): number {
-    const result = this.#call(this.#addon.socketpair, 0, type);
+  fdLink(fd: number): string | null {
+    try {
+      return fs.readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      // No such descriptor, or no /proc, as on other systems.
+      return null;
+    }
+  }
+
+  socketpair(type: number, pair: Int32Array): number {
+    const result = this.#addon.socketpair(type, pair);
     if (result === 0) {
-      this.#made(this.out[0]!);
-      this.#made(this.out[1]!);
+      this.#made(pair[0]!);
+      this.#made(pair[1]!);
     }
     return result;
   }
 
   socket(type: number): number {
-    return this.#made(this.#call(this.#addon.socket, 0, type));
+    return this.#made(this.#addon.socket(type));
   }
 
   connect(fd: number, to: Uint8Array): number {
-    return this.#callNamed(this.#addon.connect, fd, to);
+    return this.#addon.connect(fd, to);
   }
 
   bind(fd: number, path: Uint8Array): number {
-    return this.#callNamed(this.#addon.bindSocket, fd, path);
+    return this.#addon.bindSocket(fd, path);
   }
 
-  socketAt(path: string): string | null {
-    try {
-      const found = fs.lstatSync(path, { bigint: true });
-      return found.isSocket() ? `${found.dev}:${found.ino}` : null;
-    } catch {
-      // None, or none that can be reached any more.
-      return null;
-    }
+  lstat(path: string, into: BigUint64Array): number {
+    return fileCall(() => {
+      const status = fs.lstatSync(path, { bigint: true });
+      into[FILE_STATUS.MODE] = status.mode;
+      into[FILE_STATUS.SIZE] = status.size;
+      into[FILE_STATUS.DEVICE] = status.dev;
+      into[FILE_STATUS.INODE] = status.ino;
+    });
   }
 
   unlink(path: string): number {
@@ -287,41 +300,36 @@ export class NativeSystem implements System {
   }
 
   listen(fd: number, backlog: number): number {
-    return this.#call(this.#addon.listen, fd, backlog);
+    return this.#addon.listen(fd, backlog);
   }
 
   accept(fd: number): number {
-    return this.#made(this.#call(this.#addon.accept, fd));
+    return this.#made(this.#addon.accept(fd));
   }
 
   shutdown(fd: number, how: number): number {
-    return this.#call(this.#addon.shutdown, fd, how);
+    return this.#addon.shutdown(fd, how);
   }
 
   getsockname(fd: number): number {
-    return this.#call(this.#addon.getsockname, fd);
+    return this.#addon.getsockname(fd);
   }
 
   getpeername(fd: number): number {
-    return this.#call(this.#addon.getpeername, fd);
+    return this.#addon.getpeername(fd);
   }
 
   getsockopt(fd: number, level: number, name: number, into: Uint8Array): number {
-    this.out[FD] = fd;
-    this.out[A] = level;
-    this.out[B] = name;
-    this.#addon.getsockopt(into);
-    return this.out[RESULT]!;
+    return this.#addon.getsockopt(fd, level, name, into);
   }
 
   setsockopt(fd: number, level: number, name: number, value: number): number {
-    this.out[C] = value;
-    return this.#call(this.#addon.setsockopt, fd, level, name);
+    return this.#addon.setsockopt(fd, level, name, value);
   }
 
   poll(fd: number, events: number, timeout: number): number {
     for (let left = timeout < 0 ? Infinity : timeout; ; left -= POLL_MS) {
-      const ready = this.#call(this.#addon.poll, fd, events, Math.min(left, POLL_MS));
+      const ready = this.#addon.poll(fd, events, Math.min(left, POLL_MS));
       if (ready !== 0 || left <= POLL_MS) return ready;
     }
   }
@@ -330,27 +338,27 @@ export class NativeSystem implements System {
     const addon = this.#addon;
     if (!this.#watching) {
       this.#watching = true;
-      this.out[A] = readinessDoor() === "a thread" ? 1 : 0;
-      addon.onReady(() => this.#watchers[this.out[FD]!]?.ready(this.out[A]!));
+      const thread = readinessBackend() === "a thread" ? 1 : 0;
+      addon.onReady((watcher, ready) => this.#watchers[watcher]?.ready(ready), thread);
     }
-    const watcher = this.#call(addon.watch, fd);
+    const watcher = addon.watch(fd);
     if (watcher >= 0) this.#watchers[watcher] = watched;
     return watcher;
   }
 
   arm(watcher: number, events: number): void {
-    this.#call(this.#addon.arm, watcher, events);
+    this.#addon.arm(watcher, events);
   }
 
   keepAlive(on: boolean): void {
     const alive = this.out[ALIVE]! + (on ? 1 : -1);
     this.out[ALIVE] = alive;
-    if (alive === (on ? 1 : 0) && this.out[TELLING] === 0) this.#addon.anchor();
+    if (alive === (on ? 1 : 0) && this.out[NOTIFYING] === 0) this.#addon.anchor();
   }
 
   unwatch(watcher: number): void {
     this.#watchers[watcher] = null;
-    this.#call(this.#addon.unwatch, watcher);
+    this.#addon.unwatch(watcher);
   }
 
   now(): number {
@@ -369,22 +377,16 @@ export class NativeSystem implements System {
     return { keepAlive: (on) => void (on ? timeout.ref() : timeout.unref()), close: () => clearTimeout(timeout) };
   }
 
-  #call(call: Call, fd: number, a = 0, b = 0): number {
-    const { out } = this;
-    out[FD] = fd;
-    out[A] = a;
-    out[B] = b;
+  /** Makes a call on as many of `fds[from]` up to, not including, `fds[to]` as the batch has room for. */
+  #callBatch(call: BlockCall, fds: ArrayLike<number>, from: number, to: number): number {
+    const count = Math.min(to - from, BATCH);
+    for (let i = 0; i < count; i++) this.#batch[i] = fds[from + i]!;
+    this.out[LENGTH] = count;
     call();
-    return out[RESULT]!;
+    return this.out[RESULT]!;
   }
 
-  #callNamed(call: Call, fd: number, name: Uint8Array): number {
-    this.address.set(name);
-    this.out[LENGTH] = name.length;
-    return this.#call(call, fd);
-  }
-
-  /** The addon has recorded it, unless the limit was raised after the start. */
+  /** A new descriptor. The addon has recorded that this thread owns it, unless RLIMIT_NOFILE was raised after the start. */
   #made(fd: number): number {
     if (fd >>> 5 >= this.#owned.length && fd >= 0) this.own(fd);
     return fd;
@@ -398,17 +400,20 @@ export class NativeSystem implements System {
   }
 }
 
-/** A call of node:fs, answered as a system call is. */
+/** A call of node:fs: 0, or `-errno`. Errors that no system call made have no number. */
 function fileCall(call: () => void): number {
   try {
     call();
     return 0;
   } catch (error) {
-    return (error as { errno: number }).errno;
+    const { errno, code } = error as { errno?: unknown; code?: unknown };
+    if (typeof errno === "number" && errno !== 0) return -Math.abs(errno);
+    // `node --permission` refuses by itself; other errors are those of an invalid path.
+    return code === "ERR_ACCESS_DENIED" ? -os.constants.errno.EACCES : -os.constants.errno.EINVAL;
   }
 }
 
-/** A payload without its first bytes. */
+/** A payload without its first `offset` bytes. */
 function skipped(payload: Uint8Array | readonly Uint8Array[], offset: number): Uint8Array | Uint8Array[] {
   if (ArrayBuffer.isView(payload)) return payload.subarray(offset);
   let skip = offset;
@@ -424,17 +429,17 @@ function bufferOf(view: { readonly buffer: ArrayBufferLike }): ArrayBuffer {
 }
 
 /**
- * Which door readiness uses: `uv_poll` aborts the process on Bun and fires once on Deno, so there it is a thread.
- * UNIX_ANCILLARY_READINESS=thread asks for it elsewhere.
+ * Which backend readiness uses. `uv_poll` aborts the process on Bun and fires once on Deno, so there it is a thread;
+ * UNIX_ANCILLARY_READINESS=thread selects the thread elsewhere.
  */
-export function readinessDoor(): "uv_poll" | "a thread" {
+export function readinessBackend(): "uv_poll" | "a thread" {
   const thread = "Bun" in globalThis || "Deno" in globalThis || process.env.UNIX_ANCILLARY_READINESS === "thread";
   return thread ? "a thread" : "uv_poll";
 }
 
-/** Loads the addon; what it throws is a help page. */
+/** Loads the addon. The error when it finds none lists what was tried and what helps. */
 function load(): { addon: Addon; file: string } {
-  // Whatever the bundler makes of this file lies in dist/.
+  // The bundler puts this file into dist/.
   const prebuilds = url.fileURLToPath(new URL("../prebuilds", import.meta.url));
   const candidates = [process.env.UNIX_ANCILLARY_ADDON, `${prebuilds}/${target()}/unix-ancillary.node`];
   const failures: string[] = [];
@@ -442,7 +447,7 @@ function load(): { addon: Addon; file: string } {
     if (path === undefined || path === "") continue;
     try {
       const module = { exports: {} };
-      // What `require` does behind 1 ms of looking for packages.
+      // Like `require`, without the 1 ms in which that looks for packages.
       process.dlopen(module, path);
       return { addon: (module.exports as { open(): Addon }).open(), file: path };
     } catch (error) {
@@ -452,8 +457,8 @@ function load(): { addon: Addon; file: string } {
   const message = `unix-ancillary found no addon for ${target()} (Node ${process.versions.node}). Tried:
 ${failures.join("\n")}
 What helps:
-  - a package that has one for this machine: those in it are the folders of ${prebuilds}
-  - building it: in a clone of the repository, npm ci && npm run build, then set UNIX_ANCILLARY_ADDON to the file
-  - unix-ancillary/core, the codec, needs no addon`;
+  - a package with an addon for this machine; the folders of ${prebuilds} are those that this package has
+  - an addon built here: in a clone of the repository, run npm ci && npm run build, then set UNIX_ANCILLARY_ADDON to the file
+  - unix-ancillary/core, the codec, which needs no addon`;
   throw Object.assign(new Error(message), { code: "ERR_ADDON_NOT_FOUND" });
 }

@@ -13,12 +13,11 @@ import { enter, socketOf } from "./system-call.ts";
 
 export function connectionCalls(
   process: VirtualProcess,
-  { out }: Pick<System, "out">,
 ): Pick<System, "socketpair" | "socket" | "connect" | "listen" | "accept" | "shutdown"> {
   const { kernel } = process;
   const { abi } = kernel;
   return {
-    socketpair(type) {
+    socketpair(type, pair) {
       const fault = enter(process, "socketpair", -1);
       if (fault?.errno !== undefined) return errnoOf(fault.errno);
       if (process.free < 2) return errnoOf("EMFILE");
@@ -26,8 +25,8 @@ export function connectionCalls(
       a.connect(b);
       a.nonblocking = abi.os !== "linux";
       b.nonblocking = a.nonblocking;
-      out[0] = made(process, a);
-      out[1] = made(process, b);
+      pair[0] = made(process, a);
+      pair[1] = made(process, b);
       return 0;
     },
 

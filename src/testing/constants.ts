@@ -24,6 +24,9 @@ export const CONSTANTS = {
   O_WRONLY: 1,
   O_RDWR: 2,
   O_NONBLOCK: 0x800,
+  S_IFMT: 0xf000,
+  S_IFSOCK: 0xc000,
+  S_IFREG: 0x8000,
   POLLHUP: 16,
 } as const;
 export const POLLERR = 8;

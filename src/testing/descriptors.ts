@@ -1,16 +1,18 @@
 /** Descriptors: owned, closed, duplicated, described, and what a child inherits of them. */
 
-import type { System } from "../system/system.ts";
+import { FILE_STATUS, type System } from "../system/system.ts";
 import { CONSTANTS } from "./constants.ts";
-import { type Descriptor, type OpenFile, Socket } from "./files.ts";
+import type { Descriptor, OpenFile } from "./files.ts";
 import type { VirtualProcess } from "./kernel.ts";
 import { errnoOf } from "./rules.ts";
 import { enter, violate } from "./system-call.ts";
 
+/** `S_IFMT` of `st_mode`: a pidfd is in no file system and has none. */
+const TYPES = { file: CONSTANTS.S_IFREG, socket: CONSTANTS.S_IFSOCK, pidfd: 0 } as const;
+
 export function descriptorCalls(
   process: VirtualProcess,
-  { batch }: Pick<System, "batch">,
-): Pick<System, "own" | "disown" | "close" | "closeBatch" | "cloexecBatch" | "fcntl" | "dup" | "describe"> {
+): Pick<System, "own" | "disown" | "close" | "closeAll" | "cloexecAll" | "fcntl" | "dup" | "fstat" | "fdLink"> {
   return {
     own(fd) {
       if (fd >= 0) process.owned.add(fd);
@@ -26,11 +28,12 @@ export function descriptorCalls(
       return fault?.errno !== undefined ? errnoOf(fault.errno) : result;
     },
 
-    closeBatch(count) {
-      const fault = enter(process, "close", batch[0]!, true);
+    closeAll(fds, from, to) {
+      if (from >= to) return 0;
+      const fault = enter(process, "close", fds[from]!, true);
       let first = 0;
-      for (let i = 0; i < count; i++) {
-        const fd = batch[i]!;
+      for (let i = from; i < to; i++) {
+        const fd = fds[i]!;
         if (fd < 0) continue;
         const result = closeOne(process, fd);
         if (first === 0) first = result;
@@ -38,12 +41,13 @@ export function descriptorCalls(
       return fault?.errno !== undefined ? errnoOf(fault.errno) : first;
     },
 
-    cloexecBatch(count) {
-      const fault = enter(process, "fcntl", batch[0]!, true);
-      for (let i = 0; i < count; i++) {
-        if (fault?.errno !== undefined && i >= (fault.at ?? 0)) return errnoOf(fault.errno);
-        const descriptor = process.table[batch[i]!];
-        if (batch[i]! < 0) continue;
+    cloexecAll(fds, from, to) {
+      if (from >= to) return 0;
+      const fault = enter(process, "fcntl", fds[from]!, true);
+      for (let i = from; i < to; i++) {
+        if (fault?.errno !== undefined && i - from >= (fault.at ?? 0)) return errnoOf(fault.errno);
+        const descriptor = process.table[fds[i]!];
+        if (fds[i]! < 0) continue;
         if (descriptor === undefined) return errnoOf("EBADF");
         setCloexec(process, descriptor, true);
       }
@@ -79,18 +83,18 @@ export function descriptorCalls(
       return made(process, descriptor.file);
     },
 
-    describe(fd) {
-      const descriptor = process.table[fd];
-      if (descriptor === undefined) return errnoOf("EBADF");
-      const { file } = descriptor;
-      const common = { access: "read-write", nonblocking: file.nonblocking } as const;
-      if (!(file instanceof Socket)) return { kind: file.kind, ...common };
-      const address = file.path === null ? null : Buffer.from(file.path).toString();
-      return {
-        kind: "socket",
-        ...common,
-        socket: { family: "unix", type: file.type, listening: file.backlog !== null, address },
-      };
+    fstat(fd, into) {
+      const file = process.table[fd]?.file;
+      if (file === undefined) return errnoOf("EBADF");
+      into.fill(0n);
+      into[FILE_STATUS.MODE] = BigInt(TYPES[file.kind]);
+      return 0;
+    },
+
+    fdLink(fd) {
+      const file = process.table[fd]?.file;
+      if (file === undefined) return null;
+      return file.kind === "pidfd" ? "anon_inode:[pidfd]" : file.name;
     },
   };
 }

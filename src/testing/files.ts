@@ -1,6 +1,5 @@
 /** What descriptors of the virtual kernel refer to: files, and sockets with their queues. */
 
-import type { FdKind } from "../fd/describe.ts";
 import type { SocketType } from "../system/socket-type.ts";
 
 /** Who sent something. */
@@ -12,14 +11,14 @@ export interface Sender {
 
 /** An open file description: shared by every descriptor that was duplicated or passed. */
 export class OpenFile {
-  readonly kind: FdKind;
+  readonly kind: "file" | "socket" | "pidfd";
   /** What a test knows it by. */
   readonly name: string;
   nonblocking = false;
   /** Descriptors, and messages in flight, that refer to it. */
   references = 0;
 
-  constructor(kind: FdKind, name: string) {
+  constructor(kind: OpenFile["kind"], name: string) {
     this.kind = kind;
     this.name = name;
   }

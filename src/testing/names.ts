@@ -14,7 +14,7 @@ export const NO_PATH: Uint8Array = new Uint8Array(0);
 export function nameCalls(
   process: VirtualProcess,
   buffers: Pick<System, "out" | "address">,
-): Pick<System, "bind" | "getsockname" | "getpeername" | "socketAt" | "unlink" | "rename" | "link" | "chmod"> {
+): Pick<System, "bind" | "getsockname" | "getpeername" | "lstat" | "unlink" | "rename" | "link" | "chmod"> {
   const { kernel } = process;
   const { abi } = kernel;
   return {
@@ -47,9 +47,11 @@ export function nameCalls(
       return CONSTANTS.AF_UNIX;
     },
 
-    socketAt(path) {
+    lstat(path, into) {
       const found = kernel.names.get(latin1(path));
-      return found === undefined ? null : `0:${found.inode}`;
+      if (found === undefined) return errnoOf("ENOENT");
+      into.set([BigInt(CONSTANTS.S_IFSOCK), 0n, 0n, BigInt(found.inode)]);
+      return 0;
     },
 
     unlink(path) {

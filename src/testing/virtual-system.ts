@@ -14,7 +14,6 @@ export function virtualSystem(process: VirtualProcess): System {
   const { abi } = process.kernel;
   const buffers = {
     out: new Int32Array(4),
-    batch: new Int32Array(256),
     // sun_path: 108 bytes on Linux and illumos, 104 on Darwin and the BSDs.
     address: new Uint8Array(["linux", "illumos"].includes(abi.os) ? 108 : 104),
   };
@@ -22,8 +21,8 @@ export function virtualSystem(process: VirtualProcess): System {
     constants: constantsOf(abi),
     ...buffers,
     ...messageCalls(process, buffers),
-    ...descriptorCalls(process, buffers),
-    ...connectionCalls(process, buffers),
+    ...descriptorCalls(process),
+    ...connectionCalls(process),
     ...nameCalls(process, buffers),
     ...optionCalls(process),
     ...readinessCalls(process),

@@ -127,7 +127,7 @@ test("doctor: with too few descriptors it finds out, and exits with 1", async ()
   assert.match(stdout, /^ok {4}stream/m);
 });
 
-test("doctor: with the other door of readiness", async () => {
+test("doctor: with the other readiness backend", async () => {
   const { stdout } = await cli(["doctor"], { env: { ...process.env, UNIX_ANCILLARY_READINESS: "thread" } });
   assert.match(stdout, /readiness.*by a thread/);
 });

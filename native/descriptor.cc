@@ -1,0 +1,49 @@
+// One descriptor: its flags, its duplicate, its status.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "environment.h"
+
+namespace unix_ancillary {
+
+namespace {
+
+// fcntl(fd, command, int)
+napi_value Fcntl(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  const int fd = call.Integer(0);
+  const int command = call.Integer(1);
+  const int argument = call.Integer(2);
+  return call.Return(Result(Retry([&] { return fcntl(fd, command, argument); })));
+}
+
+// dup(fd)
+napi_value Dup(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  return call.ReturnOwned(Result(fcntl(call.Integer(0), F_DUPFD_CLOEXEC, 0)));
+}
+
+// fstat(fd, BigUint64Array), whose elements are FILE_STATUS of src/system/system.ts.
+napi_value Fstat(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  struct stat status;
+  if (fstat(call.Integer(0), &status) == -1) return call.Return(-errno);
+  uint64_t* into = reinterpret_cast<uint64_t*>(call.Array(1).data);
+  into[0] = status.st_mode;
+  into[1] = static_cast<uint64_t>(status.st_size);
+  into[2] = static_cast<uint64_t>(status.st_dev);
+  into[3] = status.st_ino;
+  return call.Return(0);
+}
+
+}  // namespace
+
+void ExportDescriptor(napi_env env, napi_value exports, Environment* data) {
+  Export(env, exports, "fcntl", Fcntl, data);
+  Export(env, exports, "dup", Dup, data);
+  Export(env, exports, "fstat", Fstat, data);
+}
+
+}  // namespace unix_ancillary
