@@ -1,6 +1,6 @@
 /** systemd's conventions: sockets that the service manager opened, and telling it how one is (sd_listen_fds(3), sd_notify(3)). */
 
-import { boolean, options as checkOptions, outOfRange, wrongType } from "./core/errors.ts";
+import { boolean, outOfRange, readOptions, wrongType } from "./core/errors.ts";
 import type { AsFd } from "./fd/as-fd.ts";
 import { adopt, type OwnedFd } from "./fd/owned-fd.ts";
 import { UnixDatagram } from "./socket/datagram.ts";
@@ -33,9 +33,9 @@ const FIRST = 3;
  *   taken over then.
  */
 export function listenFds(options?: ListenFdsOptions): ListenFd[] {
-  checkOptions("options", options, { unset: (name, value) => void boolean(name, value) });
+  const { unset = true } = readOptions("options", options, { unset: (name, value) => void boolean(name, value) });
   const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES } = process.env;
-  if (options?.unset ?? true) {
+  if (unset) {
     for (const name of ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]) delete process.env[name];
   }
   if (LISTEN_FDS === undefined || LISTEN_PID !== String(process.pid)) return [];
@@ -89,11 +89,10 @@ async function tell(text: string, fds: readonly AsFd[], signal?: AbortSignal): P
  * @param options `timeout`: milliseconds after which it is rejected with `ETIMEDOUT`; for ever by default
  */
 export async function notifyBarrier(options?: { timeout?: number | undefined }): Promise<void> {
-  checkOptions("options", options, TIMEOUT);
+  const { timeout = Infinity } = readOptions("options", options, TIMEOUT);
   // The manager closes what comes with BARRIER=1, whatever it is (systemd, manager_process_barrier_fd): our end then ends.
   const [ours, theirs] = UnixStream.pair();
   const timeUp = new AbortController();
-  const timeout = options?.timeout ?? Infinity;
   const timer =
     timeout === Infinity
       ? undefined

@@ -1,26 +1,18 @@
 /** Messages with descriptors attached, over a stream or a seqpacket socket: bounded, framed, authenticated. */
 
-import {
-  AncillaryError,
-  type Checks,
-  options as checkOptions,
-  integer,
-  outOfRange,
-  wrongType,
-} from "../core/errors.ts";
-import type { AsFd } from "../fd/as-fd.ts";
+import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongType } from "../core/errors.ts";
+import { type AsFd, copyFds, readNumbers } from "../fd/as-fd.ts";
 import { OwnedFd } from "../fd/owned-fd.ts";
 import type { Credentials } from "../message/credentials.ts";
-import { resolveFds } from "../message/send.ts";
-import { abortedHalfWay, type SendProgress } from "../socket/connected.ts";
 import { SIGNAL, type WaitOptions } from "../socket/endpoint.ts";
 import type { FdReader } from "../socket/fd-reader.ts";
+import { abortedHalfWay, type SendProgress } from "../socket/send-all.ts";
 import { UnixSeqpacket } from "../socket/seqpacket.ts";
 import { UnixStream } from "../socket/stream.ts";
 import { Turns } from "../socket/turns.ts";
-import { isMainThread, isUint8Array } from "../system/builtins.ts";
+import { byteLengthOf, isMainThread, isUint8Array } from "../system/builtins.ts";
 import { errnoError } from "../system/errno.ts";
-import { Platform } from "../system/platform.ts";
+import { PLATFORM, type Platform } from "../system/platform.ts";
 import type { Timer } from "../system/system.ts";
 import { ChannelError } from "./errors.ts";
 import {
@@ -62,7 +54,7 @@ const POLICY: Checks = {
 };
 
 /** Checks for the options of everything that makes a channel. */
-export const CHANNEL: Checks = {
+const CHANNEL: Checks = {
   maxPayload: (name, value) => void integer(name, value, 0, MAX_PAYLOAD),
   maxFds: (name, value) => void integer(name, value, 0, MAX_FDS),
   frameTimeout(name, value) {
@@ -70,17 +62,28 @@ export const CHANNEL: Checks = {
     if (!(value >= 0)) throw outOfRange(name, "at least 0 milliseconds", value);
   },
   peer(name, value) {
-    if (typeof value === "function") return;
-    checkOptions(name, value, POLICY);
-    // One that was meant to name somebody and names nobody must not let everybody in.
-    const names = Object.keys(POLICY);
-    if (!names.some((one) => (value as Record<string, unknown>)[one] !== undefined))
-      throw outOfRange(name, `at least one of ${names.join(", ")}`, value, "ERR_INVALID_ARG_VALUE");
+    if (typeof value !== "function" && (typeof value !== "object" || value === null))
+      throw wrongType(name, "an object of uid, gid and pid, or a function", value);
   },
-  platform(name, value) {
-    if (!(value instanceof Platform)) throw wrongType(name, "a Platform", value);
-  },
+  ...PLATFORM,
 };
+
+/** Reads the options of everything that makes a channel, the policy's too: each once. */
+export function readChannelOptions(given: ChannelOptions | undefined): ChannelOptions {
+  const options = readOptions("options", given, CHANNEL);
+  const { peer } = options;
+  if (typeof peer !== "object") return options;
+  const policy = readOptions("options.peer", peer, POLICY);
+  // A policy that was meant to name a peer and names none must not let every peer in.
+  if (Object.keys(policy).length === 0)
+    throw outOfRange(
+      "options.peer",
+      `at least one of ${Object.keys(POLICY).join(", ")}`,
+      peer,
+      "ERR_INVALID_ARG_VALUE",
+    );
+  return { ...options, peer: policy };
+}
 
 type SignalOption = Pick<WaitOptions, "signal">;
 
@@ -146,9 +149,9 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   }
 
   /** Two channels connected with each other. */
-  static pair(options?: ChannelOptions): [FdChannel, FdChannel] {
-    checkOptions("options", options, CHANNEL);
-    const [a, b] = UnixStream.pair(options?.platform === undefined ? {} : { platform: options.platform });
+  static pair(given?: ChannelOptions): [FdChannel, FdChannel] {
+    const options = readChannelOptions(given);
+    const [a, b] = UnixStream.pair({ platform: options.platform });
     try {
       return [FdChannel.over(a, options), FdChannel.over(b, options)];
     } catch (error) {
@@ -164,8 +167,8 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
    * @throws ChannelError `ERR_CHANNEL_PEER_REJECTED` when the policy says no; the socket is closed then.
    *   AncillaryError `ERR_SOCKET_CLOSED`, `ERR_SOCKET_BUSY`
    */
-  static over(socket: UnixStream | UnixSeqpacket, options?: ChannelOptions): FdChannel {
-    checkOptions("options", options, CHANNEL);
+  static over(socket: UnixStream | UnixSeqpacket, given?: ChannelOptions): FdChannel {
+    const options = readChannelOptions(given);
     if (!(socket instanceof UnixStream || socket instanceof UnixSeqpacket))
       throw wrongType("socket", "a UnixStream or a UnixSeqpacket", socket);
     if (socket.closed) throw new AncillaryError("ERR_SOCKET_CLOSED", "the socket was closed");
@@ -176,7 +179,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     } catch (error) {
       cause = error;
     }
-    checkPeer(socket, options?.peer, peer, cause);
+    checkPeer(socket, options.peer, peer, cause);
     return new FdChannel(socket, options, peer);
   }
 
@@ -186,8 +189,8 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
    *
    * @throws ChannelError `ERR_NO_PARENT` anywhere else, `ERR_CHANNEL_PEER_REJECTED`
    */
-  static fromParent(options?: ChannelOptions): FdChannel {
-    checkOptions("options", options, CHANNEL);
+  static fromParent(given?: ChannelOptions): FdChannel {
+    const options = readChannelOptions(given);
     // A worker has a copy of the environment: two threads would own one descriptor.
     if (!isMainThread()) throw new ChannelError("ERR_NO_PARENT", "expected the main thread, this is a worker");
     const named = process.env[PARENT];
@@ -228,22 +231,20 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
    */
   send(payload: string | Uint8Array, fds?: readonly AsFd[], options?: SignalOption): Promise<bigint> {
     try {
-      checkOptions("options", options, SIGNAL);
+      const { signal } = readOptions("options", options, SIGNAL);
       if (typeof payload !== "string" && !isUint8Array(payload))
         throw wrongType("payload", "a string or a Uint8Array", payload);
-      if (fds !== undefined && !Array.isArray(fds)) throw wrongType("fds", "an array of descriptors", fds);
       const bytes = typeof payload === "string" ? Buffer.from(payload) : payload;
-      const { length } = bytes;
-      const descriptors = fds === undefined ? [] : [...fds];
+      const length = byteLengthOf(bytes);
+      const descriptors = fds === undefined ? [] : copyFds(fds);
       checkLimits({ fds: descriptors.length, payload: length }, this.#limits);
       if (descriptors.length > this.#most * (HEADER_BYTES + length)) {
         const text = `expected at most ${this.#most} descriptors for each byte of the frame, got ${descriptors.length}`;
         throw new ChannelError("ERR_CHANNEL_TOO_MANY_FDS", text);
       }
       // Refused now rather than when its turn comes; they are read again then.
-      resolveFds(descriptors);
+      readNumbers(this.#socket.platform, descriptors);
       this.#throwIfUnusable(this.#sendPoison);
-      const signal = options?.signal;
       return this.#sends.take(() => this.#transmit(bytes, length, descriptors, signal), signal);
     } catch (error) {
       return Promise.reject(error);
@@ -259,12 +260,12 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
    *   AncillaryError `ERR_ANCILLARY_TRUNCATED` when the descriptor table is full: these end the connection
    */
   recv(options?: SignalOption): Promise<Frame | null> {
+    let signal: AbortSignal | undefined;
     try {
-      checkOptions("options", options, SIGNAL);
+      signal = readOptions("options", options, SIGNAL).signal;
     } catch (error) {
       return Promise.reject(error);
     }
-    const signal = options?.signal;
     return this.#receives.take(() => this.#receive(signal), signal);
   }
 
@@ -342,8 +343,9 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
         const now = fds.slice(fdsSent, fdsSent + this.#most);
         // Whoever has descriptors left sends one byte: the next ones go with the byte behind it.
         const most = fdsSent + now.length < fds.length ? 1 : whole - bytesSent;
-        if (payload.length < length)
-          throw outOfRange("payload", `the ${length} bytes that it had at the call`, `${payload.length} bytes`);
+        const bytes = byteLengthOf(payload);
+        if (bytes < length)
+          throw outOfRange("payload", `the ${length} bytes that it had at the call`, `${bytes} bytes`);
         const piece = (bytes: number) => slice(header, payload, bytesSent, bytesSent + bytes);
         if (this.#records) bytesSent += await this.#sendRecord(piece, most, now, signal);
         else {

@@ -1,10 +1,10 @@
 /** Children with a channel to their parent. */
 
 import type { ChildProcess, SpawnOptions, StdioOptions } from "node:child_process";
-import { options as checkOptions, wrongType } from "../core/errors.ts";
+import { wrongType } from "../core/errors.ts";
 import { UnixStream } from "../socket/stream.ts";
 import { childProcess } from "../system/builtins.ts";
-import { CHANNEL, type ChannelOptions, channelOver, checkPeer, type FdChannel, PARENT } from "./channel.ts";
+import { type ChannelOptions, channelOver, checkPeer, type FdChannel, PARENT, readChannelOptions } from "./channel.ts";
 
 /** A child that was started, and the channel to it. */
 export interface Spawned {
@@ -48,8 +48,7 @@ export function spawn(
   const [args, options = {}] = isList(second) ? [second, third] : [[], second];
   if (typeof options !== "object" || options === null) throw wrongType("options", "an object", options);
   const { maxPayload, maxFds, frameTimeout, peer, ...rest } = options;
-  const channelOptions = { maxPayload, maxFds, frameTimeout, peer };
-  checkOptions("options", channelOptions, CHANNEL);
+  const channelOptions = readChannelOptions({ maxPayload, maxFds, frameTimeout, peer });
   const [ours, theirs] = UnixStream.pair();
   try {
     const stdio = [...stdioOf(rest.stdio), theirs.fd];
@@ -62,7 +61,7 @@ export function spawn(
         ? null
         : { pid: child.pid, uid: rest.uid ?? process.geteuid!(), gid: rest.gid ?? process.getegid!() };
     try {
-      if (who !== null) checkPeer(ours, peer, who);
+      if (who !== null) checkPeer(ours, channelOptions.peer, who);
     } catch (error) {
       child.kill("SIGKILL");
       throw error;

@@ -1,15 +1,7 @@
 /** Control messages <-> bytes, for one ABI, anywhere. */
 
 import { type Abi, type AbiName, abiOf } from "./abis/table.ts";
-import {
-  AncillaryError,
-  boolean,
-  type Checks,
-  options as checkOptions,
-  integer,
-  outOfRange,
-  wrongType,
-} from "./errors.ts";
+import { AncillaryError, boolean, type Checks, integer, outOfRange, readOptions, wrongType } from "./errors.ts";
 import { type Payload, type PayloadCredentials, readPayload } from "./payloads.ts";
 import { CONTROL_BYTES, Core, FAULTS, FDS_CAPACITY, OUTCOMES, REGISTER } from "./wasm.ts";
 
@@ -141,8 +133,7 @@ export class Codec {
    */
   decode(control: Uint8Array, options?: DecodeOptions): DecodedControl {
     checkControl(control);
-    checkOptions("options", options, DECODE);
-    const flags = options?.flags;
+    const { flags } = readOptions("options", options, DECODE);
     const clamp = flags !== undefined && ((flags & this.abi.MSG_CTRUNC) !== 0 || this.abi.losesCtrunc);
     const { exports } = this.#core;
     const messages: DecodedMessage[] = [];

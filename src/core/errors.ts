@@ -14,6 +14,7 @@ export type AncillaryErrorCode =
   | "ERR_EMPTY_PAYLOAD"
   | "ERR_FD_CLOSED"
   | "ERR_FD_COUNT"
+  | "ERR_FOREIGN_PLATFORM"
   | "ERR_MALFORMED_CONTROL"
   | "ERR_NOT_UNIX_SOCKET"
   | "ERR_SOCKET_BUSY"
@@ -102,12 +103,31 @@ export function boolean(name: string, value: unknown): boolean {
   return value;
 }
 
-/** What options there are, and the check of each one's value. */
+/** The options of a call, and the check of each one's value. */
 export type Checks = Readonly<Record<string, (name: string, value: unknown) => void>>;
 
-/** Refuses what is not an object of these options, misspelled ones above all. `undefined` counts as not given. */
-export function options(name: string, value: unknown, known: Checks): void {
-  if (value === undefined) return;
+/** Options as they were read. Nothing is inherited, not even from Object.prototype. */
+class ReadOptions {
+  [name: string]: unknown;
+
+  static {
+    Object.setPrototypeOf(ReadOptions.prototype, null);
+  }
+}
+
+const NO_OPTIONS: object = Object.freeze(new ReadOptions());
+
+/**
+ * Reads the options of a call: each known option once, inherited or not, and checks its value. The caller's getters have run
+ * then: the result is a copy. `undefined` counts as not given.
+ *
+ * @throws TypeError for what is not an object, and for an option that is not known, a misspelled one above all
+ */
+export function readOptions<T extends object>(name: string, value: T | undefined, known: Checks): T {
+  return value === undefined ? (NO_OPTIONS as T) : read(name, value, known);
+}
+
+function read<T extends object>(name: string, value: T, known: Checks): T {
   if (typeof value !== "object" || value === null) throw wrongType(name, "an object", value);
   for (const key of Object.keys(value)) {
     if (!Object.hasOwn(known, key)) {
@@ -116,9 +136,17 @@ export function options(name: string, value: unknown, known: Checks): void {
       });
     }
   }
-  // What is read later is checked, inherited or not.
-  for (const key in known) {
+  const options = new ReadOptions();
+  for (const key of Object.keys(known)) {
     const given = (value as Record<string, unknown>)[key];
-    if (given !== undefined) known[key]!(`${name}.${key}`, given);
+    if (given === undefined) continue;
+    known[key]!(`${name}.${key}`, given);
+    options[key] = given;
   }
+  return options as T;
+}
+
+/** Checks options that are read elsewhere. */
+export function options(name: string, value: object | undefined, known: Checks): void {
+  readOptions(name, value, known);
 }

@@ -87,3 +87,5 @@ function readTime(view: DataView, at: number, layout: TimestampLayout, little: b
   const fraction = Number(read(at + layout.fractionOffset, layout.fractionBytes));
   return { seconds, nanoseconds: layout.unit === "microseconds" ? fraction * 1000 : fraction };
 }
+
+export type { Payload as DecodedPayload, PayloadCredentials as Credentials };

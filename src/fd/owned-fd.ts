@@ -9,7 +9,7 @@
 import { AncillaryError, integer } from "../core/errors.ts";
 import { errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform } from "../system/platform.ts";
-import { type AsFd, resolveFd } from "./as-fd.ts";
+import { type AsFd, ownerClassOf, resolveFd, setOwnedFdClass } from "./as-fd.ts";
 import { describeFd, type FdDescription } from "./describe.ts";
 import { reportLeak } from "./leak.ts";
 
@@ -95,6 +95,11 @@ export class OwnedFd implements Disposable {
   }
 
   static {
+    setOwnedFdClass({
+      has: (source) => #fd in source,
+      fd: (source) => (source as OwnedFd).#fd,
+      platform: (source) => (source as OwnedFd).#platform,
+    });
     adopt = (platform, fd) => {
       const owned = new OwnedFd(platform, fd);
       shelter(owned, 1);
@@ -153,7 +158,8 @@ export class OwnedFd implements Disposable {
    * @throws SystemError `EBADF`, `EMFILE`
    */
   static from(fd: AsFd): OwnedFd {
-    return duplicate(fd instanceof OwnedFd ? fd.#platform : hostPlatform(), resolveFd(fd));
+    const platform = ownerClassOf(fd)?.platform(fd as object) ?? hostPlatform();
+    return duplicate(platform, resolveFd(platform, fd, "fd"));
   }
 
   /**

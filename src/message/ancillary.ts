@@ -1,38 +1,28 @@
 /** The low level: control space that is filled with messages of one's own choosing, or by a receive. */
 
-import { AncillaryError, type Checks, integer, outOfRange, wrongType } from "../core/errors.ts";
+import type { ControlMessage } from "../core/codec.ts";
+import { AncillaryError, integer, outOfRange, type TruncationReason, wrongType } from "../core/errors.ts";
+import type { Credentials } from "../core/payloads.ts";
 import { readPayload } from "../core/payloads.ts";
 import { CONTROL_BYTES } from "../core/wasm.ts";
-import { type AsFd, resolveFd } from "../fd/as-fd.ts";
-import { isUint8Array } from "../system/builtins.ts";
+import { type AsFd, copyFds, NO_NUMBERS, numberOf, readNumbers } from "../fd/as-fd.ts";
+import { byteLengthOf, isUint8Array, setBytes } from "../system/builtins.ts";
 import { ENOTSUP, errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
-import type { Credentials } from "./credentials.ts";
-import { type AncillaryData, type ControlMessage, closeMessage, type Received, readControl } from "./received.ts";
-import { NO_FDS, putFds, resolveFds } from "./send.ts";
-
-/** What is to be sent: descriptors, as their owners; or the bytes of any other message. */
-type Outgoing = { readonly fds: readonly AsFd[] } | ControlMessage;
+import { OUT } from "../system/system.ts";
+import { type AncillaryData, closeMessage, type Received, readControl } from "./received.ts";
+import { checkCount, NO_FDS, putFds } from "./send.ts";
 
 const NO_MESSAGES: readonly ControlMessage[] = [];
 
-const OUTGOING: Checks = {
-  level: (name, value) => void integer(name, value, -0x80000000, 0x7fffffff),
-  type: (name, value) => void integer(name, value, -0x80000000, 0x7fffffff),
-  data(name, value) {
-    if (!isUint8Array(value)) throw wrongType(name, "a Uint8Array", value);
-  },
-};
-
-/** Takes over what a receive left in the control area; every descriptor has an owner then. */
-export let take: (ancillary: SocketAncillary, controlLength: number, truncated: boolean) => Received;
-/**
- * Writes what was added into the control area, with the numbers that its descriptors have now; the control length. Getters of
- * the caller's run first.
- */
-export let encode: (ancillary: SocketAncillary) => number;
-/** The descriptors that were added. @throws AncillaryError `ERR_ANCILLARY_RECEIVED` */
-export let carried: (ancillary: SocketAncillary) => readonly AsFd[];
+/** Takes over what a receive on the socket `fd` left in the control area; every descriptor has an owner then. */
+export let take: (ancillary: SocketAncillary, fd: number) => Received;
+/** Reads the numbers of the descriptors that were added, as far as code of the caller's is needed for it. */
+export let prepare: (ancillary: SocketAncillary) => readonly number[];
+/** Writes what was added into the control area; the control length. `numbers`: of {@link prepare}, which came right before. */
+export let encode: (ancillary: SocketAncillary, numbers: readonly number[]) => number;
+/** The descriptors that were added. */
+export let fdsOf: (ancillary: SocketAncillary) => readonly AsFd[];
 /** @throws RangeError when the caller's memory is no longer there */
 export let checkMemory: (ancillary: SocketAncillary) => void;
 export let platformOfAncillary: (ancillary: SocketAncillary) => Platform;
@@ -52,7 +42,7 @@ export class SocketAncillary implements Disposable {
   readonly #memory: Uint8Array | null;
   readonly #capacity: number;
   #length = 0;
-  #truncated = false;
+  #reason: TruncationReason | null = null;
   #received = false;
   /** The descriptors to be sent, and before which of the other messages they go. */
   #fds: readonly AsFd[] = NO_FDS;
@@ -61,34 +51,29 @@ export class SocketAncillary implements Disposable {
   #incoming: AncillaryData[] = [];
   /** How many of them were handed out. */
   #taken = 0;
-  /** How long a message of so many descriptors and nothing else is: the last one measured. */
-  #measuredFds = -1;
-  #measuredLength = 0;
 
   /**
    * @param capacity bytes of control space of its own, or memory of the caller's, at any offset
    * @throws RangeError beyond 64 KiB
    */
   constructor(capacity: number | Uint8Array, options?: PlatformOptions) {
-    this.#platform = platformFrom(options, {});
+    this.#platform = platformFrom(options);
     this.#memory = isUint8Array(capacity) ? capacity : null;
     if (this.#memory === null && typeof capacity !== "number")
       throw wrongType("capacity", "a number of bytes or a Uint8Array", capacity);
-    this.#capacity = integer("capacity", isUint8Array(capacity) ? capacity.byteLength : capacity, 0, CONTROL_BYTES);
+    this.#capacity = integer("capacity", isUint8Array(capacity) ? byteLengthOf(capacity) : capacity, 0, CONTROL_BYTES);
   }
 
   static {
-    take = (ancillary, controlLength, truncated) => ancillary.#take(controlLength, truncated);
-    encode = (ancillary) => ancillary.#encode();
+    take = (ancillary, fd) => ancillary.#take(fd);
+    prepare = (ancillary) => ancillary.#prepare();
+    encode = (ancillary, numbers) => ancillary.#encode(numbers);
     next = (ancillary) =>
       ancillary.#taken < ancillary.#incoming.length ? ancillary.#incoming[ancillary.#taken++] : undefined;
     closeRest = (ancillary) => ancillary.#closeIncoming();
-    carried = (ancillary) => {
-      ancillary.#checkUnreceived();
-      return ancillary.#fds;
-    };
+    fdsOf = (ancillary) => ancillary.#fds;
     checkMemory = (ancillary) => {
-      const bytes = ancillary.#memory?.byteLength ?? ancillary.#capacity;
+      const bytes = ancillary.#memory === null ? ancillary.#capacity : byteLengthOf(ancillary.#memory);
       if (bytes < ancillary.#capacity)
         throw outOfRange("ancillary", `the ${ancillary.#capacity} bytes of memory that it was made with`, bytes);
     };
@@ -117,9 +102,14 @@ export class SocketAncillary implements Disposable {
     return this.#length;
   }
 
-  /** Whether the last receive had more than there was room for. */
+  /** Whether control data of the last receive are missing: the kernel, or this buffer, had no room for them. */
   get truncated(): boolean {
-    return this.#truncated;
+    return this.#reason !== null;
+  }
+
+  /** Why control data of the last receive are missing; null: all of them are there. */
+  get reason(): TruncationReason | null {
+    return this.#reason;
   }
 
   /**
@@ -130,15 +120,12 @@ export class SocketAncillary implements Disposable {
    *   RangeError `ERR_TOO_MANY_FDS`
    */
   addFds(fds: readonly AsFd[]): void {
-    this.#checkUnreceived();
-    if (!Array.isArray(fds)) throw wrongType("fds", "an array of descriptors", fds);
-    const more = fds.slice();
+    const more = copyFds(fds);
     // Refused now rather than when it is sent; the numbers are read again then. Getters of the caller's run, and might add.
-    for (let i = 0; i < more.length; i++) resolveFd(more[i], "fds");
+    readNumbers(this.#platform, more);
+    this.#checkUnreceived();
     const former = this.#fds;
-    const count = former.length + more.length;
-    const most = this.#platform.abi.maxFdsPerMessage;
-    if (count > most) throw outOfRange("fds", `at most ${most} descriptors in one message`, count, "ERR_TOO_MANY_FDS");
+    checkCount(this.#platform, former.length + more.length);
     if (more.length === 0) return;
     if (former.length === 0) {
       this.#checkMayAdd(this.#others.length > 0);
@@ -157,7 +144,6 @@ export class SocketAncillary implements Disposable {
    * @throws SystemError `ENOTSUP` where senders attach none, or nothing else beside it (DragonFly)
    */
   addCredentials(credentials: Credentials): void {
-    this.#checkUnreceived();
     if (typeof credentials !== "object" || credentials === null)
       throw wrongType("credentials", "an object of pid, uid and gid", credentials);
     const { pid, uid, gid } = credentials;
@@ -167,6 +153,7 @@ export class SocketAncillary implements Disposable {
       throw errnoError(ENOTSUP, "sendmsg", `senders attach no credentials on ${abi.os}`);
     const id = (name: string, value: number) => integer(name, value, 0, 0xffffffff) | 0;
     const sender = integer("pid", pid ?? process.pid, 0, 0x7fffffff);
+    this.#checkUnreceived();
     core.exports.begin(-1);
     const at = core.exports.putCredentials(sender, id("uid", uid), id("gid", gid));
     this.#add({ level: abi.SOL_SOCKET, type: layout.type, data: core.control.slice(at, at + layout.bytes) });
@@ -177,20 +164,22 @@ export class SocketAncillary implements Disposable {
    * {@link addFds}.
    */
   addMessage(message: ControlMessage): void {
-    this.#checkUnreceived();
     if (typeof message !== "object" || message === null) throw wrongType("message", "a control message", message);
-    for (const [name, check] of Object.entries(OUTGOING))
-      check(`message.${name}`, message[name as keyof ControlMessage]);
-    const { level, type } = message;
+    const { level, type, data } = message;
+    integer("message.level", level, -0x80000000, 0x7fffffff);
+    integer("message.type", type, -0x80000000, 0x7fffffff);
+    if (!isUint8Array(data)) throw wrongType("message.data", "a Uint8Array", data);
+    this.#checkUnreceived();
     // As it is now; of memory that is gone, nothing.
-    const data = message.data.length === 0 ? new Uint8Array(0) : message.data.slice();
+    const copy = new Uint8Array(byteLengthOf(data));
+    if (copy.length > 0) setBytes(copy, data);
     const { abi } = this.#platform;
     if (level === abi.SOL_SOCKET && type === abi.SCM_RIGHTS) {
-      const payload = readPayload(abi, level, type, data);
+      const payload = readPayload(abi, level, type, copy);
       if (payload.kind !== "rights" || payload.leftoverBytes > 0)
-        throw outOfRange("message.data", "whole ints, of SCM_RIGHTS", `${data.length} bytes`);
+        throw outOfRange("message.data", "whole ints, of SCM_RIGHTS", `${copy.length} bytes`);
       this.addFds(payload.fds);
-    } else this.#add({ level, type, data });
+    } else this.#add({ level, type, data: copy });
   }
 
   /**
@@ -207,7 +196,7 @@ export class SocketAncillary implements Disposable {
     this.#fds = NO_FDS;
     this.#others = NO_MESSAGES;
     this.#length = 0;
-    this.#truncated = false;
+    this.#reason = null;
     this.#received = false;
   }
 
@@ -237,31 +226,31 @@ export class SocketAncillary implements Disposable {
     throw this.#noRoom(missing);
   }
 
-  /** All that was added, in the order of the buffer. */
-  #outgoing(): Outgoing[] {
-    const messages: Outgoing[] = [...this.#others];
-    if (this.#fds.length > 0) messages.splice(this.#fdsAt, 0, { fds: this.#fds });
-    return messages;
-  }
-
   /** Takes over the length of all that was added: -1, or the bytes of payload that there is no room for. */
   #measure(): number {
-    const { core, abi } = this.#platform;
-    const alone = this.#others.length === 0;
-    if (alone && this.#fds.length === this.#measuredFds) {
-      this.#length = this.#measuredLength;
-      return -1;
-    }
+    const { core } = this.#platform;
     core.exports.begin(this.#capacity);
-    for (const message of this.#outgoing()) {
-      const bytes = "fds" in message ? 4 * message.fds.length : message.data.length;
-      // Level and type do not matter for the length.
-      if (core.exports.put(abi.SOL_SOCKET, abi.SCM_RIGHTS, bytes) < 0) return bytes;
-    }
-    this.#length = core.exports.length();
-    if (alone) {
-      this.#measuredFds = this.#fds.length;
-      this.#measuredLength = this.#length;
+    const missing =
+      this.#others.length > 0
+        ? this.#put((_, bytes) => core.exports.put(0, 0, bytes))
+        : core.exports.put(0, 0, 4 * this.#fds.length) < 0
+          ? 4 * this.#fds.length
+          : -1;
+    if (missing < 0) this.#length = core.exports.length();
+    return missing;
+  }
+
+  /**
+   * Calls `put` for all that was added, in the order of the buffer, with null for the descriptors; -1, or the bytes of payload
+   * that it had no room for.
+   */
+  #put(put: (message: ControlMessage | null, bytes: number) => number): number {
+    const count = this.#others.length;
+    for (let i = 0; i <= count; i++) {
+      const fds = i === this.#fdsAt ? 4 * this.#fds.length : 0;
+      if (fds > 0 && put(null, fds) < 0) return fds;
+      const message = i < count ? this.#others[i]! : null;
+      if (message !== null && put(message, message.data.length) < 0) return message.data.length;
     }
     return -1;
   }
@@ -271,47 +260,55 @@ export class SocketAncillary implements Disposable {
     return new AncillaryError("ERR_BUFFER_TOO_SMALL", text);
   }
 
-  #encode(): number {
-    const { core } = this.#platform;
-    const length = this.#others.length === 0 ? this.#encodeFds() : this.#encodeAll();
-    // A getter may have received into it.
-    this.#checkUnreceived();
+  #prepare(): readonly number[] {
+    for (;;) {
+      const fds = this.#fds;
+      const numbers = fds.length === 0 ? NO_NUMBERS : readNumbers(this.#platform, fds);
+      // A getter may have received into it, or added to it.
+      this.#checkUnreceived();
+      if (this.#fds === fds) return numbers;
+    }
+  }
+
+  #encode(numbers: readonly number[]): number {
+    const platform = this.#platform;
     checkMemory(this);
-    this.#memory?.set(core.control.subarray(0, length));
+    const length =
+      this.#others.length > 0
+        ? this.#encodeAll(numbers)
+        : this.#fds.length > 0
+          ? putFds(platform, this.#fds, numbers)
+          : 0;
+    if (this.#memory !== null) setBytes(this.#memory, platform.core.control.subarray(0, length));
     return length;
   }
 
-  #encodeFds(): number {
-    return this.#fds.length === 0 ? 0 : putFds(this.#platform, this.#fds);
-  }
-
-  #encodeAll(): number {
+  #encodeAll(numbers: readonly number[]): number {
     const { core } = this.#platform;
-    const messages = this.#outgoing();
-    const numbers = resolveFds(this.#fds);
+    for (let i = 0; i < this.#fds.length; i++) core.fds[i] = numberOf(this.#fds, numbers, i);
     core.exports.begin(-1);
-    for (const message of messages) {
-      if ("fds" in message) {
-        core.fds.set(numbers);
-        core.putRights(numbers.length);
-      } else {
-        const at = core.exports.put(message.level, message.type, message.data.length);
-        core.control.set(message.data, at);
-      }
-    }
+    this.#put((message) => {
+      if (message === null) return core.putRights(this.#fds.length);
+      const at = core.exports.put(message.level, message.type, message.data.length);
+      setBytes(core.control, message.data, at);
+      return at;
+    });
     return core.exports.length();
   }
 
   /** The kernel was given more room than there is here: what would not have fitted is closed. */
-  #take(controlLength: number, truncated: boolean): Received {
-    const received = readControl(this.#platform, controlLength, truncated, this.#capacity);
+  #take(fd: number): Received {
+    const { system, core } = this.#platform;
+    const controlLength = system.out[OUT.CONTROL_LENGTH]!;
+    const received = readControl(this.#platform, fd, this.#capacity);
+    this.#closeIncoming();
     if (received.failure !== null) return received;
     this.#incoming = received.incoming;
     this.#taken = 0;
     this.#received = true;
     this.#length = Math.min(controlLength, this.#capacity);
-    this.#truncated = received.truncated;
-    this.#memory?.set(this.#platform.core.control.subarray(0, this.#length));
+    this.#reason = received.reason;
+    if (this.#memory !== null) setBytes(this.#memory, core.control.subarray(0, this.#length));
     return received;
   }
 

@@ -1,13 +1,13 @@
 /** The bytes of a message, as callers give them. */
 
 import { wrongType } from "../core/errors.ts";
-import { isUint8Array } from "../system/builtins.ts";
+import { byteLengthOf, isUint8Array } from "../system/builtins.ts";
 import type { System } from "../system/system.ts";
 
 /** A list is sent as one iovec; a string is UTF-8. */
 export type Payload = string | Uint8Array | readonly Uint8Array[];
 
-/** What `sendmsg` takes. */
+/** What `sendmsg` takes. A list is an array of our own. */
 export type Iovec = Uint8Array | readonly Uint8Array[];
 
 /**
@@ -24,7 +24,7 @@ export function iovec(payload: Payload): Iovec {
   return pieces.length > IOV_MAX ? Buffer.concat(pieces) : pieces;
 }
 
-/** Where a receive puts its bytes: the same, less the strings. */
+/** Where a receive puts its bytes: the same, without strings. */
 export function buffers(into: unknown): Iovec {
   if (isUint8Array(into)) return into;
   return list("buffers", into, "a Uint8Array or an array of them");
@@ -32,10 +32,13 @@ export function buffers(into: unknown): Iovec {
 
 function list(name: string, value: unknown, expected: string): Uint8Array[] {
   if (!Array.isArray(value)) throw wrongType(name, expected, value);
-  for (const [i, part] of value.entries()) {
-    if (!isUint8Array(part)) throw wrongType(`${name}[${i}]`, "a Uint8Array", part);
+  const pieces = new Array<Uint8Array>(value.length);
+  for (let i = 0; i < pieces.length; i++) {
+    const piece: unknown = value[i];
+    if (!isUint8Array(piece)) throw wrongType(`${name}[${i}]`, "a Uint8Array", piece);
+    pieces[i] = piece;
   }
-  return value.slice();
+  return pieces;
 }
 
 /** `recvmsg` into an iovec. */
@@ -48,7 +51,7 @@ export function receiveInto(
   wantAddress: boolean,
 ): number {
   const length = byteLength(iov);
-  if (ArrayBuffer.isView(iov) || iov.length <= IOV_MAX)
+  if (isUint8Array(iov) || iov.length <= IOV_MAX)
     return system.recvmsg(fd, iov, 0, length, controlCapacity, flags, wantAddress);
   const whole = Buffer.allocUnsafe(length);
   const bytes = system.recvmsg(fd, whole, 0, length, controlCapacity, flags, wantAddress);
@@ -57,11 +60,11 @@ export function receiveInto(
   return bytes;
 }
 
-/** Bytes in an iovec. */
+/** Bytes in an iovec. No code of the caller's runs. */
 export function byteLength(iov: Iovec): number {
-  if (ArrayBuffer.isView(iov)) return iov.byteLength;
+  if (isUint8Array(iov)) return byteLengthOf(iov);
   let sum = 0;
-  for (const part of iov) sum += part.byteLength;
+  for (let i = 0; i < iov.length; i++) sum += byteLengthOf(iov[i]!);
   return sum;
 }
 
@@ -69,6 +72,6 @@ export function byteLength(iov: Iovec): number {
 export function copyOf(iov: Iovec, length: number): Buffer {
   // Of memory that is gone there is nothing to slice.
   if (length === 0) return Buffer.alloc(0);
-  if (ArrayBuffer.isView(iov)) return Buffer.from(iov.subarray(0, length));
+  if (isUint8Array(iov)) return Buffer.from(iov.subarray(0, length));
   return Buffer.concat(iov, length);
 }

@@ -1,17 +1,16 @@
-/**
- * One attempt to receive: one `recvmsg`, the core's verdict, and every descriptor that was delivered is owned or closed
- * before anything may throw.
- */
+/** One attempt to receive: one `recvmsg`, and a message of what it brought, or an error. */
 
-import { AncillaryError, outOfRange, type TruncationReason } from "../core/errors.ts";
-import { type Core, OUTCOMES, REGISTER } from "../core/wasm.ts";
+import { outOfRange } from "../core/errors.ts";
+import { type Core, REGISTER } from "../core/wasm.ts";
 import { adopt, adoptAll, closeAll, type OwnedFd } from "../fd/owned-fd.ts";
 import { addressOf } from "../system/address.ts";
-import { EAGAIN, EMFILE, EMSGSIZE, ENFILE, EWOULDBLOCK, errnoError, type SystemError } from "../system/errno.ts";
+import { EAGAIN, EMFILE, EMSGSIZE, EWOULDBLOCK, errnoError, type SystemError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
+import type { SocketType } from "../system/socket-type.ts";
 import { OUT, POLLIN } from "../system/system.ts";
 import type { Credentials } from "./credentials.ts";
 import { byteLength, copyOf, type Iovec, receiveInto } from "./iovec.ts";
+import { closeDelivered, judge, makeCloexec, refusal } from "./received.ts";
 
 /** What came beside the bytes. */
 interface Ancillary extends Disposable {
@@ -62,18 +61,17 @@ export interface Request {
   readonly wantAddress: boolean;
 }
 
-/** The socket of a receive, and what is known of it. */
-export interface Source {
+/** What a receive needs to know of its socket, and what it changes. */
+export interface Receiver {
   readonly platform: Platform;
-  readonly fd: number;
-  readonly type: "stream" | "dgram" | "seqpacket";
+  readonly type: SocketType;
   /** Bytes received so far; counted on streams. */
   received: number;
-  /** Whether pidfds were asked for. Those nobody asked for are closed. */
+  /** Whether pidfds were asked for. Others are closed. */
   readonly passesPidfd: boolean;
 }
 
-/** The one class of both kinds: with `data`, or (then it is null) into the caller's buffers. */
+/** The class of both kinds of message: with `data`, or (then it is null) in the caller's buffers. */
 export class Message implements Ancillary {
   readonly data: Buffer | null;
   readonly bytesRead: number;
@@ -85,7 +83,7 @@ export class Message implements Ancillary {
   readonly credentials: Credentials | null;
   readonly pidfd: OwnedFd | null;
   readonly security: string | null;
-  /** Of the sender, where it was asked for. */
+  /** The sender's, where it was asked for. */
   readonly address: string | null;
 
   constructor(
@@ -127,48 +125,40 @@ export class Message implements Ancillary {
  * @returns the message, or null when there is none yet
  * @throws SystemError, or an AncillaryError that carries the bytes that came; no descriptor stays open then
  */
-export function receiveOnce(source: Source, request: Request): Message | null {
-  const { platform } = source;
+export function receiveOnce(receiver: Receiver, fd: number, request: Request): Message | null {
+  const { platform } = receiver;
   const { system, core } = platform;
-  const bytes = callRecvmsg(source, request);
+  const bytes = callRecvmsg(platform, fd, request);
   if (bytes < 0) return waitOrThrow(platform, bytes);
 
-  const { registers, fds: table } = core;
+  const outcome = judge(platform, request.maxFds, request.exactly, request.allowTruncated);
+  const streamOffset = receiver.received;
+  if (receiver.type === "stream") receiver.received += bytes;
   const flags = system.out[OUT.FLAGS]!;
-  const controlLength = system.out[OUT.CONTROL_LENGTH]!;
-  const outcome = core.verdict(controlLength, flags, request.maxFds, request.exactly, request.allowTruncated);
+  if (outcome !== 0 || platform.needsCloexec) check(platform, fd, request, bytes, outcome);
+
+  const { registers, fds: table } = core;
   const delivered = registers[REGISTER.COUNT]!;
   const kept = registers[REGISTER.KEEP]!;
-
-  // This thread owns everything that came, even if it is terminated at the next line.
-  for (let i = 0; i < delivered; i++) system.own(table[i]!);
-  if (registers[REGISTER.HAS_PIDFD]! > 0) system.own(registers[REGISTER.PIDFD]!);
-  system.out[OUT.UNSETTLED] = 0;
-
-  const streamOffset = source.received;
-  if (source.type === "stream") source.received += bytes;
-  if (outcome !== 0) refuse(source, request, bytes, outcome, controlLength);
-  if (platform.needsCloexec) makeCloexec(platform, request, bytes);
-
   const fds = adoptAll(platform, table, kept);
-  if (delivered > kept) closeDelivered(platform, kept, delivered);
+  if (delivered > kept) system.closeAll(table, kept, delivered);
   return new Message(
     request.into === null ? platform.receiveBuffer.take(bytes) : null,
     bytes,
-    bytes === 0 && delivered === 0 && isEnd(source),
+    bytes === 0 && delivered === 0 && isEnd(receiver, fd),
     fds,
     delivered - kept,
     streamOffset,
     (flags & platform.abi.MSG_TRUNC) !== 0,
     registers[REGISTER.CREDENTIALS] === 1 ? credentialsOf(registers) : null,
-    registers[REGISTER.HAS_PIDFD]! > 0 ? pidfdOf(source, registers[REGISTER.PIDFD]!) : null,
+    registers[REGISTER.HAS_PIDFD]! > 0 ? pidfdOf(receiver, registers[REGISTER.PIDFD]!) : null,
     registers[REGISTER.SECURITY_LENGTH]! < 0 ? null : securityOf(core),
     request.wantAddress ? addressOf(system) : null,
   );
 }
 
 /** MSG_TRUNC is never an input flag: the result would be longer than the buffer (CPython's `recv` had that). */
-function callRecvmsg({ platform, fd }: Source, { into, bufferSize, wantAddress }: Request): number {
+function callRecvmsg(platform: Platform, fd: number, { into, bufferSize, wantAddress }: Request): number {
   const { system, receiveBuffer, receiveCapacity, receiveFlags } = platform;
   if (into !== null) {
     // They can be detached while a receive waits: of a message the kernel would drop the rest, on a stream take the descriptors
@@ -189,55 +179,37 @@ function waitOrThrow(platform: Platform, errno: number): null {
   throw receiveError(platform, errno);
 }
 
-/** Closes everything that came, and throws what the verdict was. */
-function refuse(source: Source, request: Request, bytes: number, outcome: number, controlLength: number): never {
-  const { platform } = source;
-  const delivered = platform.core.registers[REGISTER.COUNT]!;
-  const error = refusal(source, OUTCOMES[outcome]!, request, delivered, controlLength);
-  closeDelivered(platform, 0, delivered);
+/** Throws what is wrong with a receive, its descriptors closed; the error carries the bytes that came. */
+function check(platform: Platform, fd: number, request: Request, bytes: number, outcome: number): void {
+  const error = refusal(platform, fd, outcome, request.exactly) ?? makeCloexec(platform);
+  if (error === null) return;
+  closeDelivered(platform);
   throw Object.assign(error, { data: bytesOf(platform, request, bytes) });
 }
 
-/** Of a receive of no bytes: whether the peer has finished. */
-function isEnd(source: Source): boolean {
-  return source.type === "stream" || (source.type === "seqpacket" && peerIsShut(source));
+/** Whether a receive of no bytes and no descriptors says that the peer has finished. */
+function isEnd({ platform, type }: Receiver, fd: number): boolean {
+  return type === "stream" || (type === "seqpacket" && peerIsShut(platform, fd));
 }
 
-/** A pidfd that nobody asked for is closed. */
-function pidfdOf(source: Source, pidfd: number): OwnedFd | null {
-  if (source.passesPidfd) return adopt(source.platform, pidfd);
-  source.platform.system.close(pidfd);
+/** A pidfd that was not asked for is closed. */
+function pidfdOf({ platform, passesPidfd }: Receiver, pidfd: number): OwnedFd | null {
+  if (passesPidfd) return adopt(platform, pidfd);
+  platform.system.close(pidfd);
   return null;
 }
 
-/** What a failed receive had brought, for its error. */
+/** The bytes of a failed receive, for its error. */
 function bytesOf(platform: Platform, { into }: Request, bytes: number): Buffer {
   return into === null ? platform.receiveBuffer.take(bytes) : copyOf(into, Math.min(bytes, byteLength(into)));
 }
 
-/** Closes entries of the descriptor table. */
-function closeDelivered(platform: Platform, from: number, to: number): void {
-  platform.system.closeAll(platform.core.fds, from, to);
-}
-
-/** Where the system has no MSG_CMSG_CLOEXEC (Darwin): the flag is set before anything else runs in this thread. */
-function makeCloexec(platform: Platform, request: Request, bytes: number): void {
-  const { system, core } = platform;
-  const delivered = core.registers[REGISTER.COUNT]!;
-  const result = system.cloexecAll(core.fds, 0, delivered);
-  if (result < 0) {
-    closeDelivered(platform, 0, delivered);
-    throw Object.assign(errnoError(result, "fcntl"), { data: bytesOf(platform, request, bytes) });
-  }
-}
-
 /** A record of no bytes may be the end, or a record of no bytes: the peer's end tells. */
-function peerIsShut({ fd, platform }: Source): boolean {
-  const { system, constants, abi } = platform;
+function peerIsShut({ system, constants, abi }: Platform, fd: number): boolean {
   const { POLLHUP, POLLRDHUP } = constants as { POLLHUP: number; POLLRDHUP?: number };
   const shut = POLLHUP | (POLLRDHUP ?? 0);
   const ready = system.poll(fd, shut | POLLIN, 0);
-  // Who cannot tell takes it for a record: the end is said again by the next receive.
+  // If poll fails, it is taken for an empty record; the next receive reports the end again.
   if (ready < 0) return false;
   // Without POLLRDHUP nothing tells that a peer has shut its sending end alone, but that the socket stays readable.
   if ((ready & (POLLRDHUP === undefined ? shut | POLLIN : shut)) === 0) return false;
@@ -267,55 +239,4 @@ export function receiveError(platform: Platform, errno: number): SystemError {
   const { tableFullErrno } = platform.abi;
   const tableFull = (tableFullErrno === "EMSGSIZE" && errno === EMSGSIZE) || errno === EMFILE;
   return errnoError(errno, "recvmsg", tableFull ? "the descriptor table may be full" : undefined);
-}
-
-/** The error of a verdict. The descriptors are still open: whether the table is full can only be told now. */
-function refusal(
-  source: Source,
-  outcome: (typeof OUTCOMES)[number],
-  request: Request,
-  delivered: number,
-  controlLength: number,
-): AncillaryError {
-  const { platform } = source;
-  switch (outcome) {
-    case "ancillary-truncated": {
-      const reason = truncationReason(platform, source.fd, controlLength);
-      const message = `the kernel delivered part of the ancillary data (${REASONS[reason]}); ${delivered} descriptors that came were closed`;
-      return new AncillaryError("ERR_ANCILLARY_TRUNCATED", message, { reason });
-    }
-    case "data-truncated":
-      return new AncillaryError(
-        "ERR_DATA_TRUNCATED",
-        "the message is longer than the buffer; its descriptors were closed",
-      );
-    case "fd-count":
-      return new AncillaryError(
-        "ERR_FD_COUNT",
-        `expected exactly ${request.exactly} descriptors, got ${delivered}, all closed`,
-      );
-    default:
-      return new AncillaryError(
-        "ERR_MALFORMED_CONTROL",
-        `the control data are malformed; ${delivered} descriptors in them were closed`,
-      );
-  }
-}
-
-const REASONS: Readonly<Record<TruncationReason, string>> = {
-  "control-space": "the control buffer was too small",
-  "descriptor-limit": "the descriptor table is full: RLIMIT_NOFILE",
-  denied: "there was room, so a security module refused some",
-};
-
-/**
- * Linux says MSG_CTRUNC for a small buffer, a full descriptor table and a refusing security module alike
- * (net/core/scm.c, scm_detach_fds).
- */
-function truncationReason(platform: Platform, fd: number, controlLength: number): TruncationReason {
-  const { len } = platform.core.exports;
-  if (platform.receiveCapacity - controlLength < len(4)) return "control-space";
-  const probe = platform.system.dup(fd);
-  if (probe >= 0) platform.system.close(probe);
-  return probe === EMFILE || probe === ENFILE ? "descriptor-limit" : "denied";
 }

@@ -1,22 +1,104 @@
-/** What a receive left in the control area, whatever messages these are: every descriptor has an owner then. */
+/**
+ * The one reader of received control buffers: the core judges, every descriptor that was delivered gets an owner before anything
+ * may throw, and what came beside descriptors is listed for those who ask for it.
+ */
 
-import { AncillaryError } from "../core/errors.ts";
-import { type Payload, readPayload } from "../core/payloads.ts";
-import { FDS_CAPACITY, REGISTER } from "../core/wasm.ts";
+import type { ControlMessage } from "../core/codec.ts";
+import { AncillaryError, type TruncationReason } from "../core/errors.ts";
+import { type DecodedPayload, readPayload } from "../core/payloads.ts";
+import { FDS_CAPACITY, OUTCOMES, REGISTER } from "../core/wasm.ts";
 import { adopt, adoptAll, closeAll, type OwnedFd } from "../fd/owned-fd.ts";
-import { errnoError } from "../system/errno.ts";
+import { EMFILE, ENFILE, errnoError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import { OUT } from "../system/system.ts";
 import type { Credentials } from "./credentials.ts";
 
-/** A control message as it lies in a control buffer. */
-export interface ControlMessage {
-  /** `cmsg_level`. */
-  readonly level: number;
-  /** `cmsg_type`. */
-  readonly type: number;
-  /** The payload, in the byte order of this host, without padding. */
-  readonly data: Uint8Array;
+/**
+ * Takes the core's verdict of what a `recvmsg` just left in the control area; an index of OUTCOMES. The descriptors are in the
+ * core's table and the registers tell of them (see `assembly/verdict.ts`). From here on this thread owns them all.
+ */
+export function judge(platform: Platform, maxFds: number, exactly: number, allowTruncated: boolean): number {
+  const { system, core } = platform;
+  const { out } = system;
+  const { registers, fds } = core;
+  const outcome = core.verdict(out[OUT.CONTROL_LENGTH]!, out[OUT.FLAGS]!, maxFds, exactly, allowTruncated);
+  const delivered = registers[REGISTER.COUNT]!;
+  // Even if it is terminated at the next line.
+  for (let i = 0; i < delivered; i++) system.own(fds[i]!);
+  if (registers[REGISTER.HAS_PIDFD]! > 0) system.own(registers[REGISTER.PIDFD]!);
+  out[OUT.UNSETTLED] = 0;
+  return outcome;
+}
+
+/** Closes every descriptor of the last verdict. */
+export function closeDelivered({ system, core }: Platform): void {
+  const { registers, fds } = core;
+  system.closeAll(fds, 0, registers[REGISTER.COUNT]!);
+  if (registers[REGISTER.HAS_PIDFD]! > 0) system.close(registers[REGISTER.PIDFD]!);
+}
+
+/**
+ * Where the system has no MSG_CMSG_CLOEXEC (Darwin): sets the flag before anything else runs in this thread. The error, or null.
+ * A pidfd is made with it.
+ */
+export function makeCloexec({ system, core, needsCloexec }: Platform): Error | null {
+  const result = needsCloexec ? system.cloexecAll(core.fds, 0, core.registers[REGISTER.COUNT]!) : 0;
+  return result < 0 ? errnoError(result, "fcntl") : null;
+}
+
+/**
+ * The error of the last verdict; null: it is none. The descriptors must still be open: only then it can be told whether the
+ * descriptor table is full.
+ *
+ * @param fd the socket
+ * @param exactly how many descriptors were asked for
+ */
+export function refusal(platform: Platform, fd: number, outcome: number, exactly: number): AncillaryError | null {
+  const delivered = platform.core.registers[REGISTER.COUNT]!;
+  const name = OUTCOMES[outcome]!;
+  switch (name) {
+    case "ok":
+      return null;
+    case "ancillary-truncated": {
+      const reason = truncationReason(platform, fd);
+      const message = `the kernel delivered part of the ancillary data (${REASONS[reason]}); ${delivered} descriptors that came were closed`;
+      return new AncillaryError("ERR_ANCILLARY_TRUNCATED", message, { reason });
+    }
+    case "data-truncated":
+      return new AncillaryError(
+        "ERR_DATA_TRUNCATED",
+        "the message is longer than the buffer; its descriptors were closed",
+      );
+    case "fd-count":
+      return new AncillaryError(
+        "ERR_FD_COUNT",
+        `expected exactly ${exactly} descriptors, got ${delivered}, all closed`,
+      );
+    case "malformed":
+      return new AncillaryError(
+        "ERR_MALFORMED_CONTROL",
+        `the control data are malformed; ${delivered} descriptors in them were closed`,
+      );
+    default:
+      return name satisfies never;
+  }
+}
+
+const REASONS: Readonly<Record<TruncationReason, string>> = {
+  "control-space": "the control buffer was too small",
+  "descriptor-limit": "the descriptor table is full: RLIMIT_NOFILE",
+  denied: "there was room, so a security module refused some",
+};
+
+/**
+ * Linux says MSG_CTRUNC for a small buffer, a full descriptor table and a refusing security module alike
+ * (net/core/scm.c, scm_detach_fds).
+ */
+function truncationReason({ system, core, receiveCapacity }: Platform, fd: number): TruncationReason {
+  if (receiveCapacity - system.out[OUT.CONTROL_LENGTH]! < core.exports.len(4)) return "control-space";
+  const probe = system.dup(fd);
+  if (probe >= 0) system.close(probe);
+  return probe === EMFILE || probe === ENFILE ? "descriptor-limit" : "denied";
 }
 
 /** What a received control message says, and what it handed over. Credentials are what the kernel wrote, unjudged. */
@@ -28,139 +110,96 @@ export type AncillaryData =
   | { readonly kind: "timestamp"; readonly seconds: bigint; readonly nanoseconds: number }
   | { readonly kind: "unknown"; readonly level: number; readonly type: number; readonly data: Uint8Array };
 
-/** The descriptors that it handed over. */
+/** Closes the descriptors that a message handed over. */
 export function closeMessage(message: AncillaryData): void {
   if (message.kind === "rights") closeAll(message.fds);
   else if (message.kind === "pidfd") message.pidfd.close();
 }
 
-/** What the control area held. */
+/** What a receive brought, message by message. */
 export interface Received {
   readonly incoming: AncillaryData[];
-  readonly truncated: boolean;
+  /** Why control data are missing; null: all of them are there. */
+  readonly reason: TruncationReason | null;
   /** Then everything that came is closed. */
   readonly failure: Error | null;
 }
 
 /**
- * Reads the control area. What would not have fitted into `capacity` bytes is closed: the kernel was given more. No descriptor
- * is left without an owner, and nothing throws.
+ * Reads what a `recvmsg` on the socket `fd` just left, as the kernel would have delivered it into `capacity` bytes: a message that
+ * ends within them is there, its padding need not be; descriptors beyond are closed. The kernel was given more room. Nothing throws.
  */
-export function readControl(platform: Platform, controlLength: number, cut: boolean, capacity: number): Received {
-  if (!cut && controlLength <= capacity && !platform.needsCloexec) {
-    const count = rightsAlone(platform, controlLength);
-    if (count > 0)
-      return { incoming: [{ kind: "rights", fds: owners(platform, count) }], truncated: false, failure: null };
-  }
-  return readMessages(platform, controlLength, cut, capacity);
+export function readControl(platform: Platform, fd: number, capacity: number): Received {
+  const outcome = judge(platform, FDS_CAPACITY, -1, true);
+  const refused = refusal(platform, fd, outcome, -1);
+  // Cut control data are no failure here: what came is listed.
+  const reason = refused?.reason ?? null;
+  const failure = (reason === null ? refused : null) ?? makeCloexec(platform);
+  if (failure === null) return list(platform, capacity, reason);
+  closeDelivered(platform);
+  return { incoming: [], reason, failure };
 }
 
-/**
- * How many descriptors lie in the table, of a control area that holds one SCM_RIGHTS and nothing else, as nearly every one does;
- * 0: it is another. {@link readMessages} comes to the same, with four times as many calls of the core.
- */
-function rightsAlone({ core, abi }: Platform, controlLength: number): number {
-  if (controlLength === 0 || core.verdict(controlLength, 0, FDS_CAPACITY, -1, false) !== 0) return 0;
-  const count = core.registers[REGISTER.COUNT]!;
-  // There is no room for the header of another one.
-  return controlLength - core.exports.len(4 * count) < abi.dataOffset ? count : 0;
-}
-
-/** Of the first `count` descriptors in the table, all that came. */
-function owners(platform: Platform, count: number): OwnedFd[] {
-  const { system, core } = platform;
-  for (let i = 0; i < count; i++) system.own(core.fds[i]!);
-  system.out[OUT.UNSETTLED] = 0;
-  return adoptAll(platform, core.fds, count);
-}
-
-function readMessages(platform: Platform, controlLength: number, cut: boolean, capacity: number): Received {
+function list(platform: Platform, capacity: number, cut: TruncationReason | null): Received {
   const { system, core, abi } = platform;
   const { registers, fds: table } = core;
-  let incoming: AncillaryData[] = [];
-  const take = (message: AncillaryData) => {
-    // Not pushed into an empty one, which would make room for seventeen.
-    if (incoming.length === 0) incoming = [message];
-    else incoming.push(message);
-  };
-  const beyond: OwnedFd[] = [];
-  let truncated = cut || controlLength > capacity;
-  let whole = true;
-  core.exports.open(controlLength, cut || abi.truncation === "dragonfly");
+  const incoming: AncillaryData[] = [];
+  const whole = cut === null;
+  const delivered = registers[REGISTER.COUNT]!;
+  let reason = cut;
+  // A message that reaches past the end is cut there: the verdict would have refused it otherwise.
+  core.exports.open(system.out[OUT.CONTROL_LENGTH]!, true);
   while (core.next()) {
     const level = registers[REGISTER.LEVEL]!;
     const type = registers[REGISTER.TYPE]!;
     const at = registers[REGISTER.DATA]!;
     const length = registers[REGISTER.DATA_LENGTH]!;
-    if (registers[REGISTER.CLAMPED] === 1) truncated = true;
-    const room = Math.max(0, Math.min(length, capacity - at));
+    const fits = at + length <= capacity;
+    if (!fits) reason ??= "control-space";
     if (level === abi.SOL_SOCKET && type === abi.SCM_RIGHTS) {
       const slots = length >> 2;
-      if (core.readRights(0, at, slots) > 0 || ((length & 3) !== 0 && !truncated)) whole = false;
-      // Slots without a descriptor are passed over.
-      let came = 0;
-      let fitting = 0;
-      for (let i = 0; i < slots; i++) {
-        if (table[i]! < 0) continue;
-        system.own(table[i]!);
-        if (4 * (i + 1) <= room) fitting++;
-        table[came++] = table[i]!;
-      }
-      const fds = adoptAll(platform, table, came);
-      if (fitting < came) beyond.push(...fds.splice(fitting));
-      if (fitting > 0) take({ kind: "rights", fds });
+      const room = fits ? slots : Math.max(0, capacity - at) >> 2;
+      // The verdict has left those of a single message in the table. A slot of a cut one may hold no descriptor: it is passed over.
+      const empty = whole && slots === delivered ? 0 : core.readRights(0, at, slots);
+      const came = empty === 0 ? slots : compact(table, slots);
+      const fitting = empty === 0 ? room : Math.min(came, room);
+      if (fitting > 0) incoming[incoming.length] = { kind: "rights", fds: adoptAll(platform, table, fitting) };
+      system.closeAll(table, fitting, came);
       continue;
     }
     const data = core.control.slice(at, at + length);
     const payload = readPayload(abi, level, type, data);
-    const fits = room === length;
     if (payload.kind === "pidfd" && payload.pidfd !== null && payload.pidfd >= 0) {
-      system.own(payload.pidfd);
-      const pidfd = adopt(platform, payload.pidfd);
-      if (fits) take({ kind: "pidfd", pidfd });
-      else beyond.push(pidfd);
-    } else if (fits) take(described(payload, { level, type, data }));
+      if (fits) incoming[incoming.length] = { kind: "pidfd", pidfd: adopt(platform, payload.pidfd) };
+      else system.close(payload.pidfd);
+    } else if (fits) incoming[incoming.length] = described(payload, { level, type, data });
   }
-  if (registers[REGISTER.FAULT] !== 0) whole = false;
-  system.out[OUT.UNSETTLED] = 0;
-  const uncloexec = platform.needsCloexec ? makeCloexec(platform, owned(incoming, beyond)) : 0;
-  if (whole && uncloexec === 0) {
-    closeAll(beyond);
-    return { incoming, truncated, failure: null };
-  }
-  const all = owned(incoming, beyond);
-  closeAll(all);
-  const failure =
-    uncloexec < 0
-      ? errnoError(uncloexec, "fcntl")
-      : new AncillaryError(
-          "ERR_MALFORMED_CONTROL",
-          `the control data are malformed; ${all.length} descriptors in them were closed`,
-        );
-  return { incoming: [], truncated, failure };
+  return { incoming, reason, failure: null };
 }
 
-/** Every descriptor that came. */
-function owned(incoming: readonly AncillaryData[], beyond: readonly OwnedFd[]): OwnedFd[] {
-  const fds = [...beyond];
-  for (const one of incoming) {
-    if (one.kind === "rights") fds.push(...one.fds);
-    else if (one.kind === "pidfd") fds.push(one.pidfd);
+/** Moves the descriptors of a table to its front; how many there are. */
+function compact(table: Int32Array, slots: number): number {
+  let count = 0;
+  for (let i = 0; i < slots; i++) if (table[i]! >= 0) table[count++] = table[i]!;
+  return count;
+}
+
+/** A message that hands nothing over. A pidfd that the kernel could not make, a negative errno, is unknown. */
+function described(payload: DecodedPayload, message: ControlMessage): AncillaryData {
+  switch (payload.kind) {
+    case "credentials":
+      return payload.credentials === null
+        ? { kind: "unknown", ...message }
+        : { kind: "credentials", credentials: payload.credentials };
+    case "security":
+      return { kind: "security", label: payload.label };
+    case "timestamp":
+      return payload.times.length === 0 ? { kind: "unknown", ...message } : { kind: "timestamp", ...payload.times[0]! };
+    case "rights":
+    case "pidfd":
+    case "unknown":
+      return { kind: "unknown", ...message };
+    default:
+      return payload satisfies never;
   }
-  return fds;
-}
-
-/** Of a message that hands nothing over. A pidfd that the kernel could not make, a negative errno, is unknown. */
-function described(payload: Payload, message: ControlMessage): AncillaryData {
-  if (payload.kind === "credentials" && payload.credentials !== null)
-    return { kind: "credentials", credentials: payload.credentials };
-  if (payload.kind === "security") return { kind: "security", label: payload.label };
-  if (payload.kind === "timestamp" && payload.times.length > 0) return { kind: "timestamp", ...payload.times[0]! };
-  return { kind: "unknown", ...message };
-}
-
-/** 0, or the errno of the first that could not be made CLOEXEC. */
-function makeCloexec({ system }: Platform, fds: readonly OwnedFd[]): number {
-  const numbers = fds.map(({ fd }) => fd);
-  return system.cloexecAll(numbers, 0, numbers.length);
 }

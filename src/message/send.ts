@@ -1,12 +1,12 @@
 /**
- * One attempt to send: numbers now, header from the core, one `sendmsg`.
+ * One attempt to send: the numbers that the descriptors have now, a header from the core, one `sendmsg`.
  *
  * After the kernel has accepted the first byte the descriptors are gone for good (measured on Linux 6.18: they travel with
  * the first byte of a partial write); what remains is plain bytes.
  */
 
-import { AncillaryError, outOfRange, wrongType } from "../core/errors.ts";
-import { type AsFd, resolveFd } from "../fd/as-fd.ts";
+import { AncillaryError, outOfRange } from "../core/errors.ts";
+import { type AsFd, copyFds, numberOf } from "../fd/as-fd.ts";
 import { EAGAIN, EMSGSIZE, ENOBUFS, EPERM, EWOULDBLOCK, errnoError, type SystemError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import type { SocketType } from "../system/socket-type.ts";
@@ -15,27 +15,21 @@ import { byteLength, type Iovec } from "./iovec.ts";
 export const NO_FDS: readonly AsFd[] = [];
 
 /**
- * Checks descriptors as far as that can be done before their turn comes, and copies the list.
+ * A copy of the descriptors that one message takes; see `copyFds`.
  *
- * @throws RangeError `ERR_TOO_MANY_FDS`
+ * @throws TypeError for what is no list; RangeError `ERR_TOO_MANY_FDS`
  */
-export function checkFds(platform: Platform, fds: unknown): readonly AsFd[] {
+export function checkFds(platform: Platform, fds: unknown, single?: AsFd[]): readonly AsFd[] {
   if (fds === undefined) return NO_FDS;
-  checkFdList(platform, fds);
-  if (fds.length === 0) return NO_FDS;
-  const copy = fds.slice();
-  // A refusal now is better than one when the queue gets there. The numbers are read again then: see AsFd.
-  for (let i = 0; i < copy.length; i++) resolveFd(copy[i]!, "fds");
+  const copy = copyFds(fds, single);
+  checkCount(platform, copy.length);
   return copy;
 }
 
-/** @throws TypeError for what is no list; RangeError `ERR_TOO_MANY_FDS` */
-export function checkFdList(platform: Platform, fds: unknown): asserts fds is readonly AsFd[] {
-  if (!Array.isArray(fds)) throw wrongType("fds", "an array of descriptors", fds);
-  const most = platform.abi.maxFdsPerMessage;
-  if (fds.length > most) {
-    throw outOfRange("fds", `at most ${most} descriptors in one message`, fds.length, "ERR_TOO_MANY_FDS");
-  }
+/** @throws RangeError `ERR_TOO_MANY_FDS` */
+export function checkCount({ abi }: Platform, count: number): void {
+  const most = abi.maxFdsPerMessage;
+  if (count > most) throw outOfRange("fds", `at most ${most} descriptors in one message`, count, "ERR_TOO_MANY_FDS");
 }
 
 /** @throws AncillaryError `ERR_EMPTY_PAYLOAD`: on a stream the kernel drops descriptors that no byte carries (unix(7)). */
@@ -48,46 +42,42 @@ export function checkCarried(bytes: number, fds: readonly AsFd[]): void {
   }
 }
 
-/** The numbers that these have now. Getters of the caller's run; one that changes the list changes nothing. */
-export function resolveFds(fds: readonly AsFd[]): number[] {
-  const numbers = new Array<number>(fds.length);
-  for (let i = 0; i < numbers.length; i++) numbers[i] = resolveFd(fds[i]!, "fds");
-  return numbers;
-}
-
 /**
  * Writes one SCM_RIGHTS message with the numbers that `fds` have now; the control length to send.
  *
- * Getters of the caller's run here and might send something themselves: all are read before the core is touched.
+ * @param numbers what `readNumbers` read of them
  */
-export function putFds(platform: Platform, fds: readonly AsFd[]): number {
-  const { core } = platform;
-  // A getter may change the list: what is sent is as many as there were, each of them read.
+export function putFds({ core }: Platform, fds: readonly AsFd[], numbers: readonly number[]): number {
   const count = fds.length;
-  if (count === 1) core.fds[0] = resolveFd(fds[0]!, "fds");
-  else core.fds.set(resolveFds(fds));
+  for (let i = 0; i < count; i++) core.fds[i] = numberOf(fds, numbers, i);
   return core.encodeRights(count);
+}
+
+/** What a send needs to know of its socket. */
+export interface SendTarget {
+  readonly platform: Platform;
+  readonly type: SocketType;
 }
 
 /**
  * @param offset bytes of the payload to skip, @param length how many there are behind them
- * @returns bytes accepted, or `-errno`; EAGAIN also when something else is to be sent first
+ * @param to `sun_path` of the receiver, on a socket that is not connected
+ * @returns bytes accepted, or `-errno`
  * @throws RangeError when the payload was detached or shrunk since the call: the descriptors would travel without bytes
  */
 export function sendOnce(
-  target: SendTarget,
+  platform: Platform,
+  fd: number,
   payload: Iovec,
   offset: number,
   length: number,
   fds: readonly AsFd[],
+  numbers: readonly number[],
+  to: Uint8Array | null,
 ): number {
-  const { platform, to } = target;
-  const control = fds.length === 0 ? 0 : putFds(platform, fds);
-  // Only now: getters of the caller's have run.
-  const fd = target.socket.turn();
-  if (fd < 0) return fd;
   const bytes = byteLength(payload) - offset;
   if (bytes < length) throw outOfRange("data", `the ${length} bytes that it had at the call`, `${bytes} bytes`);
+  const control = fds.length === 0 ? 0 : putFds(platform, fds, numbers);
   return platform.system.sendmsg(fd, payload, offset, length, control, platform.sendFlags, to);
 }
 
@@ -96,44 +86,31 @@ const RETRY_MS = 1;
 const RETRY_MAX_MS = 50;
 
 /**
- * Whether a failed send has to wait: `"ready"` until the socket is writable, or so many milliseconds. Throws when it
- * failed for good.
+ * How long a failed send has to wait: 0 until the socket is writable, or so many milliseconds. Throws when it failed for good.
  *
  * @param waited the milliseconds it waited last, 0 at first
  */
 export function waitOrThrow(
-  target: Omit<SendTarget, "socket">,
+  { platform, type }: SendTarget,
   errno: number,
   fds: readonly AsFd[],
+  to: Uint8Array | null,
   waited: number,
-): "ready" | number {
-  const { abi } = target.platform;
+): number {
+  const { abi } = platform;
   const later = Math.min(RETRY_MAX_MS, waited === 0 ? RETRY_MS : 2 * waited);
   if (errno === EAGAIN || errno === EWOULDBLOCK) {
-    // NetBSD says so too when too many descriptors are in flight, whatever room the socket has (uipc_usrreq.c,
-    // unp_internalize).
-    if (abi.os === "netbsd" && fds.length > 0) return later;
+    // Some systems say so too when too many descriptors are in flight, whatever room the socket has.
+    if (abi.inFlightErrno === "EAGAIN" && fds.length > 0) return later;
     // A datagram socket that is not connected is always writable (unix(7)): its full receiver cannot be watched.
-    return target.to === null ? "ready" : later;
+    return to === null ? 0 : later;
   }
   // The BSDs and Darwin report a receiver's full queue so, and call the socket writable (uipc_usrreq.c).
-  if (errno === ENOBUFS && target.type === "dgram" && abi.datagramFullErrno === "ENOBUFS") return later;
+  if (errno === ENOBUFS && type === "dgram" && abi.datagramFullErrno === "ENOBUFS") return later;
   // Darwin's limit for control data shrinks with what the peer has not read: it means EAGAIN (libuv #1739). Alone, at
   // most 1 KiB of descriptors fits any socket buffer.
-  if (errno === EMSGSIZE && abi.truncation === "xnu" && target.type === "stream" && fds.length > 0) return later;
+  if (errno === EMSGSIZE && abi.controlFullErrno === "EMSGSIZE" && type === "stream" && fds.length > 0) return later;
   throw sendError(errno, fds);
-}
-
-/** A socket to send on. */
-export interface SendTarget {
-  readonly platform: Platform;
-  readonly type: SocketType;
-  readonly socket: {
-    /** Its number; EAGAIN when something else is to be sent first. @throws AncillaryError `ERR_SOCKET_CLOSED` */
-    turn(): number;
-  };
-  /** `sun_path` of the receiver, for a socket that is not connected. */
-  readonly to: Uint8Array | null;
 }
 
 /** The error of a failed send. */

@@ -1,6 +1,6 @@
 /** AF_UNIX SOCK_DGRAM sockets. */
 
-import { options as checkOptions, wrongType } from "../core/errors.ts";
+import { readOptions, wrongType } from "../core/errors.ts";
 import type { AsFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
 import type { Payload } from "../message/iovec.ts";
@@ -9,9 +9,9 @@ import { BoundName, sunPath } from "../system/address.ts";
 import { errnoError } from "../system/errno.ts";
 import { type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
 import { checkUnixSocket } from "../system/socket-type.ts";
-import { openPair, openSocket } from "./connected.ts";
+import { openPair, openSocket } from "./connect.ts";
 import { SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
-import { limit, MessageSocket, RECV_ASYNC, RECV_SYNC, type RecvOptions } from "./message-socket.ts";
+import { MessageSocket, RECV_ASYNC, RECV_SYNC, type RecvOptions } from "./message-socket.ts";
 
 /** A received datagram, and whose it is. */
 export interface ReceivedFrom extends ReceivedFds {
@@ -34,7 +34,7 @@ export class UnixDatagram extends MessageSocket {
 
   /** Two sockets connected with each other. */
   static pair(options?: PlatformOptions): [UnixDatagram, UnixDatagram] {
-    const platform = platformFrom(options, {});
+    const platform = platformFrom(options);
     const [first, second] = openPair(platform, "dgram");
     return [new UnixDatagram(platform, first, null), new UnixDatagram(platform, second, null)];
   }
@@ -45,7 +45,7 @@ export class UnixDatagram extends MessageSocket {
    * @throws SystemError `EADDRINUSE`, `EACCES` ...
    */
   static override bind(path: string, options?: PlatformOptions): UnixDatagram {
-    const platform = platformFrom(options, {});
+    const platform = platformFrom(options);
     const { system, abi } = platform;
     if (path === "" && !abi.abstractNames) throw wrongType("path", `a path: ${abi.os} chooses no name`, path);
     const name = path === "" ? new Uint8Array(0) : sunPath(platform, path);
@@ -60,7 +60,7 @@ export class UnixDatagram extends MessageSocket {
 
   /** A socket without a name: it can send, and receive once {@link connect}ed. */
   static unbound(options?: PlatformOptions): UnixDatagram {
-    const platform = platformFrom(options, {});
+    const platform = platformFrom(options);
     return new UnixDatagram(platform, openSocket(platform, "dgram"), null);
   }
 
@@ -78,8 +78,8 @@ export class UnixDatagram extends MessageSocket {
    * @throws SystemError `ENOENT`, `ECONNREFUSED`, `EPROTOTYPE` ...
    */
   connect(path: string): void {
-    const { system } = this.platform;
-    const result = system.connect(this.openFd(), sunPath(this.platform, path));
+    const to = this.#to(path);
+    const result = this.platform.system.connect(this.openFd(), to);
     if (result < 0) throw errnoError(result, "connect");
   }
 
@@ -91,8 +91,8 @@ export class UnixDatagram extends MessageSocket {
    */
   sendFdsTo(data: Payload, fds: readonly AsFd[], path: string, options?: Pick<WaitOptions, "signal">): Promise<number> {
     try {
-      checkOptions("options", options, SIGNAL);
-      return this.submit("writing", this.sendOperation(data, fds, this.#to(path)), options?.signal);
+      const { signal } = readOptions("options", options, SIGNAL);
+      return this.submit("writing", this.sendTo(data, fds, this.#to(path)), signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -100,15 +100,15 @@ export class UnixDatagram extends MessageSocket {
 
   /** {@link sendFdsTo}, waiting. */
   sendFdsToSync(data: Payload, fds: readonly AsFd[], path: string, options?: Pick<WaitOptions, "timeout">): number {
-    checkOptions("options", options, TIMEOUT);
-    return this.runSync("writing", this.sendOperation(data, fds, this.#to(path)), options?.timeout);
+    const { timeout } = readOptions("options", options, TIMEOUT);
+    return this.runSync("writing", this.sendTo(data, fds, this.#to(path)), timeout);
   }
 
   /** As `recvFds`, with the sender's name. */
   recvFdsFrom(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFrom> {
     try {
-      const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_ASYNC, true);
-      return this.submit("reading", operation, options?.signal) as Promise<ReceivedFrom>;
+      const read = readOptions("options", options, RECV_ASYNC);
+      return this.submit("reading", this.receiveFrom<ReceivedFrom>(maxFds, read), read.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -116,8 +116,8 @@ export class UnixDatagram extends MessageSocket {
 
   /** {@link recvFdsFrom}, waiting in `poll(2)`. */
   recvFdsFromSync(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFrom {
-    const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_SYNC, true);
-    return this.runSync("reading", operation, options?.timeout) as ReceivedFrom;
+    const read = readOptions("options", options, RECV_SYNC);
+    return this.runSync("reading", this.receiveFrom<ReceivedFrom>(maxFds, read), read.timeout);
   }
 
   override close(): void {

@@ -1,27 +1,33 @@
 /**
- * What all sockets share: a descriptor with one owner, two queues of operations, and waiting.
+ * What all sockets share: a descriptor with one owner, a queue of operations for each direction, and waiting.
  *
  * An operation is attempted at once as a rule, and waits for readiness when the kernel says `EAGAIN`. Operations of one direction
  * are served in the order of the calls, synchronous ones among them.
  */
 
 import { AncillaryError, type Checks, outOfRange, wrongType } from "../core/errors.ts";
+import { setSocketClass } from "../fd/as-fd.ts";
 import { reportLeak } from "../fd/leak.ts";
 import { addressOf } from "../system/address.ts";
-import { EAGAIN, ETIMEDOUT, errnoError } from "../system/errno.ts";
+import { ETIMEDOUT, errnoError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import { POLLIN, POLLOUT, type Timer, type Watched } from "../system/system.ts";
-import { firstOf, lengthOf, type Operation, type Queue, settle, WAIT, withLast, without } from "./operation.ts";
+import { onAbort } from "./aborts.ts";
+import { type Operation, WAIT } from "./operation.ts";
+import { append, lengthOf, type Queue, remove, Waiting } from "./queue.ts";
 
 /** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones. */
 export interface WaitOptions {
-  /** Withdraws the operation, or is too late: nothing received is lost. The promise is rejected with its reason. */
+  /**
+   * Cancels the operation if it has not run yet; a message that was received is still delivered. The promise is rejected with
+   * the signal's reason.
+   */
   signal?: AbortSignal | undefined;
-  /** Milliseconds after which a synchronous operation fails with `ETIMEDOUT`; 0: now or never. For ever by default. */
+  /** Milliseconds after which a synchronous operation fails with `ETIMEDOUT`; 0: now or never. No limit by default. */
   timeout?: number | undefined;
 }
 
-/** Checks for {@link options} that operations of both kinds share. */
+/** Checks for the options that operations of both kinds share. */
 export const SIGNAL: Checks = {
   signal(name, value) {
     if (!(value instanceof AbortSignal)) throw wrongType(name, "an AbortSignal", value);
@@ -34,14 +40,15 @@ export const TIMEOUT: Checks = {
   },
 };
 
-type Direction = "reading" | "writing";
+export type Direction = "reading" | "writing";
 
 /**
- * What outlives the endpoint object: its descriptor and its watcher. While operations wait it keeps the endpoint alive;
- * else the endpoint can be collected, and is closed through this.
+ * What outlives the endpoint object: the one place of its descriptor's number, and its watcher. While operations wait it keeps the
+ * endpoint alive; otherwise the endpoint can be collected, and its descriptor is closed through this.
  */
 class Handle implements Watched {
   readonly platform: Platform;
+  /** -1 once closed or handed over. */
   fd: number;
   waiting: Endpoint | null = null;
   /** The number of its watcher; -1: none. */
@@ -57,7 +64,7 @@ class Handle implements Watched {
 
   ready(events: number): void {
     if (this.waiting !== null) becameReady(this.waiting, events);
-    // Something comes that nobody waits for.
+    // Something came that no operation waits for.
     else this.arm(0);
   }
 
@@ -96,14 +103,14 @@ const registry = new FinalizationRegistry<Handle>((handle) => {
 });
 
 /**
- * After so many operations that settled without waiting, the next one lets the event loop turn: a peer that sends faster
- * than we receive would otherwise starve timers and every other socket.
+ * After so many operations that settled without waiting, the event loop gets a turn: a peer that sends faster than we receive
+ * would otherwise starve timers and every other socket.
  */
 const BURST = 64;
 
 /**
  * After so many receives in a row that found nothing at once, the next ones wait for readiness instead of asking in vain: two
- * processes that talk in turn save a system call of five a message (2026-11). One of PROBE asks all the same, and what it finds
+ * processes that talk in turn save a system call of five a message (2026-11). Every PROBE-th asks all the same; what it finds
  * says that messages come faster again.
  */
 const FUTILE = 4;
@@ -124,12 +131,17 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
 
   static {
     becameReady = (endpoint, events) => endpoint.#onReady(events);
+    setSocketClass({
+      has: (source) => #handle in source,
+      fd: (source) => (source as Endpoint).#handle.fd,
+      platform: (source) => (source as Endpoint).#handle.platform,
+    });
   }
 
   /** Takes over a descriptor that this thread owns. */
   protected constructor(platform: Platform, fd: number) {
     this.#handle = new Handle(platform, fd);
-    // Never unregistered: a handle that is closed tells.
+    // Never unregistered: a closed handle is told by its number.
     registry.register(this, this.#handle);
   }
 
@@ -154,7 +166,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     return this.#handle.fd === -1;
   }
 
-  /** The name it is bound to; null: none. An abstract one begins with `"\0"`. */
+  /** The name it is bound to; null: none. An abstract name begins with `"\0"`. */
   get address(): string | null {
     const { system } = this.platform;
     const family = system.getsockname(this.openFd());
@@ -178,7 +190,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
 
   /**
    * Closes the socket: the descriptor is closed when this returns, and operations that wait fail with `ERR_SOCKET_CLOSED`.
-   * Again: nothing happens.
+   * A second call does nothing.
    */
   close(): void {
     if (this.#handle.fd === -1) return;
@@ -195,7 +207,12 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     this.close();
   }
 
-  /** The number, for an operation. @throws AncillaryError `ERR_SOCKET_CLOSED` */
+  /**
+   * The number, for a system call that follows at once.
+   *
+   * @internal
+   * @throws AncillaryError `ERR_SOCKET_CLOSED`
+   */
   protected openFd(): number {
     const { fd } = this.#handle;
     if (fd === -1) throw socketClosed();
@@ -205,49 +222,87 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   /**
    * Gives the descriptor to another owner, closing nothing.
    *
+   * @internal
    * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait
    */
   protected handOver(): number {
     const fd = this.openFd();
     const waiting = lengthOf(this.#reading) + lengthOf(this.#writing);
     if (waiting > 0)
-      throw new AncillaryError("ERR_SOCKET_BUSY", `expected no operation that waits, there are ${waiting}`);
+      throw new AncillaryError("ERR_SOCKET_BUSY", `expected a socket without waiting operations, there are ${waiting}`);
     this.#handle.unwatch();
     this.#handle.fd = -1;
     this.platform.system.disown(fd);
     return fd;
   }
 
-  /** Whether nothing waits in a direction. */
+  /** Whether nothing waits in a direction. @internal */
   protected idle(direction: Direction): boolean {
     return this.#queue(direction) === null;
   }
 
-  /**
-   * The number of the socket, for a send whose descriptors were just read: getters of the caller's may have closed the
-   * socket, or left something in the queue that is to be sent first (EAGAIN, then).
-   *
-   * @internal
-   */
-  turn(): number {
-    const fd = this.openFd();
-    const first = firstOf(this.#writing);
-    return first === null || first.attempting ? fd : EAGAIN;
-  }
-
-  /** Runs an operation to its end: at once if it can be, else in its turn. */
+  /** Runs an operation to its end: at once if nothing waits before it, else in its turn. @internal */
   protected runSync<T>(direction: Direction, operation: Operation<T>, timeout: number | undefined): T {
-    this.openFd();
-    if (this.idle(direction)) {
-      const value = operation.attempt();
-      if (value !== WAIT) return value;
+    operation.prepare();
+    const { fd } = this.#handle;
+    if (fd === -1) throw operation.failed(socketClosed());
+    if (this.#queue(direction) === null) {
+      const value = operation.perform(fd);
+      if (value !== WAIT) {
+        operation.recycle();
+        return value;
+      }
     }
     return this.#waitSync(direction, operation, timeout);
   }
 
-  /** Whether an asynchronous operation may be attempted at once. What came of it is told to {@link attempted}. */
-  protected mayAttempt(direction: Direction): boolean {
-    if (!this.idle(direction) || this.#yielding) return false;
+  /** Runs an operation only if it need not wait, neither for others nor for the kernel; null otherwise. @internal */
+  protected tryNow<T>(direction: Direction, operation: Operation<T>): T | null {
+    operation.prepare();
+    if (this.#queue(direction) !== null) {
+      this.#serve(direction);
+      this.#rearm();
+      // Code of the caller's ran for those before it.
+      operation.prepare();
+    }
+    const { fd } = this.#handle;
+    if (fd === -1) throw operation.failed(socketClosed());
+    if (this.#queue(direction) !== null) return null;
+    const value = operation.perform(fd);
+    return value === WAIT ? null : value;
+  }
+
+  /** Runs an operation in its turn. @internal */
+  protected submit<T>(direction: Direction, operation: Operation<T>, signal?: AbortSignal): Promise<T> {
+    try {
+      operation.prepare();
+      if (signal?.aborted) return Promise.reject(operation.withdrawn(signal.reason));
+      const { fd } = this.#handle;
+      if (fd === -1) return Promise.reject(operation.failed(socketClosed()));
+      if (this.#mayAttempt(direction)) {
+        const value = operation.perform(fd);
+        const waits = value === WAIT;
+        if (!waits) this.#burst++;
+        if (direction === "reading") this.#futile = waits ? this.#futile + 1 : 0;
+        if (!waits) {
+          operation.recycle();
+          return Promise.resolve(value);
+        }
+      }
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return new Promise<T>((resolve, reject) => {
+      const entry = new Waiting(operation as Operation<unknown>, resolve, reject);
+      this.#append(direction, entry);
+      if (signal !== undefined) this.#listen(direction, entry, signal);
+      if (!this.#yielding) this.#rearm();
+    });
+  }
+
+  /** Whether an asynchronous operation is attempted at once. */
+  #mayAttempt(direction: Direction): boolean {
+    if (this.#queue(direction) !== null || this.#yielding) return false;
     if (this.#burst >= BURST) {
       this.#yield();
       return false;
@@ -255,116 +310,80 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     return direction === "writing" || this.#futile < FUTILE || ++this.#futile % PROBE === 0;
   }
 
-  protected attempted(direction: Direction, settled: boolean): void {
-    if (settled) this.#burst++;
-    if (direction === "reading") this.#futile = settled ? 0 : this.#futile + 1;
-  }
-
-  /** Runs an operation in its turn. */
-  protected submit<T>(direction: Direction, operation: Operation<T>, signal?: AbortSignal): Promise<T> {
-    if (this.#handle.fd === -1) return Promise.reject(operation.failed(socketClosed()));
-    if (signal?.aborted) return Promise.reject(operation.withdrawn(signal.reason));
-    if (this.mayAttempt(direction)) {
-      let value: T | typeof WAIT;
-      try {
-        value = operation.attempt();
-      } catch (error) {
-        return Promise.reject(error);
-      }
-      this.attempted(direction, value !== WAIT);
-      if (value !== WAIT) return Promise.resolve(value);
-    }
-    return this.enqueue(direction, operation, signal);
-  }
-
-  /** Queues an operation that was attempted, or has to wait for its turn. */
-  protected enqueue<T>(direction: Direction, operation: Operation<T>, signal?: AbortSignal): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      operation.resolve = resolve;
-      operation.reject = reject;
-      this.#push(direction, operation as Operation<unknown>);
-      if (signal !== undefined) this.#listen(direction, operation as Operation<unknown>, signal);
-      if (!this.#yielding) this.#rearm();
-    });
-  }
-
   /** Waits in `poll(2)`; the operations before it in the queue are served first. */
   #waitSync<T>(direction: Direction, operation: Operation<T>, timeout: number | undefined): T {
-    const fd = this.openFd();
-    if (this.#first(direction)?.attempting === true) {
+    if (this.#queue(direction)?.preparing === true) {
       const what = "expected no synchronous call in a getter that is read for an operation before it";
       throw new AncillaryError("ERR_SOCKET_BUSY", what);
     }
     const { system } = this.platform;
     const deadline = timeout === undefined ? Infinity : system.now() + timeout;
-    this.#push(direction, operation as Operation<unknown>);
+    let outcome = null as { value: T } | { error: unknown } | null;
+    const entry = new Waiting(
+      operation as Operation<unknown>,
+      (value: T) => (outcome = { value }),
+      (error) => (outcome = { error }),
+    );
+    const fail = (errno: number, syscall: string) => {
+      this.#remove(direction, entry);
+      outcome = { error: operation.failed(errnoError(errno, syscall)) };
+    };
+    this.#append(direction, entry);
     for (;;) {
       this.#serve(direction);
-      if (operation.outcome !== null) break;
+      if (outcome !== null) break;
       const left = deadline - system.now();
       if (left <= 0) {
-        this.#remove(direction, operation as Operation<unknown>);
-        operation.outcome = {
-          error: operation.failed(errnoError(ETIMEDOUT, operation.syscall)),
-        };
+        fail(ETIMEDOUT, operation.syscall);
         break;
       }
-      const { retryAfter } = this.#first(direction)!;
+      const { retryAfter } = this.#queue(direction)!.operation;
       const events = retryAfter > 0 ? 0 : direction === "reading" ? POLLIN : POLLOUT;
       const wait = retryAfter > 0 ? Math.min(retryAfter, left) : left;
-      const ready = system.poll(fd, events, wait === Infinity ? -1 : Math.min(Math.ceil(wait), 0x7fffffff));
+      const ready = system.poll(
+        this.#handle.fd,
+        events,
+        wait === Infinity ? -1 : Math.min(Math.ceil(wait), 0x7fffffff),
+      );
       if (ready < 0) {
-        this.#remove(direction, operation as Operation<unknown>);
-        operation.outcome = { error: operation.failed(errnoError(ready, "poll")) };
+        fail(ready, "poll");
         break;
       }
     }
     this.#rearm();
-    if ("error" in operation.outcome) throw operation.outcome.error;
-    return operation.outcome.value;
-  }
-
-  /** Runs an operation only if it need not wait, neither for others nor for the kernel; null otherwise. */
-  protected tryNow<T>(direction: Direction, operation: Operation<T>): T | null {
-    this.openFd();
-    const first = this.#first(direction);
-    if (first !== null) {
-      if (first.attempting) return null;
-      this.#serve(direction);
-      this.#rearm();
-      if (!this.idle(direction)) return null;
-      this.openFd();
-    }
-    const value = operation.attempt();
-    return value === WAIT ? null : value;
+    if ("error" in outcome!) throw outcome.error;
+    return outcome!.value;
   }
 
   /** Serves a queue until it is empty or the kernel has to be waited for. */
   #serve(direction: Direction): void {
     for (;;) {
-      const operation = this.#first(direction);
-      if (operation === null) return;
-      let outcome: { value: unknown } | { error: unknown };
-      operation.attempting = true;
+      const entry = this.#queue(direction);
+      // A getter that is read for the first operation calls this: its turn is not over.
+      if (entry === null || entry.preparing) return;
+      const { operation } = entry;
       try {
-        const value = operation.attempt();
+        entry.preparing = true;
+        operation.prepare();
+        // The code of the caller's may have closed the socket, or aborted this operation: then it is settled.
+        if (this.#queue(direction) !== entry) continue;
+        const value = operation.perform(this.#handle.fd);
         if (value === WAIT) return;
-        outcome = { value };
+        this.#remove(direction, entry);
+        entry.resolve(value);
       } catch (error) {
-        outcome = { error };
+        if (entry.next === null) continue;
+        this.#remove(direction, entry);
+        entry.reject(error);
       } finally {
-        operation.attempting = false;
+        entry.preparing = false;
       }
-      // A getter of the caller's may have closed this socket meanwhile: then the queue was emptied and all is settled.
-      if (this.#first(direction) !== operation) return;
-      this.#remove(direction, operation);
-      settle(operation, outcome);
     }
   }
 
   #onReady(events: number): void {
     this.#burst = 0;
-    // What somebody waited for is no reason to stop watching, even if nobody waits behind them: see rearm.
+    // What an operation waited for is no reason to stop watching, even if none waits behind it: see rearm.
     const unwanted = this.idle("reading") ? events & POLLIN : 0;
     if ((events & POLLIN) !== 0) this.#serve("reading");
     if ((events & POLLOUT) !== 0) this.#serve("writing");
@@ -373,7 +392,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
 
   /**
    * Watches for what is waited for. Readable stays armed when the last receive is served, as another one follows as a
-   * rule and two calls of epoll are saved; it is disarmed when something comes that nobody waits for.
+   * rule and two calls of epoll are saved; it is disarmed when something comes that no operation waits for.
    */
   #rearm(unwanted = 0): void {
     const handle = this.#handle;
@@ -390,7 +409,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       }
       handle.watcher = watcher;
     }
-    const retryAfter = this.#first("writing")?.retryAfter ?? 0;
+    const retryAfter = this.#writing?.operation.retryAfter ?? 0;
     if (retryAfter > 0 && this.#retry === null) {
       this.#retry = handle.platform.system.timer(retryAfter, () => {
         this.#retry = null;
@@ -405,22 +424,21 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     this.#retry?.keepAlive(keepsAlive);
   }
 
+  /** The first entry of a queue, whose turn it is. */
   #queue(direction: Direction): Queue {
     return direction === "reading" ? this.#reading : this.#writing;
   }
 
-  #first(direction: Direction): Operation<unknown> | null {
-    return firstOf(this.#queue(direction));
+  #append(direction: Direction, entry: Waiting): void {
+    if (direction === "reading") this.#reading = append(this.#reading, entry);
+    else this.#writing = append(this.#writing, entry);
   }
 
-  #push(direction: Direction, operation: Operation<unknown>): void {
-    if (direction === "reading") this.#reading = withLast(this.#reading, operation);
-    else this.#writing = withLast(this.#writing, operation);
-  }
-
-  #remove(direction: Direction, operation: Operation<unknown>): void {
-    if (direction === "reading") this.#reading = without(this.#reading, operation);
-    else this.#writing = without(this.#writing, operation);
+  /** Takes an entry out of its queue, and stops listening to its signal. */
+  #remove(direction: Direction, entry: Waiting): void {
+    if (direction === "reading") this.#reading = remove(this.#reading, entry);
+    else this.#writing = remove(this.#writing, entry);
+    entry.unlisten?.();
   }
 
   /** Lets the event loop turn once before the queues are served. */
@@ -432,36 +450,31 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     });
   }
 
-  #listen(direction: Direction, operation: Operation<unknown>, signal: AbortSignal): void {
+  #listen(direction: Direction, entry: Waiting, signal: AbortSignal): void {
     const abort = () => {
-      if (operation.outcome !== null) return;
-      if (operation.attempting) {
-        // A getter aborts what it is read for: too late, unless it has to wait.
-        queueMicrotask(abort);
-        return;
-      }
-      this.#remove(direction, operation);
-      settle(operation, { error: operation.withdrawn(signal.reason) });
+      if (entry.next === null) return;
+      this.#remove(direction, entry);
+      entry.reject(entry.operation.withdrawn(signal.reason));
       this.#rearm();
     };
-    signal.addEventListener("abort", abort, { once: true });
-    operation.unlisten = () => signal.removeEventListener("abort", abort);
-    // In the first attempt, by a getter: the event has been.
+    entry.unlisten = onAbort(signal, abort);
+    // A getter aborted it in the first attempt: the event has been.
     if (signal.aborted) abort();
   }
 
-  /** Fails what waits. */
+  /** Fails the operations that wait. */
   #abandon(error: Error): void {
     this.#handle.waiting = null;
     this.#retry?.close();
-    const waiting: Operation<unknown>[] = [];
+    this.#retry = null;
+    const entries: Waiting[] = [];
     for (const direction of ["reading", "writing"] as const) {
-      for (let one = this.#first(direction); one !== null; one = this.#first(direction)) {
-        this.#remove(direction, one);
-        waiting.push(one);
+      for (let entry = this.#queue(direction); entry !== null; entry = this.#queue(direction)) {
+        this.#remove(direction, entry);
+        entries.push(entry);
       }
     }
-    for (const one of waiting) settle(one, { error: one.failed(error) });
+    for (const entry of entries) entry.reject(entry.operation.failed(error));
   }
 }
 

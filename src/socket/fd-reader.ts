@@ -1,10 +1,10 @@
 /** For protocols that count descriptors in their own messages (D-Bus, Wayland, tmux, s6, QMP): bytes and descriptors as two queues. */
 
-import { AncillaryError, options as checkOptions, integer, outOfRange, wrongType } from "../core/errors.ts";
+import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongType } from "../core/errors.ts";
 import { closeAll, type OwnedFd } from "../fd/owned-fd.ts";
 import type { ReceivedFdsInto } from "../message/receive.ts";
 import { isUint8Array } from "../system/builtins.ts";
-import type { WaitOptions } from "./endpoint.ts";
+import { SIGNAL, type WaitOptions } from "./endpoint.ts";
 import { Turns } from "./turns.ts";
 
 /** Limits of an {@link FdReader}: what a peer can make it hold. */
@@ -32,21 +32,17 @@ export interface FdRange {
 
 /** What a reader reads: a connected socket. */
 export interface ReaderSource {
-  recvFdsInto(
-    into: Uint8Array,
-    maxFds: number,
-    options?: { signal?: AbortSignal | undefined },
-  ): Promise<ReceivedFdsInto>;
+  receive(into: Uint8Array, maxFds: number, signal: AbortSignal | undefined): Promise<ReceivedFdsInto>;
   close(): void;
 }
 
 /** The least room for a receive: a page; on sockets that keep boundaries a whole record has to fit. */
 export const RECEIVE_BYTES = { stream: 4096, seqpacket: 65536 } as const;
 
-const SIGNAL_ONLY = {
-  signal(name: string, value: unknown) {
-    if (!(value instanceof AbortSignal)) throw wrongType(name, "an AbortSignal", value);
-  },
+const LIMITS: Checks = {
+  maxFds: (name, value) => void integer(name, value, 0, 0x7fffffff),
+  maxQueuedFds: (name, value) => void integer(name, value, 0, 0x7fffffff),
+  maxQueuedBytes: (name, value) => void integer(name, value, 1, 0x7fffffff),
 };
 
 /** Bytes of one receive at most, where no read asks for more. */
@@ -93,15 +89,11 @@ export class FdReader implements Disposable, AsyncDisposable {
     receiveBytes: number,
     offset: number,
   ) {
-    checkOptions("options", options, {
-      maxFds: (name, value) => void integer(name, value, 0, 0x7fffffff),
-      maxQueuedFds: (name, value) => void integer(name, value, 0, 0x7fffffff),
-      maxQueuedBytes: (name, value) => void integer(name, value, 1, 0x7fffffff),
-    });
+    const limits = readOptions("options", options, LIMITS);
     this.#source = source;
-    this.#maxFds = options?.maxFds ?? most;
-    this.#maxQueuedFds = options?.maxQueuedFds ?? 1024;
-    this.#maxQueuedBytes = options?.maxQueuedBytes ?? 65536;
+    this.#maxFds = limits.maxFds ?? most;
+    this.#maxQueuedFds = limits.maxQueuedFds ?? 1024;
+    this.#maxQueuedBytes = limits.maxQueuedBytes ?? 65536;
     this.#records = receiveBytes === RECEIVE_BYTES.seqpacket;
     this.#receiveBytes = this.#records ? Math.max(receiveBytes, this.#maxQueuedBytes) : receiveBytes;
     this.#ahead = this.#receiveBytes;
@@ -115,18 +107,19 @@ export class FdReader implements Disposable, AsyncDisposable {
    *   `ERR_TOO_MANY_FDS`; `ERR_SOCKET_CLOSED`
    */
   read(bytes: number, options?: ReadOptions): Promise<Buffer> {
+    let signal: AbortSignal | undefined;
     try {
       integer("bytes", bytes, 0, 0x7fffffff);
-      checkOptions("options", options, SIGNAL_ONLY);
+      signal = readOptions("options", options, SIGNAL).signal;
     } catch (error) {
       return Promise.reject(error);
     }
     return this.#inTurn(async () => {
       while (this.#end - this.#start < bytes) {
-        if (!(await this.#receive(bytes, options))) throw this.#unexpectedEnd(`${bytes} bytes`);
+        if (!(await this.#receive(bytes, signal))) throw this.#unexpectedEnd(`${bytes} bytes`);
       }
       return this.#take(bytes);
-    }, options);
+    }, signal);
   }
 
   /** @internal {@link read} where nothing has to be waited for; null: it has to. */
@@ -141,10 +134,11 @@ export class FdReader implements Disposable, AsyncDisposable {
    */
   readUntil(delimiter: Uint8Array | string, max: number, options?: ReadOptions): Promise<Buffer> {
     let wanted: Buffer;
+    let signal: AbortSignal | undefined;
     try {
       wanted = delimiterOf(delimiter);
       integer("max", max, 1, 0x7fffffff);
-      checkOptions("options", options, SIGNAL_ONLY);
+      signal = readOptions("options", options, SIGNAL).signal;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -162,23 +156,24 @@ export class FdReader implements Disposable, AsyncDisposable {
           );
         }
         searched = Math.max(0, queued - wanted.length + 1);
-        if (!(await this.#receive(max, options))) throw this.#unexpectedEnd("a delimiter");
+        if (!(await this.#receive(max, signal))) throw this.#unexpectedEnd("a delimiter");
       }
-    }, options);
+    }, signal);
   }
 
   /** Whether the peer has finished and all its bytes are read; waits until that or at least a byte is known. */
   ended(options?: ReadOptions): Promise<boolean> {
+    let signal: AbortSignal | undefined;
     try {
-      checkOptions("options", options, SIGNAL_ONLY);
+      signal = readOptions("options", options, SIGNAL).signal;
     } catch (error) {
       return Promise.reject(error);
     }
     return this.#inTurn(async () => {
       // A message may bring descriptors and no byte: then it goes on.
-      while (this.#end === this.#start) if (!(await this.#receive(1, options))) return true;
+      while (this.#end === this.#start) if (!(await this.#receive(1, signal))) return true;
       return false;
-    }, options);
+    }, signal);
   }
 
   /**
@@ -249,29 +244,27 @@ export class FdReader implements Disposable, AsyncDisposable {
     this.#end = 0;
   }
 
-  #inTurn<T>(read: () => Promise<T>, options: ReadOptions | undefined): Promise<T> {
+  #inTurn<T>(read: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     const run = async (): Promise<T> => {
       if (this.#failure !== null) throw this.#failure;
       return read();
     };
-    return this.#reads.take(run, options?.signal);
+    return this.#reads.take(run, signal);
   }
 
   /** One receive, for a read of so many bytes; false: the peer has finished. */
-  async #receive(wanted: number, options: ReadOptions | undefined): Promise<boolean> {
+  async #receive(wanted: number, signal: AbortSignal | undefined): Promise<boolean> {
     if (this.#ended) return false;
     const room = this.#makeRoom(wanted);
     let message: ReceivedFdsInto;
     try {
-      message = await this.#source.recvFdsInto(this.#buffer.subarray(this.#end, this.#end + room), this.#maxFds, {
-        signal: options?.signal,
-      });
+      const into = this.#buffer.subarray(this.#end, this.#end + room);
+      message = await this.#source.receive(into, this.#maxFds, signal);
     } catch (error) {
-      const { signal } = options ?? {};
       const aborted = signal?.aborted === true && error === signal.reason;
       if (this.#isReset(error) && !aborted) {
         this.#reset = error;
-        return this.#receive(wanted, options);
+        return this.#receive(wanted, signal);
       }
       // An abort changes nothing. After anything else bytes and descriptors are no longer in step.
       if (!aborted) this.#fail(error);

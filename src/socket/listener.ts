@@ -1,22 +1,15 @@
 /** Listening Unix sockets. */
 
 import type { Server } from "node:net";
-import {
-  AncillaryError,
-  type Checks,
-  options as checkOptions,
-  integer,
-  outOfRange,
-  wrongType,
-} from "../core/errors.ts";
+import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongType } from "../core/errors.ts";
 import { resolveFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
 import { BoundName, socketAt, sunPath } from "../system/address.ts";
 import { net } from "../system/builtins.ts";
 import { EADDRINUSE, EAGAIN, ECONNABORTED, ECONNREFUSED, EWOULDBLOCK, errnoError } from "../system/errno.ts";
-import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
+import { hostPlatform, type Platform, type PlatformOptions, readPlatform } from "../system/platform.ts";
 import { listeningType, setFlag } from "../system/socket-type.ts";
-import { openSocket } from "./connected.ts";
+import { openSocket } from "./connect.ts";
 import { Endpoint, SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
 import { Operation, WAIT } from "./operation.ts";
 import { seqpacketOf, type UnixSeqpacket } from "./seqpacket.ts";
@@ -45,23 +38,21 @@ class Accept<S> extends Operation<S> {
     return "accept";
   }
   readonly #platform: Platform;
-  readonly #fd: number;
   readonly #accepted: (fd: number) => S;
 
-  constructor(platform: Platform, fd: number, accepted: (fd: number) => S) {
+  constructor(platform: Platform, accepted: (fd: number) => S) {
     super();
     this.#platform = platform;
-    this.#fd = fd;
     this.#accepted = accepted;
   }
 
-  attempt(): S | typeof WAIT {
+  perform(fd: number): S | typeof WAIT {
     for (;;) {
-      const fd = this.#platform.system.accept(this.#fd);
-      if (fd >= 0) return this.#accepted(fd);
-      if (fd === EAGAIN || fd === EWOULDBLOCK) return WAIT;
-      // That one hung up while it waited: the next.
-      if (fd !== ECONNABORTED) throw errnoError(fd, "accept");
+      const accepted = this.#platform.system.accept(fd);
+      if (accepted >= 0) return this.#accepted(accepted);
+      if (accepted === EAGAIN || accepted === EWOULDBLOCK) return WAIT;
+      // That connection was ended while it waited: the next.
+      if (accepted !== ECONNABORTED) throw errnoError(accepted, "accept");
     }
   }
 }
@@ -90,14 +81,15 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
    */
   static override bind(path: string, options: ListenOptions & { type: "seqpacket" }): UnixListener<UnixSeqpacket>;
   static override bind(path: string, options?: ListenOptions): UnixListener<UnixStream>;
-  static override bind(path: string, options?: ListenOptions): UnixListener<never> {
-    const platform = platformFrom(options, LISTEN);
+  static override bind(path: string, given?: ListenOptions): UnixListener<never> {
+    const {
+      platform,
+      options: { type = "stream", mode, backlog = 511 },
+    } = readPlatform(given, LISTEN);
     const { system } = platform;
-    const type = options?.type ?? "stream";
     const to = sunPath(platform, path);
     const abstract = path.startsWith("\0");
-    if (abstract && options?.mode !== undefined)
-      throw outOfRange("options.mode", "no mode for an abstract name", options.mode);
+    if (abstract && mode !== undefined) throw outOfRange("options.mode", "no mode for an abstract name", mode);
     const fd = openSocket(platform, type);
     let name: BoundName | null = null;
     const check = (result: number, syscall: string) => {
@@ -109,8 +101,8 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
       check(result, "bind");
       name = BoundName.of(system, path);
       // Before it listens, when nobody can have connected yet.
-      if (options?.mode !== undefined) check(system.chmod(path, options.mode), "chmod");
-      check(system.listen(fd, options?.backlog ?? 511), "listen");
+      if (mode !== undefined) check(system.chmod(path, mode), "chmod");
+      check(system.listen(fd, backlog), "listen");
     } catch (error) {
       name?.remove();
       system.close(fd);
@@ -136,7 +128,7 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     if (!(source instanceof net().Server)) throw wrongType("source", "an OwnedFd or a net.Server", source);
     const platform = hostPlatform();
     const { system } = platform;
-    const fd = resolveFd(source, "source");
+    const fd = resolveFd(platform, source, "source");
     const type = listeningType(platform, fd);
     const owned = OwnedFd.from(fd);
     const path = source.address();
@@ -164,8 +156,8 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
    */
   accept(options?: Pick<WaitOptions, "signal">): Promise<S> {
     try {
-      checkOptions("options", options, SIGNAL);
-      return this.submit("reading", this.#accept(), options?.signal);
+      const { signal } = readOptions("options", options, SIGNAL);
+      return this.submit("reading", this.#accept(), signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -173,8 +165,8 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
 
   /** {@link accept}, waiting in `poll(2)`. */
   acceptSync(options?: Pick<WaitOptions, "timeout">): S {
-    checkOptions("options", options, TIMEOUT);
-    return this.runSync("reading", this.#accept(), options?.timeout);
+    const { timeout } = readOptions("options", options, TIMEOUT);
+    return this.runSync("reading", this.#accept(), timeout);
   }
 
   /** Accepts until the listener is closed. */
@@ -223,7 +215,7 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     const { platform } = this;
     const { system, constants } = platform;
     const make = this.#type === "stream" ? streamOf : seqpacketOf;
-    return new Accept(platform, this.openFd(), (fd) => {
+    return new Accept(platform, (fd) => {
       // Inherited by those who connect from then on; who was waiting already gets it here.
       for (const option of this.#passing) system.setsockopt(fd, constants.SOL_SOCKET!, constants[option]!, 1);
       return make(platform, fd, this.#passing.has("SO_PASSPIDFD")) as S;

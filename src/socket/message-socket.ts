@@ -1,19 +1,17 @@
 /** Sending and receiving, as streams, datagram and seqpacket sockets share it. */
 
-import { boolean, type Checks, options as checkOptions, integer, outOfRange } from "../core/errors.ts";
-import type { AsFd } from "../fd/as-fd.ts";
+import { AncillaryError, boolean, type Checks, integer, outOfRange, readOptions } from "../core/errors.ts";
+import { type AsFd, NO_NUMBERS, readNumbers } from "../fd/as-fd.ts";
 import { buffers, byteLength, type Iovec, iovec, type Payload } from "../message/iovec.ts";
-import { type ReceivedFds, type ReceivedFdsInto, type Request, receiveOnce, type Source } from "../message/receive.ts";
 import {
-  checkCarried,
-  checkFdList,
-  checkFds,
-  NO_FDS,
-  type SendTarget,
-  sendOnce,
-  waitOrThrow,
-} from "../message/send.ts";
-import { isUint8Array } from "../system/builtins.ts";
+  type Message,
+  type ReceivedFds,
+  type ReceivedFdsInto,
+  type Receiver,
+  type Request,
+  receiveOnce,
+} from "../message/receive.ts";
+import { checkCarried, checkFds, NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "../message/send.ts";
 import { errnoError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import { type SocketType, setFlag } from "../system/socket-type.ts";
@@ -37,7 +35,7 @@ const DATAGRAM_BYTES = 65536;
 
 /** Checks for the options of each kind of receive. */
 const ALLOW_TRUNCATED: Checks = { allowTruncated: (name, value) => void boolean(name, value) };
-export const RECV: Checks = {
+const RECV: Checks = {
   bufferSize: (name, value) => void integer(name, value, 1, 0x7fffffff),
   ...ALLOW_TRUNCATED,
 };
@@ -46,113 +44,112 @@ export const RECV_SYNC: Checks = { ...RECV, ...TIMEOUT };
 const RECV_INTO_ASYNC: Checks = { ...ALLOW_TRUNCATED, ...SIGNAL };
 const RECV_INTO_SYNC: Checks = { ...ALLOW_TRUNCATED, ...TIMEOUT };
 
-/** `M` follows from the request: with `data`, or into the caller's buffers. */
-class Receive<M extends ReceivedFds | ReceivedFdsInto> extends Operation<M> {
+type Async = Pick<WaitOptions, "signal">;
+type Sync = Pick<WaitOptions, "timeout">;
+
+/** What is known of a socket, for its sends and receives. */
+interface SocketState extends Receiver, SendTarget {
+  passesPidfd: boolean;
+  /** The reader that alone receives from it; null: there is none. */
+  reader: object | null;
+}
+
+/**
+ * Operations that have not waited serve the next call: one for each call would be two cache lines of new memory, 4 % of a round
+ * trip with one descriptor (2026-11).
+ */
+let spareReceive: Receive<unknown> | null = null;
+let spareSend: Send | null = null;
+
+/** One `recvmsg`. `M` follows from the request: with `data`, or into the caller's buffers. */
+class Receive<M> extends Operation<M> implements Request {
   get syscall(): "recvmsg" {
     return "recvmsg";
   }
-  readonly #source: Source;
-  readonly #request: Request;
+  #state: SocketState | null = null;
+  maxFds = 0;
+  exactly = -1;
+  into: Iovec | null = null;
+  bufferSize = 0;
+  allowTruncated = false;
+  wantAddress = false;
+  /** The reader that it is for. */
+  reader: object | null = null;
 
-  constructor(source: Source, request: Request) {
-    super();
-    this.#source = source;
-    this.#request = request;
+  /** A receive with the options that were read of the caller's. */
+  static of<M>(state: SocketState, maxFds: number, { bufferSize, allowTruncated }: RecvOptions): Receive<M> {
+    const receive = (spareReceive ?? new Receive()) as Receive<M>;
+    spareReceive = null;
+    receive.request(state, maxFds, bufferSize, allowTruncated);
+    return receive;
   }
 
-  attempt(): M | typeof WAIT {
-    const message: unknown = receiveOnce(this.#source, this.#request);
-    return message === null ? WAIT : (message as M);
-  }
-}
-
-/** One `sendmsg`. */
-class Send extends Operation<number> {
-  get syscall(): "sendmsg" {
-    return "sendmsg";
-  }
-  readonly #target: SendTarget;
-  readonly #payload: Iovec;
-  readonly #length: number;
-  readonly #fds: readonly AsFd[];
-
-  constructor(target: SendTarget, payload: Iovec, length: number, fds: readonly AsFd[]) {
-    super();
-    this.#target = target;
-    this.#payload = payload;
-    this.#length = length;
-    this.#fds = fds;
+  protected request(
+    state: SocketState,
+    maxFds: number,
+    bufferSize: number | undefined,
+    allowTruncated: boolean | undefined,
+  ): void {
+    this.#state = state;
+    this.maxFds = maxFds;
+    this.bufferSize = bufferSize ?? (state.type === "stream" ? STREAM_BYTES : DATAGRAM_BYTES);
+    this.allowTruncated = allowTruncated ?? false;
   }
 
-  attempt(): number | typeof WAIT {
-    const sent = sendOnce(this.#target, this.#payload, 0, this.#length, this.#fds);
-    if (sent >= 0) return sent;
-    const wait = waitOrThrow(this.#target, sent, this.#fds, this.retryAfter);
-    this.retryAfter = wait === "ready" ? 0 : wait;
-    return WAIT;
-  }
-}
-
-class Shutdown extends Operation<void> {
-  get syscall(): "shutdown" {
-    return "shutdown";
-  }
-  readonly #platform: Platform;
-  readonly #fd: number;
-  readonly #how: number;
-
-  constructor(platform: Platform, fd: number, how: number) {
-    super();
-    this.#platform = platform;
-    this.#fd = fd;
-    this.#how = how;
+  receiveInto(into: Iovec): this {
+    this.into = into;
+    this.bufferSize = byteLength(into);
+    return this;
   }
 
-  attempt(): void {
-    const result = this.#platform.system.shutdown(this.#fd, this.#how);
-    if (result < 0) throw errnoError(result, "shutdown");
+  perform(fd: number): M | typeof WAIT {
+    const state = this.#state!;
+    if (state.reader !== this.reader)
+      throw new AncillaryError("ERR_SOCKET_BUSY", "the socket has a reader, which alone receives from it");
+    const message = receiveOnce(state, fd, this);
+    return message === null ? WAIT : this.result(message);
+  }
+
+  protected result(message: Message): M {
+    return message as M;
+  }
+
+  override recycle(): void {
+    this.#state = null;
+    this.exactly = -1;
+    this.into = null;
+    this.wantAddress = false;
+    this.reader = null;
+    spareReceive = this;
   }
 }
-
-/** The last request without options. */
-let usual: Request = {
-  maxFds: 0,
-  exactly: -1,
-  into: null,
-  bufferSize: STREAM_BYTES,
-  allowTruncated: false,
-  wantAddress: false,
-};
 
 const DONE = { done: true, value: undefined } as const;
 
 type Result = IteratorResult<ReceivedFds, undefined>;
 
-/** A receive for a loop: an operation of its own, as a promise behind the receive's would cost as much memory as the socket. */
-class ReceiveNext extends Operation<Result> {
-  get syscall(): "recvmsg" {
-    return "recvmsg";
-  }
-  readonly #source: Source;
-  readonly #request: Request;
+/** A receive for a loop. It is an operation of its own, as a promise behind the receive's would cost as much memory as the socket. */
+class ReceiveNext extends Receive<Result> {
   readonly #messages: Messages;
 
-  constructor(source: Source, request: Request, messages: Messages) {
+  constructor(state: SocketState, maxFds: number, { bufferSize, allowTruncated }: RecvOptions, messages: Messages) {
     super();
-    this.#source = source;
-    this.#request = request;
+    this.request(state, maxFds, bufferSize, allowTruncated);
     this.#messages = messages;
   }
 
-  attempt(): Result | typeof WAIT {
-    let message: ReceivedFds | null;
+  override recycle(): void {}
+
+  override perform(fd: number): Result | typeof WAIT {
     try {
-      message = receiveOnce(this.#source, this.#request) as ReceivedFds | null;
+      return super.perform(fd);
     } catch (error) {
       throw this.failed(error as Error);
     }
-    if (message === null) return WAIT;
-    if (!message.eof) return { done: false, value: message };
+  }
+
+  protected override result(message: Message): Result {
+    if (!message.eof) return { done: false, value: message as ReceivedFds };
     this.#messages.done = true;
     return DONE;
   }
@@ -170,15 +167,11 @@ class ReceiveNext extends Operation<Result> {
 
 /** The messages of a socket until its peer finishes, or a receive fails. */
 class Messages implements AsyncIterableIterator<ReceivedFds, undefined> {
-  readonly socket: MessageSocket;
-  readonly maxFds: number;
-  readonly options: (RecvOptions & Pick<WaitOptions, "signal">) | undefined;
+  readonly #receive: (messages: Messages) => Promise<Result>;
   done = false;
 
-  constructor(socket: MessageSocket, maxFds: number, options: (RecvOptions & Pick<WaitOptions, "signal">) | undefined) {
-    this.socket = socket;
-    this.maxFds = maxFds;
-    this.options = options;
+  constructor(receive: (messages: Messages) => Promise<Result>) {
+    this.#receive = receive;
   }
 
   [Symbol.asyncIterator](): this {
@@ -186,7 +179,7 @@ class Messages implements AsyncIterableIterator<ReceivedFds, undefined> {
   }
 
   next(): Promise<Result> {
-    return this.done ? Promise.resolve(DONE) : receiveNext(this);
+    return this.done ? Promise.resolve(DONE) : this.#receive(this);
   }
 
   async return(): Promise<Result> {
@@ -195,34 +188,91 @@ class Messages implements AsyncIterableIterator<ReceivedFds, undefined> {
   }
 }
 
-let receiveNext: (messages: Messages) => Promise<Result>;
+/** One `sendmsg`. */
+class Send extends Operation<number> {
+  get syscall(): "sendmsg" {
+    return "sendmsg";
+  }
+  #target: SendTarget | null = null;
+  #payload: Iovec = NO_BYTES;
+  #length = 0;
+  /** The list of most sends. */
+  readonly #single: AsFd[] = [-1];
+  #fds: readonly AsFd[] = NO_FDS;
+  #numbers = NO_NUMBERS;
+  #to: Uint8Array | null = null;
+
+  /** Checks the arguments of a send; `to` is the receiver's `sun_path` on a socket that is not connected. */
+  static of(target: SendTarget, data: Payload, fds: readonly AsFd[] | undefined, to: Uint8Array | null): Send {
+    const payload = iovec(data);
+    const send = spareSend ?? new Send();
+    spareSend = null;
+    send.#target = target;
+    send.#payload = payload;
+    send.#length = byteLength(payload);
+    send.#fds = checkFds(target.platform, fds, send.#single);
+    send.#to = to;
+    if (target.type === "stream") checkCarried(send.#length, send.#fds);
+    return send;
+  }
+
+  override prepare(): void {
+    if (this.#fds.length > 0) this.#numbers = readNumbers(this.#target!.platform, this.#fds);
+  }
+
+  perform(fd: number): number | typeof WAIT {
+    const target = this.#target!;
+    const sent = sendOnce(target.platform, fd, this.#payload, 0, this.#length, this.#fds, this.#numbers, this.#to);
+    if (sent >= 0) return sent;
+    this.retryAfter = waitOrThrow(target, sent, this.#fds, this.#to, this.retryAfter);
+    return WAIT;
+  }
+
+  override recycle(): void {
+    this.#target = null;
+    this.#payload = NO_BYTES;
+    this.#single[0] = -1;
+    this.#fds = NO_FDS;
+    this.#numbers = NO_NUMBERS;
+    this.#to = null;
+    spareSend = this;
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+class Shutdown extends Operation<void> {
+  get syscall(): "shutdown" {
+    return "shutdown";
+  }
+  readonly #platform: Platform;
+  readonly #how: number;
+
+  constructor(platform: Platform, how: number) {
+    super();
+    this.#platform = platform;
+    this.#how = how;
+  }
+
+  perform(fd: number): void {
+    const result = this.#platform.system.shutdown(fd, this.#how);
+    if (result < 0) throw errnoError(result, "shutdown");
+  }
+}
 
 /** A socket that carries bytes and descriptors. */
 export abstract class MessageSocket extends Endpoint {
-  /** What its receives, and its sends to the peer, need to know of it. */
-  protected readonly wire: { -readonly [name in keyof Source]: Source[name] } & SendTarget;
+  readonly #state: SocketState;
 
-  static {
-    receiveNext = (messages) => {
-      const { socket, maxFds, options } = messages;
-      try {
-        const request = socket.#request(limit("maxFds", maxFds), -1, options, RECV_ASYNC);
-        return socket.submit("reading", new ReceiveNext(socket.wire, request, messages), options?.signal);
-      } catch (error) {
-        messages.done = true;
-        return Promise.reject(error);
-      }
-    };
-  }
-
+  /** @internal */
   protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
     super(platform, fd);
-    this.wire = { platform, fd, type, received: 0, passesPidfd, socket: this, to: null };
+    this.#state = { platform, type, received: 0, passesPidfd, reader: null };
   }
 
   /** @internal */
   get type(): SocketType {
-    return this.wire.type;
+    return this.#state.type;
   }
 
   /**
@@ -233,36 +283,24 @@ export abstract class MessageSocket extends Endpoint {
    * @throws AncillaryError `ERR_EMPTY_PAYLOAD`, `ERR_FD_CLOSED`, `ERR_SOCKET_CLOSED`; RangeError `ERR_TOO_MANY_FDS`;
    *   SystemError `EPIPE`, `EBADF`, `ETOOMANYREFS` ...
    */
-  sendFds(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<number> {
+  sendFds(data: Payload, fds?: readonly AsFd[], options?: Async): Promise<number> {
     try {
-      checkOptions("options", options, SIGNAL);
-      const signal = options?.signal;
-      if (fds !== undefined && isUint8Array(data) && signal === undefined && this.mayAttempt("writing")) {
-        const sent = this.#sendNow(data, fds);
-        this.attempted("writing", sent !== null);
-        if (sent !== null) return Promise.resolve(sent);
-        return this.enqueue("writing", this.sendOperation(data, fds));
-      }
-      return this.submit("writing", this.sendOperation(data, fds), signal);
+      const { signal } = readOptions("options", options, SIGNAL);
+      return this.submit("writing", this.#send(data, fds), signal);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   /** {@link sendFds}, waiting in `poll(2)`. */
-  sendFdsSync(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "timeout">): number {
-    checkOptions("options", options, TIMEOUT);
-    if (this.idle("writing") && fds !== undefined && isUint8Array(data)) {
-      // The common case costs no operation object and no copy of the list: nothing waits in between.
-      const sent = this.#sendNow(data, fds);
-      if (sent !== null) return sent;
-    }
-    return this.runSync("writing", this.sendOperation(data, fds), options?.timeout);
+  sendFdsSync(data: Payload, fds?: readonly AsFd[], options?: Sync): number {
+    const { timeout } = readOptions("options", options, TIMEOUT);
+    return this.runSync("writing", this.#send(data, fds), timeout);
   }
 
   /** {@link sendFds} if it can be done at once; null, and nothing sent, when it would have to wait. */
   trySendFds(data: Payload, fds?: readonly AsFd[]): number | null {
-    return this.tryNow("writing", this.sendOperation(data, fds));
+    return this.tryNow("writing", this.#send(data, fds));
   }
 
   /**
@@ -273,40 +311,36 @@ export abstract class MessageSocket extends Endpoint {
    * @throws AncillaryError `ERR_ANCILLARY_TRUNCATED`, `ERR_DATA_TRUNCATED`, `ERR_MALFORMED_CONTROL` with the bytes as
    *   `data`, every descriptor closed, the socket still usable; `ERR_SOCKET_CLOSED`; SystemError `ECONNRESET` ...
    */
-  recvFds(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
+  recvFds(maxFds: number, options?: RecvOptions & Async): Promise<ReceivedFds> {
     try {
-      const request = this.#request(limit("maxFds", maxFds), -1, options, RECV_ASYNC);
-      return this.#receive<ReceivedFds>(request, options?.signal);
+      const read = readOptions("options", options, RECV_ASYNC);
+      return this.submit("reading", this.#receive(maxFds, read), read.signal);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   /** {@link recvFds}, waiting in `poll(2)`. */
-  recvFdsSync(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds {
-    if (options === undefined && this.idle("reading")) {
-      // As in sendFdsSync: nothing is allocated but the message.
-      const message: unknown = receiveOnce(this.wire, this.#usualRequest(limit("maxFds", maxFds)));
-      if (message !== null) return message as ReceivedFds;
-    }
-    const operation = this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV_SYNC);
-    return this.runSync("reading", operation, options?.timeout);
+  recvFdsSync(maxFds: number, options?: RecvOptions & Sync): ReceivedFds {
+    const read = readOptions("options", options, RECV_SYNC);
+    return this.runSync("reading", this.#receive(maxFds, read), read.timeout);
   }
 
   /** {@link recvFds} if something is there; null when it would have to wait. */
   tryRecvFds(maxFds: number, options?: RecvOptions): ReceivedFds | null {
-    return this.tryNow("reading", this.receiveOperation(limit("maxFds", maxFds), -1, options, RECV));
+    const read = readOptions("options", options, RECV);
+    return this.tryNow("reading", this.#receive(maxFds, read));
   }
 
   /** {@link recvFds} into the caller's buffers. They must not be used for anything else until the promise settles. */
   recvFdsInto(
     into: Uint8Array | readonly Uint8Array[],
     maxFds: number,
-    options?: RecvIntoOptions & Pick<WaitOptions, "signal">,
+    options?: RecvIntoOptions & Async,
   ): Promise<ReceivedFdsInto> {
     try {
-      const request = this.#requestInto(into, maxFds, options, RECV_INTO_ASYNC);
-      return this.#receive<ReceivedFdsInto>(request, options?.signal);
+      const read = readOptions("options", options, RECV_INTO_ASYNC);
+      return this.submit("reading", this.#receiveInto(into, maxFds, read), read.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -316,10 +350,10 @@ export abstract class MessageSocket extends Endpoint {
   recvFdsIntoSync(
     into: Uint8Array | readonly Uint8Array[],
     maxFds: number,
-    options?: RecvIntoOptions & Pick<WaitOptions, "timeout">,
+    options?: RecvIntoOptions & Sync,
   ): ReceivedFdsInto {
-    const request = this.#requestInto(into, maxFds, options, RECV_INTO_SYNC);
-    return this.runSync("reading", new Receive<ReceivedFdsInto>(this.wire, request), options?.timeout);
+    const read = readOptions("options", options, RECV_INTO_SYNC);
+    return this.runSync("reading", this.#receiveInto(into, maxFds, read), read.timeout);
   }
 
   /**
@@ -327,27 +361,28 @@ export abstract class MessageSocket extends Endpoint {
    *
    * @throws AncillaryError `ERR_FD_COUNT` on fewer or more, all of them closed, the bytes as `data`
    */
-  recvFdsExact(count: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
+  recvFdsExact(count: number, options?: RecvOptions & Async): Promise<ReceivedFds> {
     try {
-      const request = this.#request(count, limit("count", count), options, RECV_ASYNC);
-      return this.#receive<ReceivedFds>(request, options?.signal);
+      const read = readOptions("options", options, RECV_ASYNC);
+      return this.submit("reading", this.#receiveExact(count, read), read.signal);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   /** {@link recvFdsExact}, waiting in `poll(2)`. */
-  recvFdsExactSync(count: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds {
-    const operation = this.receiveOperation(count, limit("count", count), options, RECV_SYNC);
-    return this.runSync("reading", operation, options?.timeout);
+  recvFdsExactSync(count: number, options?: RecvOptions & Sync): ReceivedFds {
+    const read = readOptions("options", options, RECV_SYNC);
+    return this.runSync("reading", this.#receiveExact(count, read), read.timeout);
   }
 
   /** Receives until the peer finishes. On a datagram socket that is never. */
-  messages(
-    maxFds: number,
-    options?: RecvOptions & Pick<WaitOptions, "signal">,
-  ): AsyncIterableIterator<ReceivedFds, undefined> {
-    return new Messages(this, maxFds, options);
+  messages(maxFds: number, options?: RecvOptions & Async): AsyncIterableIterator<ReceivedFds, undefined> {
+    const read = readOptions("options", options, RECV_ASYNC);
+    limit("maxFds", maxFds);
+    return new Messages((messages) =>
+      this.submit("reading", new ReceiveNext(this.#state, maxFds, read, messages), read.signal),
+    );
   }
 
   /**
@@ -358,8 +393,9 @@ export abstract class MessageSocket extends Endpoint {
   shutdown(how: "read" | "write" | "both" = "both"): void {
     const number = ["read", "write", "both"].indexOf(how);
     if (number === -1) throw outOfRange("how", '"read", "write" or "both"', how, "ERR_INVALID_ARG_VALUE");
-    const operation = new Shutdown(this.platform, this.openFd(), number);
-    if (number === 0 || this.idle("writing")) operation.attempt();
+    const operation = new Shutdown(this.platform, number);
+    const fd = this.openFd();
+    if (number === 0 || this.idle("writing")) operation.perform(fd);
     // A failure so late has nobody to tell: the peer has gone, which the next operation says.
     else this.submit("writing", operation).catch(() => {});
   }
@@ -372,7 +408,7 @@ export abstract class MessageSocket extends Endpoint {
   /** Whether messages bring the sender's pidfd (SO_PASSPIDFD, Linux 6.5). */
   setPassPidfd(on: boolean): void {
     setFlag(this.platform, this.openFd(), "SO_PASSPIDFD", on);
-    this.wire.passesPidfd = on;
+    this.#state.passesPidfd = on;
   }
 
   /** Whether messages bring the sender's security label (SO_PASSSEC, Linux). */
@@ -380,108 +416,54 @@ export abstract class MessageSocket extends Endpoint {
     setFlag(this.platform, this.openFd(), "SO_PASSSEC", on);
   }
 
-  /** Bytes received so far, of a stream. */
-  protected get received(): number {
-    return this.wire.received;
+  /** What is known of the socket. @internal */
+  protected get state(): SocketState {
+    return this.#state;
   }
 
-  /** Receives at once if it can be, and makes an operation only of what has to wait. */
-  #receive<M extends ReceivedFds | ReceivedFdsInto>(request: Request, signal: AbortSignal | undefined): Promise<M> {
-    if (signal !== undefined) return this.submit("reading", new Receive<M>(this.wire, request), signal);
-    if (this.mayAttempt("reading")) {
-      const message: unknown = receiveOnce(this.wire, request);
-      this.attempted("reading", message !== null);
-      if (message !== null) return Promise.resolve(message as M);
-    }
-    // Not by way of submit, which would ask again whether to attempt it.
-    return this.enqueue("reading", new Receive<M>(this.wire, request));
+  /** A send to the socket that is bound to `to`, on a datagram socket. @internal */
+  protected sendTo(data: Payload, fds: readonly AsFd[], to: Uint8Array): Operation<number> {
+    return Send.of(this.#state, data, fds, to);
   }
 
-  /** Whether a receive may be called. @throws AncillaryError `ERR_SOCKET_CLOSED` */
-  protected checkReceives(): void {
-    this.openFd();
+  /** A receive that tells the sender's name. @internal */
+  protected receiveFrom<M extends ReceivedFds>(maxFds: number, options: RecvOptions): Operation<M> {
+    const receive = Receive.of<M>(this.#state, limit("maxFds", maxFds), options);
+    receive.wantAddress = true;
+    return receive;
   }
 
-  /** One attempt; null when it has to wait. */
-  #sendNow(data: Uint8Array, fds: readonly AsFd[]): number | null {
-    this.openFd();
-    checkFdList(this.platform, fds);
-    if (this.wire.type === "stream") checkCarried(data.length, fds);
-    const sent = sendOnce(this.wire, data, 0, data.length, fds);
-    if (sent >= 0) return sent;
-    waitOrThrow(this.wire, sent, fds, 0);
-    return null;
+  /** A receive for the reader of this socket. @internal */
+  protected receiveFor(reader: object, into: Uint8Array, maxFds: number): Operation<ReceivedFdsInto> {
+    const none = readOptions<RecvOptions>("options", undefined, RECV);
+    const receive = Receive.of<ReceivedFdsInto>(this.#state, maxFds, none).receiveInto(into);
+    receive.reader = reader;
+    return receive;
   }
 
-  /** Checks the arguments of a send; `to` is the receiver's `sun_path` on a socket that is not connected. */
-  protected sendOperation(data: Payload, fds: readonly AsFd[] | undefined, to?: Uint8Array): Operation<number> {
-    this.openFd();
-    const payload = iovec(data);
-    const checked = fds === undefined ? NO_FDS : checkFds(this.platform, fds);
-    const length = byteLength(payload);
-    if (this.wire.type === "stream") checkCarried(length, checked);
-    return new Send(to === undefined ? this.wire : { ...this.wire, to }, payload, length, checked);
+  #send(data: Payload, fds: readonly AsFd[] | undefined): Operation<number> {
+    return Send.of(this.#state, data, fds, null);
   }
 
-  /** Checks the arguments of a receive; `exactly` is -1 for any number of descriptors. */
-  protected receiveOperation(
-    maxFds: number,
-    exactly: number,
-    options: RecvOptions | undefined,
-    known: Checks,
-    wantAddress = false,
-  ): Operation<ReceivedFds> {
-    return new Receive<ReceivedFds>(this.wire, this.#request(maxFds, exactly, options, known, wantAddress));
+  #receive(maxFds: number, options: RecvOptions): Operation<ReceivedFds> {
+    return Receive.of<ReceivedFds>(this.#state, limit("maxFds", maxFds), options);
   }
 
-  #request(
-    maxFds: number,
-    exactly: number,
-    options: RecvOptions | undefined,
-    known: Checks,
-    wantAddress = false,
-  ): Request {
-    if (options === undefined && exactly === -1 && !wantAddress) return this.#usualRequest(maxFds);
-    this.checkReceives();
-    checkOptions("options", options, known);
-    return {
-      maxFds,
-      exactly,
-      into: null,
-      bufferSize: options?.bufferSize ?? (this.wire.type === "stream" ? STREAM_BYTES : DATAGRAM_BYTES),
-      allowTruncated: options?.allowTruncated ?? false,
-      wantAddress,
-    };
+  #receiveExact(count: number, options: RecvOptions): Operation<ReceivedFds> {
+    const receive = Receive.of<ReceivedFds>(this.#state, limit("count", count), options);
+    receive.exactly = count;
+    return receive;
   }
 
-  /** A request without options: the last one again, as a rule. */
-  #usualRequest(maxFds: number): Request {
-    this.checkReceives();
-    const bufferSize = this.wire.type === "stream" ? STREAM_BYTES : DATAGRAM_BYTES;
-    if (usual.maxFds !== maxFds || usual.bufferSize !== bufferSize)
-      usual = { maxFds, exactly: -1, into: null, bufferSize, allowTruncated: false, wantAddress: false };
-    return usual;
-  }
-
-  #requestInto(into: unknown, maxFds: number, options: RecvIntoOptions | undefined, known: Checks): Request {
-    this.checkReceives();
-    checkOptions("options", options, known);
+  #receiveInto(into: unknown, maxFds: number, options: RecvIntoOptions): Operation<ReceivedFdsInto> {
     const iov = buffers(into);
     // On a stream the kernel would take the descriptors and say 0, the end (measured on Linux 6.18).
-    const bufferSize = byteLength(iov);
-    if (this.wire.type === "stream" && bufferSize === 0) throw outOfRange("buffers", "at least 1 byte", 0);
-    return {
-      maxFds: limit("maxFds", maxFds),
-      exactly: -1,
-      into: iov,
-      bufferSize,
-      allowTruncated: options?.allowTruncated ?? false,
-      wantAddress: false,
-    };
+    if (this.#state.type === "stream" && byteLength(iov) === 0) throw outOfRange("buffers", "at least 1 byte", 0);
+    return Receive.of<ReceivedFdsInto>(this.#state, limit("maxFds", maxFds), options).receiveInto(iov);
   }
 }
 
 /** A number of descriptors. The kernels have limits of their own; more is no error, it is never reached. */
-export function limit(name: string, value: unknown): number {
+function limit(name: string, value: unknown): number {
   return integer(name, value, 0, 0x7fffffff);
 }

@@ -1,19 +1,33 @@
 /** The low level: one system call a function, on any Unix socket. */
 
-import { boolean, type Checks, options as checkOptions, integer, outOfRange, wrongType } from "../core/errors.ts";
-import { type AsFd, resolveFd } from "../fd/as-fd.ts";
-import { OwnedFd, platformOf } from "../fd/owned-fd.ts";
-import { carried, checkMemory, encode, platformOfAncillary, SocketAncillary, take } from "../message/ancillary.ts";
+import {
+  boolean,
+  type Checks,
+  integer,
+  outOfRange,
+  readOptions,
+  type TruncationReason,
+  wrongType,
+} from "../core/errors.ts";
+import { type AsFd, NO_NUMBERS, type OwnerClass, ownerClassOf, resolveFd } from "../fd/as-fd.ts";
+import {
+  checkMemory,
+  encode,
+  fdsOf,
+  platformOfAncillary,
+  prepare,
+  SocketAncillary,
+  take,
+} from "../message/ancillary.ts";
 import { buffers, byteLength, copyOf, type Iovec, iovec, type Payload, receiveInto } from "../message/iovec.ts";
 import { receiveError } from "../message/receive.ts";
 import { readControl } from "../message/received.ts";
 import { checkCarried, NO_FDS, waitOrThrow } from "../message/send.ts";
 import { addressOf, sunPath } from "../system/address.ts";
 import { EAGAIN, ETIMEDOUT, EWOULDBLOCK, errnoError } from "../system/errno.ts";
-import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
+import { hostPlatform, PLATFORM, type Platform, type PlatformOptions } from "../system/platform.ts";
 import { checkAnyUnixSocket, isStream } from "../system/socket-type.ts";
 import { OUT, POLLIN, POLLOUT } from "../system/system.ts";
-import { Endpoint } from "./endpoint.ts";
 import { MessageSocket } from "./message-socket.ts";
 
 /** How {@link sendmsg} and {@link recvmsg} behave. */
@@ -34,6 +48,8 @@ export interface RecvResult {
   readonly bytesRead: number;
   /** More control data came than the ancillary buffer, or the kernel, had room for; descriptors in it were closed. */
   readonly ancillaryTruncated: boolean;
+  /** Why control data are missing, when they are. */
+  readonly reason?: TruncationReason;
   /** The datagram or record was longer than the buffers. */
   readonly dataTruncated: boolean;
   /** The sender's name, of a datagram; null: none. */
@@ -41,6 +57,7 @@ export interface RecvResult {
 }
 
 const MESSAGE: Checks = {
+  ...PLATFORM,
   wait: (name, value) => void boolean(name, value),
   timeout(name, value) {
     if (typeof value !== "number") throw wrongType(name, "a number of milliseconds", value);
@@ -55,58 +72,61 @@ const SEND_MESSAGE: Checks = {
   },
 };
 
-/** Sockets that were looked at: their owners do not change them. */
-const known = new WeakSet<object>();
-
-/**
- * The number of a Unix socket. On anything else the kernel would take descriptors and drop them.
- *
- * @throws AncillaryError `ERR_NOT_UNIX_SOCKET`
- */
-function socketFd(platform: Platform, socket: AsFd): number {
-  if (socket instanceof Endpoint) return socket.fd;
-  const fd = resolveFd(socket, "socket");
-  if (typeof socket === "object" && known.has(socket)) return fd;
-  checkAnyUnixSocket(platform, fd);
-  if (socket instanceof OwnedFd) known.add(socket);
-  return fd;
+/** What a call was given, after its options were read. */
+interface Call {
+  readonly socket: AsFd;
+  /** What the socket is of this library: then its number is read at the last moment. */
+  readonly owner: OwnerClass | null;
+  readonly platform: Platform;
+  readonly options: MessageOptions;
+  /** When to fail with `ETIMEDOUT`, by the system's clock. */
+  readonly deadline: number;
 }
 
-function platformFor(
+/** Reads and checks what both calls are given, except the bytes. */
+function readCall(
   socket: AsFd,
   ancillary: SocketAncillary | null | undefined,
-  options: MessageOptions | undefined,
-): Platform {
-  if (options?.platform !== undefined) return options.platform;
-  if (socket instanceof Endpoint) return socket.platform;
-  if (socket instanceof OwnedFd) return platformOf(socket);
-  return ancillary ? platformOfAncillary(ancillary) : hostPlatform();
-}
-
-function checkAncillary(platform: Platform, ancillary: unknown): void {
-  if (ancillary === undefined || ancillary === null) return;
-  if (!(ancillary instanceof SocketAncillary)) throw wrongType("ancillary", "a SocketAncillary or null", ancillary);
-  if (platformOfAncillary(ancillary) !== platform)
+  given: MessageOptions | undefined,
+  known: Checks,
+): Call {
+  const options = readOptions("options", given, known);
+  const { timeout } = options;
+  if (timeout !== undefined && options.wait !== true)
+    throw outOfRange("options.timeout", "options.wait beside it", timeout);
+  if (ancillary && !(ancillary instanceof SocketAncillary))
+    throw wrongType("ancillary", "a SocketAncillary or null", ancillary);
+  const owner = ownerClassOf(socket);
+  const platform =
+    options.platform ??
+    owner?.platform(socket as object) ??
+    (ancillary ? platformOfAncillary(ancillary) : hostPlatform());
+  if (ancillary && platformOfAncillary(ancillary) !== platform)
     throw outOfRange("ancillary", "a buffer of the socket's own platform", "one of another");
+  const deadline = timeout === undefined ? Infinity : platform.system.now() + timeout;
+  return { socket, owner, platform, options, deadline };
 }
 
-function checkWait(options: MessageOptions | undefined, known: Checks): void {
-  if (options === undefined) return;
-  checkOptions("options", options, { ...known, platform: () => {} });
-  platformFrom({ platform: options.platform }, {});
-  if (options.timeout !== undefined && options.wait !== true)
-    throw outOfRange("options.timeout", "options.wait beside it", options.timeout);
+/** Sockets that were looked at: their owners do not change them. */
+const checked = new WeakSet<object>();
+
+/**
+ * The number of a Unix socket now, without code of the caller's. On anything else the kernel would take descriptors and drop them.
+ *
+ * @param number what `resolveFd` read of it
+ * @throws AncillaryError `ERR_FD_CLOSED` when a getter has closed it since, `ERR_NOT_UNIX_SOCKET`
+ */
+function unixSocket({ socket, owner, platform }: Call, number: number): number {
+  if (owner !== null && owner.fd(socket as object) !== number) return resolveFd(platform, socket, "socket");
+  if (socket instanceof MessageSocket || (owner !== null && checked.has(socket as object))) return number;
+  checkAnyUnixSocket(platform, number);
+  if (owner !== null) checked.add(socket as object);
+  return number;
 }
 
 /** Waits until the socket is ready or, where readiness tells nothing, for a moment. @throws SystemError `ETIMEDOUT` */
-function waitFor(
-  { system }: Platform,
-  fd: number,
-  events: number,
-  deadline: number,
-  retry: number,
-  syscall: string,
-): void {
+function waitFor({ platform, deadline }: Call, fd: number, events: number, retry: number, syscall: string): void {
+  const { system } = platform;
   const left = deadline - system.now();
   if (left <= 0) throw errnoError(ETIMEDOUT, syscall);
   const wait = retry > 0 ? Math.min(retry, left) : left;
@@ -129,30 +149,27 @@ export function sendmsg(
   ancillary?: SocketAncillary | null,
   options?: MessageOptions,
 ): number {
-  checkWait(options, SEND_MESSAGE);
-  const platform = platformFor(socket, ancillary, options);
-  checkAncillary(platform, ancillary);
-  const { system, sendFlags } = platform;
+  const call = readCall(socket, ancillary, options, SEND_MESSAGE);
+  const { platform } = call;
   const payload = iovec(iov);
-  const to = options?.address === undefined ? null : sunPath(platform, options.address);
-  const flags = sendFlags | (options?.flags ?? 0);
-  const deadline = options?.timeout === undefined ? Infinity : system.now() + options.timeout;
+  const to = call.options.address === undefined ? null : sunPath(platform, call.options.address);
+  const flags = platform.sendFlags | (call.options.flags ?? 0);
   for (let waited = 0; ; ) {
-    // Getters of the caller's run first, those of the descriptors last; what they change is seen, or refused.
-    let fd = socketFd(platform, socket);
-    const fds = ancillary ? carried(ancillary) : NO_FDS;
-    const control = ancillary ? encode(ancillary) : 0;
-    if (socket instanceof Endpoint || socket instanceof OwnedFd) fd = socket.fd;
+    // The code of the caller's runs here; what it changes is seen, or refused, below.
+    const number = resolveFd(platform, socket, "socket");
+    const numbers = ancillary ? prepare(ancillary) : NO_NUMBERS;
+    const fd = unixSocket(call, number);
+    const fds = ancillary ? fdsOf(ancillary) : NO_FDS;
     const length = byteLength(payload);
     if (length === 0 && fds.length > 0 && isStream(platform, fd)) checkCarried(length, fds);
-    const sent = system.sendmsg(fd, payload, 0, length, control, flags, to);
+    const control = ancillary ? encode(ancillary, numbers) : 0;
+    const sent = platform.system.sendmsg(fd, payload, 0, length, control, flags, to);
     if (sent >= 0) return sent;
     // Which kind it is matters for what a full receiver looks like.
     const type = isStream(platform, fd) ? "stream" : "dgram";
-    const wait = waitOrThrow({ platform, type, to }, sent, fds, waited);
-    if (options?.wait !== true) throw errnoError(sent, "sendmsg");
-    waited = wait === "ready" ? 0 : wait;
-    waitFor(platform, fd, POLLOUT, deadline, waited, "sendmsg");
+    waited = waitOrThrow({ platform, type }, sent, fds, to, waited);
+    if (call.options.wait !== true) throw errnoError(sent, "sendmsg");
+    waitFor(call, fd, POLLOUT, waited, "sendmsg");
   }
 }
 
@@ -171,39 +188,38 @@ export function recvmsg(
   ancillary?: SocketAncillary | null,
   options?: MessageOptions,
 ): RecvResult {
-  checkWait(options, MESSAGE);
-  const platform = platformFor(socket, ancillary, options);
-  checkAncillary(platform, ancillary);
+  const call = readCall(socket, ancillary, options, MESSAGE);
+  const { platform } = call;
   const { system, abi } = platform;
   const into = buffers(iov);
-  const peeks = ((options?.flags ?? 0) & abi.MSG_PEEK) !== 0;
+  const more = call.options.flags ?? 0;
+  const peeks = (more & abi.MSG_PEEK) !== 0;
   if (peeks && ancillary)
-    throw outOfRange("options.flags", "no MSG_PEEK with control space: it duplicates descriptors", options!.flags);
-  if (((options?.flags ?? 0) & abi.MSG_TRUNC) !== 0)
-    throw outOfRange("options.flags", "no MSG_TRUNC: the result would be longer than the buffers", options!.flags);
+    throw outOfRange("options.flags", "no MSG_PEEK with control space: it duplicates descriptors", more);
+  if ((more & abi.MSG_TRUNC) !== 0)
+    throw outOfRange("options.flags", "no MSG_TRUNC: the result would be longer than the buffers", more);
   // Whatever happens below, what was there is closed and the buffer is empty.
   ancillary?.clear();
   // The kernel is not asked for what a connected socket does not tell, where that is known.
   const named = !(socket instanceof MessageSocket) || socket.type === "dgram";
   const capacity = peeks ? 0 : platform.receiveCapacity;
-  const flags = platform.receiveFlags | (options?.flags ?? 0);
-  const deadline = options?.timeout === undefined ? Infinity : system.now() + options.timeout;
   for (;;) {
-    const fd = socketFd(platform, socket);
+    const fd = unixSocket(call, resolveFd(platform, socket, "socket"));
     const room = byteLength(into);
     if (room === 0 && isStream(platform, fd)) throw outOfRange("iov", "at least 1 byte", 0);
     // Before anything comes: it could not be shown.
     if (ancillary) checkMemory(ancillary);
-    const bytes = receiveInto(system, fd, into, capacity, flags, named);
-    if (bytes >= 0) return received(platform, into, bytes, ancillary ?? null, named);
+    const bytes = receiveInto(system, fd, into, capacity, platform.receiveFlags | more, named);
+    if (bytes >= 0) return result(platform, fd, into, bytes, ancillary ?? null, named);
     if (bytes !== EAGAIN && bytes !== EWOULDBLOCK) throw receiveError(platform, bytes);
-    if (options?.wait !== true) throw errnoError(bytes, "recvmsg");
-    waitFor(platform, fd, POLLIN, deadline, 0, "recvmsg");
+    if (call.options.wait !== true) throw errnoError(bytes, "recvmsg");
+    waitFor(call, fd, POLLIN, 0, "recvmsg");
   }
 }
 
-function received(
+function result(
   platform: Platform,
+  fd: number,
   into: Iovec,
   bytes: number,
   ancillary: SocketAncillary | null,
@@ -211,15 +227,13 @@ function received(
 ): RecvResult {
   const { system, abi } = platform;
   const flags = system.out[OUT.FLAGS]!;
-  const controlLength = system.out[OUT.CONTROL_LENGTH]!;
-  const cut = (flags & abi.MSG_CTRUNC) !== 0;
-  const { truncated, failure } =
-    ancillary === null ? readControl(platform, controlLength, cut, 0) : take(ancillary, controlLength, cut);
+  const { reason, failure } = ancillary === null ? readControl(platform, fd, 0) : take(ancillary, fd);
   if (failure !== null) throw Object.assign(failure, { data: copyOf(into, Math.min(bytes, byteLength(into))) });
-  return {
+  const result = {
     bytesRead: bytes,
-    ancillaryTruncated: truncated,
+    ancillaryTruncated: reason !== null,
     dataTruncated: (flags & abi.MSG_TRUNC) !== 0,
     address: named ? addressOf(system) : null,
   };
+  return reason === null ? result : { ...result, reason };
 }

@@ -2,15 +2,9 @@
 
 import type { Socket } from "node:net";
 import type { OwnedFd } from "../fd/owned-fd.ts";
-import { type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
-import {
-  ConnectedSocket,
-  type ConnectOptions,
-  openConnected,
-  openConnectedSync,
-  openPair,
-  takeConnected,
-} from "./connected.ts";
+import { type Platform, type PlatformOptions, platformFrom, readPlatform } from "../system/platform.ts";
+import { openConnected, openConnectedSync, openPair, takeConnected } from "./connect.ts";
+import { ConnectedSocket, type ConnectOptions } from "./connected.ts";
 import { SIGNAL } from "./endpoint.ts";
 
 /** Makes a socket object of a connected socket that this thread owns. */
@@ -33,20 +27,23 @@ export class UnixSeqpacket extends ConnectedSocket {
 
   /** Two sockets connected with each other. */
   static pair(options?: PlatformOptions): [UnixSeqpacket, UnixSeqpacket] {
-    const platform = platformFrom(options, {});
+    const platform = platformFrom(options);
     const [first, second] = openPair(platform, "seqpacket");
     return [new UnixSeqpacket(platform, first), new UnixSeqpacket(platform, second)];
   }
 
   /** Connects to a listener; waits while its backlog is full. A leading `\0` is the abstract namespace (Linux). */
   static async connect(path: string, options?: ConnectOptions & PlatformOptions): Promise<UnixSeqpacket> {
-    const platform = platformFrom(options, SIGNAL);
-    return new UnixSeqpacket(platform, await openConnected(platform, "seqpacket", path, options?.signal));
+    const {
+      platform,
+      options: { signal },
+    } = readPlatform(options, SIGNAL);
+    return new UnixSeqpacket(platform, await openConnected(platform, "seqpacket", path, signal));
   }
 
   /** {@link connect}, waiting in `connect(2)`. */
   static connectSync(path: string, options?: PlatformOptions): UnixSeqpacket {
-    const platform = platformFrom(options, {});
+    const platform = platformFrom(options);
     return new UnixSeqpacket(platform, openConnectedSync(platform, "seqpacket", path));
   }
 

@@ -5,15 +5,9 @@ import { wrongType } from "../core/errors.ts";
 import type { OwnedFd } from "../fd/owned-fd.ts";
 import { net } from "../system/builtins.ts";
 import { ENOTSUP, errnoError } from "../system/errno.ts";
-import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
-import {
-  ConnectedSocket,
-  type ConnectOptions,
-  openConnected,
-  openConnectedSync,
-  openPair,
-  takeConnected,
-} from "./connected.ts";
+import { hostPlatform, type Platform, type PlatformOptions, platformFrom, readPlatform } from "../system/platform.ts";
+import { openConnected, openConnectedSync, openPair, takeConnected } from "./connect.ts";
+import { ConnectedSocket, type ConnectOptions } from "./connected.ts";
 import { SIGNAL } from "./endpoint.ts";
 
 /** Makes a stream of a connected socket that this thread owns. */
@@ -36,7 +30,7 @@ export class UnixStream extends ConnectedSocket {
 
   /** Two sockets connected with each other. */
   static pair(options?: PlatformOptions): [UnixStream, UnixStream] {
-    const platform = platformFrom(options, {});
+    const platform = platformFrom(options);
     const [first, second] = openPair(platform, "stream");
     return [new UnixStream(platform, first), new UnixStream(platform, second)];
   }
@@ -47,13 +41,16 @@ export class UnixStream extends ConnectedSocket {
    * @throws SystemError `ENOENT`, `ECONNREFUSED`, `EACCES` ...
    */
   static async connect(path: string, options?: ConnectOptions & PlatformOptions): Promise<UnixStream> {
-    const platform = platformFrom(options, SIGNAL);
-    return new UnixStream(platform, await openConnected(platform, "stream", path, options?.signal));
+    const {
+      platform,
+      options: { signal },
+    } = readPlatform(options, SIGNAL);
+    return new UnixStream(platform, await openConnected(platform, "stream", path, signal));
   }
 
   /** {@link connect}, waiting in `connect(2)`. */
   static connectSync(path: string, options?: PlatformOptions): UnixStream {
-    const platform = platformFrom(options, {});
+    const platform = platformFrom(options);
     return new UnixStream(platform, openConnectedSync(platform, "stream", path));
   }
 

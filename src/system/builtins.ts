@@ -14,6 +14,18 @@ export const util: typeof import("node:util") = process.getBuiltinModule("node:u
 /** Of any realm, and no Proxy of one: the memory is handed to the kernel. */
 export const isUint8Array: (value: unknown) => value is Uint8Array = util.types.isUint8Array;
 
+/** Taken once: what a caller puts in their place, or into a subclass, does not run. */
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
+const { get: byteLength } = Object.getOwnPropertyDescriptor(typedArray, "byteLength")!;
+
+/** `byteLength` of a Uint8Array; 0 when its memory is gone. No code of the caller's runs. */
+export const byteLengthOf: (view: Uint8Array) => number = Function.prototype.call.bind(byteLength!);
+
+/** `into.set(bytes, offset)`. No code of the caller's runs. */
+export const setBytes: (into: Uint8Array, bytes: Uint8Array, offset?: number) => void = Function.prototype.call.bind(
+  typedArray.set,
+);
+
 export function net(): typeof import("node:net") {
   return process.getBuiltinModule("node:net");
 }

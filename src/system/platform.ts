@@ -4,7 +4,7 @@
  */
 
 import { type Abi, abis, hostAbiName } from "../core/abis/table.ts";
-import { type Checks, options, wrongType } from "../core/errors.ts";
+import { type Checks, readOptions, wrongType } from "../core/errors.ts";
 import { CONTROL_BYTES, Core, REGISTER } from "../core/wasm.ts";
 import { NativeSystem } from "./native.ts";
 import { ReceiveBuffer } from "./receive-buffer.ts";
@@ -61,18 +61,33 @@ export interface PlatformOptions {
   platform?: Platform | undefined;
 }
 
-/** The platform that options name, after a check of all of them. */
-export function platformFrom(given: PlatformOptions | undefined, known: Checks): Platform {
-  options("options", given, {
-    ...known,
-    platform(name, value) {
-      if (!(value instanceof Platform)) throw wrongType(name, "a Platform", value);
-    },
-  });
-  return given?.platform ?? hostPlatform();
+/** Checks for {@link PlatformOptions}. */
+export const PLATFORM: Checks = {
+  platform(name, value) {
+    if (!(value instanceof Platform)) throw wrongType(name, "a Platform", value);
+  },
+};
+
+/** Options as they were read, and the platform that they name. */
+export function readPlatform<T extends PlatformOptions>(
+  given: T | undefined,
+  known: Checks,
+): { options: T; platform: Platform } {
+  const options = readOptions("options", given, { ...known, ...PLATFORM });
+  return { options, platform: options.platform ?? hostPlatform() };
+}
+
+/** {@link readPlatform}, of what takes no other options. */
+export function platformFrom(given: PlatformOptions | undefined): Platform {
+  return readPlatform(given, {}).platform;
 }
 
 let host: Platform | undefined;
+
+/** Whether it is the platform of this process. Composes nothing. */
+export function isHostPlatform(platform: Platform): boolean {
+  return platform === host;
+}
 
 /** The platform of this process. Composed when it is first needed, one in each thread. */
 export function hostPlatform(): Platform {

@@ -131,11 +131,11 @@ test(
 );
 
 test(
-  "a getter aborts in the first attempt, which has to wait: withdrawn, not for ever",
+  "a getter aborts in the first attempt: withdrawn, nothing is sent",
   pair(async (a, b) => {
     const filled = fill(a);
     const abort = new AbortController();
-    const sending = a.sendFds("x", [onRead(() => abort.abort("enough"), 2)], { signal: abort.signal });
+    const sending = a.sendFds("x", [onRead(() => abort.abort("enough"))], { signal: abort.signal });
     assert.is((await errorOf(sending)) as unknown, "enough");
     empty(b, filled);
     await sleep(5);
@@ -144,22 +144,22 @@ test(
 );
 
 test(
-  "a getter aborts the send that it is read for: too late, it is sent and said to be",
+  "a getter aborts the send that it is read for, out of the queue: withdrawn, nothing is sent",
   pair(async (a, b) => {
     const filled = fill(a);
     const abort = new AbortController();
     let armed = false;
     const aborter = {
       get fd() {
-        if (armed) abort.abort();
+        if (armed) abort.abort("enough");
         return 0;
       },
     };
     const sending = a.sendFds("x", [aborter], { signal: abort.signal });
     armed = true;
     empty(b, filled);
-    assert.is(await sending, 1);
-    assert.equal(rest(b), { text: "x", fds: 1 });
+    assert.is((await errorOf(sending)) as unknown, "enough");
+    assert.equal(rest(b), { text: "", fds: 0 });
   }),
 );
 
@@ -224,7 +224,7 @@ test(
     const sender = onRead(() => {
       inner = a.sendFdsAll(long);
       empty(b, 100_000);
-    }, 2);
+    });
     const outer = a.sendFdsAll("outer", [sender]);
     let text = "";
     let fds = 0;
@@ -244,13 +244,12 @@ test(
   "a getter that throws: its error, nothing sent, the socket works",
   pair(async (a, b) => {
     const error = new Error("of the getter");
-    for (const at of [1, 2]) {
-      const thrower = onRead(() => {
+    const thrower = () =>
+      onRead(() => {
         throw error;
-      }, at);
-      if (at === 2) assert.is(await errorOf(a.sendFds("x", [thrower])), error);
-      else assert.is(await errorOf(() => a.sendFdsSync("x", [thrower])), error);
-    }
+      });
+    assert.is(await errorOf(a.sendFds("x", [thrower()])), error);
+    assert.is(await errorOf(() => a.sendFdsSync("x", [thrower()])), error);
     assert.equal(rest(b), { text: "", fds: 0 });
     a.sendFdsSync("works", [0]);
     assert.equal(rest(b), { text: "works", fds: 1 });
@@ -280,8 +279,8 @@ test(
       file,
       file,
     ];
-    assert.instance(await errorOf(() => a.sendFdsSync(bytes, shorter)), TypeError);
-    assert.equal(rest(b), { text: "", fds: 0 });
+    a.sendFdsSync(bytes, shorter);
+    assert.equal(rest(b), { text: "x", fds: 3 }, "what the list held at the call");
     file.close();
   }),
 );

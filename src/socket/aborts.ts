@@ -1,0 +1,35 @@
+/** AbortSignals: one listener for each signal, however many operations wait on it. */
+
+/** Called when the signal is aborted. */
+type Callback = () => void;
+
+interface Subscribers {
+  readonly callbacks: Set<Callback>;
+  readonly listener: () => void;
+}
+
+/** An EventTarget finds a listener by a walk over all of them: 32,000 operations on one signal would take seconds. */
+const subscribers = new WeakMap<AbortSignal, Subscribers>();
+
+/** Calls `callback` when `signal` is aborted, once. The result stops that. */
+export function onAbort(signal: AbortSignal, callback: Callback): () => void {
+  let entry = subscribers.get(signal);
+  if (entry === undefined) {
+    const callbacks = new Set<Callback>();
+    const listener = () => {
+      subscribers.delete(signal);
+      for (const call of callbacks) call();
+    };
+    entry = { callbacks, listener };
+    subscribers.set(signal, entry);
+    signal.addEventListener("abort", listener, { once: true });
+  }
+  const { callbacks, listener } = entry;
+  callbacks.add(callback);
+  return () => {
+    if (!callbacks.delete(callback) || callbacks.size > 0) return;
+    if (subscribers.get(signal)?.callbacks !== callbacks) return;
+    subscribers.delete(signal);
+    signal.removeEventListener("abort", listener);
+  };
+}

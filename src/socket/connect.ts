@@ -1,0 +1,125 @@
+/** How a socket gets its peer. */
+
+import { AncillaryError, wrongType } from "../core/errors.ts";
+import { resolveFd } from "../fd/as-fd.ts";
+import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
+import { sunPath } from "../system/address.ts";
+import { net } from "../system/builtins.ts";
+import { EAGAIN, EINPROGRESS, errnoError } from "../system/errno.ts";
+import { hostPlatform, type Platform } from "../system/platform.ts";
+import { checkConnected, getsockoptInt, type SocketType, socketType } from "../system/socket-type.ts";
+import { POLLOUT } from "../system/system.ts";
+import { onAbort } from "./aborts.ts";
+
+/** Two sockets connected with each other. */
+export function openPair(platform: Platform, type: SocketType): [number, number] {
+  const { system } = platform;
+  const pair = new Int32Array(2);
+  const result = system.socketpair(socketType(platform, type), pair);
+  if (result < 0) throw errnoError(result, "socketpair");
+  return [pair[0]!, pair[1]!];
+}
+
+export function openSocket(platform: Platform, type: SocketType): number {
+  const fd = platform.system.socket(socketType(platform, type));
+  if (fd < 0) throw errnoError(fd, "socket");
+  return fd;
+}
+
+/** Milliseconds until it is tried again to connect, at most. */
+const CONNECT_MAX_MS = 50;
+
+/** A socket connected to `path`, whenever the listener has room for it. */
+export async function openConnected(
+  platform: Platform,
+  type: SocketType,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const { system } = platform;
+  const to = sunPath(platform, path);
+  signal?.throwIfAborted();
+  const fd = openSocket(platform, type);
+  try {
+    let result = system.connect(fd, to);
+    for (let wait = 1; result < 0; wait = Math.min(2 * wait, CONNECT_MAX_MS)) {
+      // Linux: the listener's backlog is full, and nothing tells when it no longer is (unix(7), connect(2)).
+      if (result !== EAGAIN && result !== EINPROGRESS) throw errnoError(result, "connect");
+      await pause(platform, wait, signal);
+      result = result === EAGAIN ? system.connect(fd, to) : connected(platform, fd);
+    }
+    return fd;
+  } catch (error) {
+    system.close(fd);
+    throw error;
+  }
+}
+
+/** Waits; rejected with the signal's reason. */
+function pause({ system }: Platform, milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = system.timer(milliseconds, () => {
+      unlisten?.();
+      resolve();
+    });
+    const unlisten =
+      signal &&
+      onAbort(signal, () => {
+        timer.close();
+        reject(signal.reason);
+      });
+  });
+}
+
+/** How a connection that is being made stands: 0, EINPROGRESS, or its error. */
+function connected(platform: Platform, fd: number): number {
+  if (platform.system.poll(fd, POLLOUT, 0) === 0) return EINPROGRESS;
+  return -Math.abs(getsockoptInt(platform, fd, "SO_ERROR"));
+}
+
+/** {@link openConnected}, waiting in `poll(2)`. */
+export function openConnectedSync(platform: Platform, type: SocketType, path: string): number {
+  const { system } = platform;
+  const to = sunPath(platform, path);
+  const fd = openSocket(platform, type);
+  let result = system.connect(fd, to);
+  for (let wait = 1; result === EAGAIN || result === EINPROGRESS; wait = Math.min(2 * wait, CONNECT_MAX_MS)) {
+    // On nothing: a pause.
+    const ready = system.poll(-1, 0, wait);
+    result = ready < 0 ? ready : result === EAGAIN ? system.connect(fd, to) : connected(platform, fd);
+  }
+  if (result < 0) {
+    system.close(fd);
+    throw errnoError(result, "connect");
+  }
+  return fd;
+}
+
+/** Takes a connected socket over from its owner. A refusal leaves the source as it was. */
+export function takeConnected(source: unknown, type: SocketType): { platform: Platform; fd: number } {
+  if (source instanceof OwnedFd) {
+    checkConnected(platformOf(source), source.fd, type);
+    return takeOver(source);
+  }
+  if (!(source instanceof net().Socket)) throw wrongType("source", "an OwnedFd or a net.Socket", source);
+  // Beneath it the bytes are TLS's, and some have been read.
+  if ("encrypted" in source) throw wrongType("source", "a net.Socket without TLS", source);
+  if (!source.destroyed && (source.bytesRead > 0 || source.readableLength > 0)) {
+    throw new AncillaryError(
+      "ERR_SOCKET_BUSY",
+      `expected a socket that has read nothing, it has read ${source.bytesRead} bytes: descriptors that came with them are lost. Use pauseOnConnect`,
+    );
+  }
+  if (!source.destroyed && source.writableLength > 0) {
+    throw new AncillaryError(
+      "ERR_SOCKET_BUSY",
+      `expected a socket with nothing to write, it has ${source.writableLength} bytes`,
+    );
+  }
+  const fd = resolveFd(hostPlatform(), source, "source");
+  checkConnected(hostPlatform(), fd, type);
+  const owned = OwnedFd.from(fd);
+  // Closes its own descriptor only: the connection lives on in the duplicate.
+  source.destroy();
+  return takeOver(owned);
+}

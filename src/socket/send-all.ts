@@ -1,0 +1,81 @@
+/** A send of everything: the descriptors once, then every byte. */
+
+import { type AsFd, NO_NUMBERS, readNumbers } from "../fd/as-fd.ts";
+import { byteLength, type Iovec } from "../message/iovec.ts";
+import { NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "../message/send.ts";
+import { Operation, WAIT } from "./operation.ts";
+
+/** What an unfinished `sendFdsAll` leaves in its error. */
+export interface SendProgress {
+  /** Bytes that the kernel had accepted. */
+  readonly bytesSent: number;
+  /** Whether the descriptors went with them. They are never sent twice. */
+  readonly fdsSent: boolean;
+}
+
+/** Descriptors with the first `sendmsg`, then every byte. */
+export class SendAll extends Operation<void> {
+  get syscall(): "sendmsg" {
+    return "sendmsg";
+  }
+  readonly #target: SendTarget;
+  readonly #payload: Iovec;
+  readonly #length: number;
+  /** Those that are still to be sent. */
+  #fds: readonly AsFd[];
+  #numbers = NO_NUMBERS;
+  readonly #count: number;
+  #sent = 0;
+
+  constructor(target: SendTarget, payload: Iovec, fds: readonly AsFd[]) {
+    super();
+    this.#target = target;
+    this.#payload = payload;
+    this.#length = byteLength(payload);
+    this.#fds = fds;
+    this.#count = fds.length;
+  }
+
+  override prepare(): void {
+    if (this.#fds.length > 0) this.#numbers = readNumbers(this.#target.platform, this.#fds);
+  }
+
+  perform(fd: number): undefined | typeof WAIT {
+    const { platform } = this.#target;
+    try {
+      // At least once: a record may be empty.
+      do {
+        const left = this.#length - this.#sent;
+        const sent = sendOnce(platform, fd, this.#payload, this.#sent, left, this.#fds, this.#numbers, null);
+        if (sent < 0) {
+          this.retryAfter = waitOrThrow(this.#target, sent, this.#fds, null, this.retryAfter);
+          return WAIT;
+        }
+        this.#sent += sent;
+        this.#fds = NO_FDS;
+        this.retryAfter = 0;
+      } while (this.#sent < this.#length);
+    } catch (error) {
+      throw this.failed(error as Error);
+    }
+  }
+
+  /** The caller's own reason when nothing went out; else an error of ours, as a reason may be shared by many operations. */
+  override withdrawn(reason: unknown): unknown {
+    return this.#sent === 0 ? reason : this.#progress(abortedHalfWay(reason));
+  }
+
+  override failed(error: Error): Error & SendProgress {
+    return this.#progress(error);
+  }
+
+  #progress<E extends Error>(error: E): E & SendProgress {
+    return Object.assign(error, { bytesSent: this.#sent, fdsSent: this.#sent > 0 && this.#count > 0 });
+  }
+}
+
+/** The error of a send that was aborted when a part was on its way. */
+export function abortedHalfWay(reason: unknown): Error {
+  const error = new Error("the operation was aborted half-way", { cause: reason });
+  return Object.assign(error, { name: "AbortError", code: "ABORT_ERR" });
+}
