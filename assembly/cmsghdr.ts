@@ -4,18 +4,7 @@
  * Sums are made in 64 bits: a length of 32 bits plus an offset of at most 64 cannot wrap.
  */
 
-import {
-  bigEndian,
-  dataAlign,
-  dataOffset,
-  headerAlign,
-  lengthBytes,
-  lengthOffset,
-  levelOffset,
-  readInt,
-  typeOffset,
-  writeInt,
-} from "./abi";
+import { abi, readInt, writeInt } from "./abi";
 
 function roundUp(n: u64, to: u64): u64 {
   return (n + to - 1) & ~(to - 1);
@@ -28,12 +17,12 @@ function size(n: u64): i32 {
 
 /** `CMSG_ALIGN(n)`; -1 when `n` is negative or the result does not fit an `i32`. */
 export function align(n: i32): i32 {
-  return n < 0 ? -1 : size(roundUp(n, dataAlign));
+  return n < 0 ? -1 : size(roundUp(n, abi.alignBytes));
 }
 
 /** `CMSG_LEN(n)`, likewise. */
 export function len(n: i32): i32 {
-  return n < 0 ? -1 : size(<u64>dataOffset + n);
+  return n < 0 ? -1 : size(<u64>abi.dataOffset + n);
 }
 
 /**
@@ -41,36 +30,36 @@ export function len(n: i32): i32 {
  * payload begins at a multiple of the alignment, so that this is also `dataOffset + CMSG_ALIGN(n)`.
  */
 export function space(n: i32): i32 {
-  return n < 0 ? -1 : size(step(<u64>dataOffset + n));
+  return n < 0 ? -1 : size(step(<u64>abi.dataOffset + n));
 }
 
 /** From the header of a message with this `cmsg_len` to the next header. */
 export function step(length: u64): u64 {
-  return roundUp(length, headerAlign);
+  return roundUp(length, abi.headerAlignBytes);
 }
 
 /** `cmsg_len` of the header at an address. */
 export function readLength(header: usize): u64 {
-  if (lengthBytes === 4) return <u64>(<u32>readInt(header + lengthOffset));
-  const value = load<u64>(header + lengthOffset);
-  return bigEndian ? bswap<u64>(value) : value;
+  if (abi.lengthBytes === 4) return <u64>(<u32>readInt(header + abi.lengthOffset));
+  const value = load<u64>(header + abi.lengthOffset);
+  return abi.bigEndian ? bswap<u64>(value) : value;
 }
 
 export function readLevel(header: usize): i32 {
-  return readInt(header + levelOffset);
+  return readInt(header + abi.levelOffset);
 }
 
 export function readType(header: usize): i32 {
-  return readInt(header + typeOffset);
+  return readInt(header + abi.typeOffset);
 }
 
 /** Writes the three fields; what lies between them (a pad of musl's) the caller has zeroed. */
 export function writeHeader(header: usize, length: u32, level: i32, type: i32): void {
-  if (lengthBytes === 4) {
-    writeInt(header + lengthOffset, length);
+  if (abi.lengthBytes === 4) {
+    writeInt(header + abi.lengthOffset, length);
   } else {
-    store<u64>(header + lengthOffset, bigEndian ? bswap<u64>(length) : <u64>length);
+    store<u64>(header + abi.lengthOffset, abi.bigEndian ? bswap<u64>(length) : <u64>length);
   }
-  writeInt(header + levelOffset, level);
-  writeInt(header + typeOffset, type);
+  writeInt(header + abi.levelOffset, level);
+  writeInt(header + abi.typeOffset, type);
 }

@@ -3,7 +3,7 @@
  * `sockcred2`); where the fields lie in each is set from the ABI table and kept in page 0.
  */
 
-import { readInt, SOL_SOCKET, writeInt } from "./abi";
+import { abi, readInt, writeInt } from "./abi";
 import { put } from "./encode";
 import { CONTROL, CREDENTIALS_LAYOUTS, Register, set } from "./memory";
 
@@ -20,7 +20,7 @@ const KINDS: u32 = 3;
  * Where credentials lie in the payload of messages of `type`: its least size, and the offsets of pid (-1: there is
  * none), uid and gid in it. False, and nothing changes, when a field would lie outside. 0 bytes: there is no such kind.
  */
-export function credentials(kind: u32, type: i32, bytes: u32, pid: i32, uid: u32, gid: u32): bool {
+export function setCredentials(kind: u32, type: i32, bytes: u32, pid: i32, uid: u32, gid: u32): bool {
   if (kind >= KINDS) return false;
   if (bytes !== 0) {
     if (bytes < 4 || bytes > 256) return false;
@@ -40,7 +40,7 @@ export function credentials(kind: u32, type: i32, bytes: u32, pid: i32, uid: u32
 export function putCredentials(pid: i32, uid: i32, gid: i32): i32 {
   const bytes = load<u32>(CREDENTIALS_LAYOUTS, BYTES);
   if (bytes === 0) return -1;
-  const data = put(SOL_SOCKET, load<i32>(CREDENTIALS_LAYOUTS, TYPE), bytes);
+  const data = put(abi.SOL_SOCKET, load<i32>(CREDENTIALS_LAYOUTS, TYPE), bytes);
   if (data < 0) return -1;
   const payload: usize = CONTROL + data;
   const pidAt = load<i32>(CREDENTIALS_LAYOUTS, PID);

@@ -6,7 +6,7 @@
  * Here every message that is reported lies inside the buffer, and each step goes forward by at least a header.
  */
 
-import { dataOffset } from "./abi";
+import { abi } from "./abi";
 import { readLength, readLevel, readType, step } from "./cmsghdr";
 import { CONTROL, CONTROL_BYTES, Register, set } from "./memory";
 
@@ -16,14 +16,6 @@ export const HEADER_TRUNCATED: i32 = 1;
 export const LENGTH_TOO_SMALL: i32 = 2;
 /** `cmsg_len` reaches past the end. */
 export const LENGTH_OVERRUNS: i32 = 3;
-
-/** Whether a walk has begun since {@link forget}: then registers may say something of its messages. */
-export let touched: bool = true;
-
-/** The registers say nothing of any message. */
-export function forget(): void {
-  touched = false;
-}
 
 let at: u32 = 0;
 let end: u32 = 0;
@@ -35,7 +27,6 @@ let clamps: bool = false;
  * without shortening `cmsg_len` (XNU `bsd/kern/uipc_syscalls.c`, python/cpython #80931), and what did arrive is open.
  */
 export function open(length: i32, clamp: bool): void {
-  touched = true;
   at = 0;
   end = length < 0 ? 0 : min<u32>(length, CONTROL_BYTES);
   clamps = clamp;
@@ -58,10 +49,10 @@ function fail(fault: i32): bool {
 export function next(): bool {
   const left: u32 = end - at;
   if (left === 0) return false;
-  if (left < dataOffset) return fail(HEADER_TRUNCATED);
+  if (left < abi.dataOffset) return fail(HEADER_TRUNCATED);
   const header: usize = CONTROL + at;
   let length: u64 = readLength(header);
-  if (length < dataOffset) return fail(LENGTH_TOO_SMALL);
+  if (length < abi.dataOffset) return fail(LENGTH_TOO_SMALL);
   const overruns: bool = length > left;
   if (overruns) {
     if (!clamps) return fail(LENGTH_OVERRUNS);
@@ -70,8 +61,8 @@ export function next(): bool {
   set(Register.OFFSET, at);
   set(Register.LEVEL, readLevel(header));
   set(Register.TYPE, readType(header));
-  set(Register.DATA, at + dataOffset);
-  set(Register.DATA_LENGTH, <u32>length - dataOffset);
+  set(Register.DATA, at + abi.dataOffset);
+  set(Register.DATA_LENGTH, <u32>length - abi.dataOffset);
   set(Register.CLAMPED, overruns ? 1 : 0);
   // Not past the end: here is where a missing last padding is let through.
   at += <u32>min<u64>(step(length), left);

@@ -3,7 +3,7 @@
  * before (musl and the kernel read an 8-byte length where the header declares 4 and a pad).
  */
 
-import { dataOffset, padLast } from "./abi";
+import { abi } from "./abi";
 import { space, writeHeader } from "./cmsghdr";
 import { CONTROL, CONTROL_BYTES } from "./memory";
 
@@ -26,13 +26,13 @@ export function begin(bytes: i32): void {
 export function put(level: i32, type: i32, length: i32): i32 {
   const whole = space(length);
   if (whole < 0) return -1;
-  const bare: u32 = dataOffset + length;
+  const bare: u32 = abi.dataOffset + length;
   // `at` is at most the capacity: the difference cannot wrap. A former message's padding may have left no room at all.
-  if ((padLast ? <u32>whole : bare) > capacity - at) return -1;
+  if ((abi.padLast ? <u32>whole : bare) > capacity - at) return -1;
   const header: usize = CONTROL + at;
   memory.fill(header, 0, min<u32>(whole, capacity - at));
   writeHeader(header, bare, level, type);
-  const data = at + dataOffset;
+  const data = at + abi.dataOffset;
   reach = at + bare;
   at = min<u32>(at + whole, capacity);
   return data;
@@ -40,5 +40,5 @@ export function put(level: i32, type: i32, length: i32): i32 {
 
 /** `msg_controllen` for what has been put: with or without the last message's padding, as the target's kernel wants it. */
 export function length(): i32 {
-  return padLast ? at : reach;
+  return abi.padLast ? at : reach;
 }

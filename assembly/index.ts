@@ -1,8 +1,8 @@
 /** The exports of `core.wasm`: this list, and the memory. Nothing is imported, nothing traps on any argument. */
 
-export { layout, numbers } from "./abi";
+export { setLayout, setNumbers } from "./abi";
 export { align, len, space } from "./cmsghdr";
-export { credentials, putCredentials } from "./credentials";
+export { putCredentials, setCredentials } from "./credentials";
 export { next, open } from "./decode";
 export { begin, length, put } from "./encode";
 export { CONTROL, CONTROL_BYTES, FDS, FDS_CAPACITY, REGISTERS, Register } from "./memory";

@@ -1,34 +1,25 @@
 /** The payload of SCM_RIGHTS: `int`s, here and in the descriptor table. */
 
-import { bigEndian, isLinux64, padLast, readInt, rightsType, SCM_RIGHTS, SOL_SOCKET, writeInt } from "./abi";
+import { abi, readInt, writeInt } from "./abi";
 import { begin, length, put } from "./encode";
 import { CONTROL, CONTROL_BYTES, FDS, FDS_CAPACITY } from "./memory";
 
 /** Appends one SCM_RIGHTS message with the first `count` numbers of the table; its payload's offset, -1: no room. */
 export function putRights(count: i32): i32 {
   if (<u32>count > FDS_CAPACITY) return -1;
-  const data = put(SOL_SOCKET, SCM_RIGHTS, count << 2);
+  const data = put(abi.SOL_SOCKET, abi.SCM_RIGHTS, count << 2);
   if (data < 0) return -1;
   const to: usize = CONTROL + data;
   const bytes: usize = (<usize>count) << 2;
-  if (!bigEndian) memory.copy(to, FDS, bytes);
+  if (!abi.bigEndian) memory.copy(to, FDS, bytes);
   else for (let i: usize = 0; i < bytes; i += 4) writeInt(to + i, load<i32>(FDS + i));
   return data;
 }
 
 /**
- * A control buffer of one SCM_RIGHTS message with the first `count` numbers of the table; its length, -1: no room. Nothing can be
- * put behind it.
+ * A control buffer of one SCM_RIGHTS message with the first `count` numbers of the table; its length, -1: no room.
  */
 export function encodeRights(count: i32): i32 {
-  // Most messages carry one, and the general way calls out of the module to fill and copy 24 bytes (53 ns, this 16, 2026-11).
-  if (count === 1 && isLinux64 && padLast) {
-    store<u64>(CONTROL, 20);
-    store<u64>(CONTROL + 8, rightsType);
-    // With its padding.
-    store<u64>(CONTROL + 16, load<u32>(FDS));
-    return 24;
-  }
   begin(-1);
   return putRights(count) < 0 ? -1 : length();
 }
@@ -43,7 +34,7 @@ export function readRights(from: u32, data: u32, count: u32): u32 {
   const to: usize = FDS + ((<usize>from) << 2);
   const source: usize = CONTROL + data;
   let invalid: u32 = 0;
-  if (!bigEndian) {
+  if (!abi.bigEndian) {
     // Copied at once; then only the signs are looked at, two by two.
     const bytes: usize = (<usize>count) << 2;
     memory.copy(to, source, bytes);

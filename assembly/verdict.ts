@@ -5,21 +5,9 @@
  * kept, the others are to be closed; unless the outcome is OK, KEEP is 0 and a pidfd is in the table too.
  */
 
-import {
-  cutFlags,
-  losesCtrunc,
-  MSG_CTRUNC,
-  MSG_TRUNC,
-  oneRightAlone,
-  readInt,
-  rightsAlone,
-  SCM_PIDFD,
-  SCM_RIGHTS,
-  SCM_SECURITY,
-  SOL_SOCKET,
-} from "./abi";
+import { abi, readInt } from "./abi";
 import { readCredentials } from "./credentials";
-import { forget, next, open, touched } from "./decode";
+import { next, open } from "./decode";
 import { CONTROL, FDS, get, Register, set } from "./memory";
 import { readRights } from "./rights";
 
@@ -41,54 +29,7 @@ export const FD_COUNT: i32 = 4;
  * @param allowTruncated whether cut data are no error
  */
 export function verdict(length: i32, flags: i32, maxFds: i32, exactly: i32, allowTruncated: bool): i32 {
-  // As good as every message is one SCM_RIGHTS and nothing else, of one descriptor as a rule. What follows comes to the same for
-  // it, in four times the time (5 ns here, 7 for several, 22 there, 2026-11; the oracles and the fuzzer hold all of it against
-  // the C macros).
-  if ((flags & cutFlags) === 0) {
-    if (oneRightAlone(CONTROL, length)) {
-      const fd = load<i32>(CONTROL + RIGHTS_ALONE);
-      if (fd >= 0 && (exactly < 0 || exactly === 1)) {
-        if (touched) reset();
-        store<i32>(FDS, fd);
-        set(Register.COUNT, 1);
-        set(Register.KEEP, maxFds > 0 ? 1 : 0);
-        return OK;
-      }
-    }
-    const bytes = rightsAlone(CONTROL, length);
-    const count = bytes >> 2;
-    if (
-      bytes > 0 &&
-      (bytes & 3) === 0 &&
-      (exactly < 0 || exactly === count) &&
-      readRights(0, RIGHTS_ALONE, count) === 0
-    ) {
-      if (touched) reset();
-      set(Register.COUNT, count);
-      set(Register.KEEP, min<i32>(count, max(maxFds, 0)));
-      return OK;
-    }
-  }
-  return judge(length, flags, maxFds, exactly, allowTruncated);
-}
-
-/** Where the payload of a message begins that {@link rightsAlone} knows. */
-const RIGHTS_ALONE: u32 = 16;
-
-/** The registers as they are for a message of descriptors alone. */
-function reset(): void {
-  set(Register.FAULT, 0);
-  set(Register.FAULT_OFFSET, 0);
-  set(Register.LEFTOVER, 0);
-  set(Register.INVALID, 0);
-  set(Register.HAS_PIDFD, 0);
-  set(Register.CREDENTIALS, 0);
-  set(Register.SECURITY_LENGTH, -1);
-  forget();
-}
-
-function judge(length: i32, flags: i32, maxFds: i32, exactly: i32, allowTruncated: bool): i32 {
-  let truncated: bool = (flags & MSG_CTRUNC) !== 0;
+  let truncated: bool = (flags & abi.MSG_CTRUNC) !== 0;
   let count: u32 = 0;
   let leftover: u32 = 0;
   let invalid: u32 = 0;
@@ -97,22 +38,22 @@ function judge(length: i32, flags: i32, maxFds: i32, exactly: i32, allowTruncate
   set(Register.CREDENTIALS, 0);
   set(Register.SECURITY_LENGTH, -1);
 
-  open(length, truncated || losesCtrunc);
+  open(length, truncated || abi.losesCtrunc);
   while (next()) {
     if (get(Register.CLAMPED) !== 0) truncated = true;
     // Level and type are compared together: the same type numbers mean other things at other levels. A negative type is what
     // a system has not, never one that came.
     const type = get(Register.TYPE);
-    if (get(Register.LEVEL) !== SOL_SOCKET || type < 0) continue;
+    if (get(Register.LEVEL) !== abi.SOL_SOCKET || type < 0) continue;
     const data: u32 = get(Register.DATA);
     const bytes: u32 = get(Register.DATA_LENGTH);
-    if (type === SCM_RIGHTS) {
+    if (type === abi.SCM_RIGHTS) {
       const fds = bytes >>> 2;
       invalid += readRights(count, data, fds);
       count += fds;
       leftover += bytes & 3;
     } else if (readCredentials(type, data, bytes)) {
-    } else if (type === SCM_PIDFD) {
+    } else if (type === abi.SCM_PIDFD) {
       if (bytes < 4) continue;
       const pidfd = readInt(CONTROL + data);
       if (pidfds++ === 0) {
@@ -123,7 +64,7 @@ function judge(length: i32, flags: i32, maxFds: i32, exactly: i32, allowTruncate
         store<i32>(FDS + ((<usize>count) << 2), pidfd);
         count++;
       }
-    } else if (type === SCM_SECURITY) {
+    } else if (type === abi.SCM_SECURITY) {
       set(Register.SECURITY, data);
       set(Register.SECURITY_LENGTH, bytes);
     }
@@ -132,7 +73,7 @@ function judge(length: i32, flags: i32, maxFds: i32, exactly: i32, allowTruncate
   let outcome = OK;
   if (truncated) outcome = ANCILLARY_TRUNCATED;
   else if ((get(Register.FAULT) | leftover | invalid) !== 0 || pidfds > 1) outcome = MALFORMED;
-  else if ((flags & MSG_TRUNC) !== 0 && !allowTruncated) outcome = DATA_TRUNCATED;
+  else if ((flags & abi.MSG_TRUNC) !== 0 && !allowTruncated) outcome = DATA_TRUNCATED;
   else if (exactly >= 0 && count !== exactly) outcome = FD_COUNT;
 
   let keep: u32 = 0;

@@ -6,7 +6,7 @@
  * Exit status: 0 whole, 1 malformed, 2 usage.
  */
 
-import { bigEndian, dataOffset, layout, readInt } from "../assembly/abi";
+import { abi, readInt, setLayout } from "../assembly/abi";
 import { len, space } from "../assembly/cmsghdr";
 import { next, open } from "../assembly/decode";
 import { CONTROL, CONTROL_BYTES, get, Register } from "../assembly/memory";
@@ -123,19 +123,29 @@ function choose(name: usize): bool {
   for (let rows = int(); rows > 0; rows--) {
     const found = isText(name);
     if (found) {
-      const header = int();
-      const lengthAt = int();
-      const lengthWidth = int();
-      const levelAt = int();
-      const typeAt = int();
-      const dataAt = int();
-      const alignment = int();
-      const headerAlignment = int();
-      const big = int();
+      const headerBytes = int();
+      const lengthOffset = int();
+      const lengthBytes = int();
+      const levelOffset = int();
+      const typeOffset = int();
+      const dataOffset = int();
+      const alignBytes = int();
+      const headerAlignBytes = int();
+      const bigEndian = int() !== 0;
       SOL_SOCKET = int();
       int();
       types = cursor;
-      return layout(header, lengthAt, lengthWidth, levelAt, typeAt, dataAt, alignment, headerAlignment, big !== 0);
+      return setLayout(
+        headerBytes,
+        lengthOffset,
+        lengthBytes,
+        levelOffset,
+        typeOffset,
+        dataOffset,
+        alignBytes,
+        headerAlignBytes,
+        bigEndian,
+      );
     }
     cursor += 11 * 4;
     skipTypes();
@@ -179,7 +189,7 @@ function long(at: usize, width: i32): i64 {
   if (width === 4) return readInt(at);
   const first: u64 = <u64>(<u32>readInt(at));
   const second: u64 = <u64>(<u32>readInt(at + 4));
-  return <i64>(bigEndian ? (first << 32) | second : (second << 32) | first);
+  return <i64>(abi.bigEndian ? (first << 32) | second : (second << 32) | first);
 }
 
 /** The cursor is at the type's kind. */
@@ -276,7 +286,7 @@ function message(length: u32): void {
   text(", ");
   unsigned(count);
   text(" bytes\n");
-  hexLines(CONTROL + offset, dataOffset);
+  hexLines(CONTROL + offset, abi.dataOffset);
   hexLines(CONTROL + data, count);
   if (known) payload(CONTROL + data, count);
   const end = offset + len(count);

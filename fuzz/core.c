@@ -23,8 +23,8 @@ typedef struct {
 } Credentials;
 
 typedef struct {
-  uint32_t header, length_at, length_bytes, level_at, type_at, data_at, align, header_align, big;
-  int32_t sol_socket, rights, pidfd, security, trunc, ctrunc, pad_last, silent, musl;
+  uint32_t header_bytes, length_offset, length_bytes, level_offset, type_offset, data_offset, align_bytes, header_align_bytes, big_endian;
+  int32_t sol_socket, scm_rights, scm_pidfd, scm_security, msg_trunc, msg_ctrunc, pad_last, loses_ctrunc, musl;
   Credentials credentials[3];
   const Macros* macros;
 } Layout;
@@ -81,11 +81,11 @@ static void allow(size_t bytes, size_t slots) {
 }
 
 static void use(const Layout* l) {
-  CHECK(Z_coreZ_layout(&core, l->header, l->length_at, l->length_bytes, l->level_at, l->type_at, l->data_at, l->align, l->header_align, l->big));
-  Z_coreZ_numbers(&core, l->sol_socket, l->rights, l->pidfd, l->security, l->trunc, l->ctrunc, l->pad_last, l->silent);
+  CHECK(Z_coreZ_setLayout(&core, l->header_bytes, l->length_offset, l->length_bytes, l->level_offset, l->type_offset, l->data_offset, l->align_bytes, l->header_align_bytes, l->big_endian));
+  Z_coreZ_setNumbers(&core, l->sol_socket, l->scm_rights, l->scm_pidfd, l->scm_security, l->msg_trunc, l->msg_ctrunc, l->pad_last, l->loses_ctrunc);
   for (int i = 0; i < 3; i++) {
     const Credentials* c = &l->credentials[i];
-    CHECK(Z_coreZ_credentials(&core, i, c->type, c->bytes, c->pid, c->uid, c->gid));
+    CHECK(Z_coreZ_setCredentials(&core, i, c->type, c->bytes, c->pid, c->uid, c->gid));
   }
 }
 
@@ -102,6 +102,10 @@ int LLVMFuzzerInitialize(int* argc, char*** argv) {
   CHECK(control + CAPACITY == memory + Z_coreZ_memory(&core)->size);
   CHECK(table + 4 * TABLE == control);
   CHECK(table > memory + CREDENTIALS_AT + CREDENTIALS_BYTES);
+  /* Before a layout is set nothing has a size, nothing fits and nothing is read. */
+  CHECK((int32_t)Z_coreZ_len(&core, 0) == -1 && (int32_t)Z_coreZ_space(&core, 0) == -1);
+  CHECK((int32_t)Z_coreZ_encodeRights(&core, 0) == -1 && Z_coreZ_length(&core) == 0);
+  CHECK(Z_coreZ_verdict(&core, CAPACITY, 0, 1, (uint32_t)-1, 0) == 2 && REG(COUNT) == 0);
   __asan_poison_memory_region(memory + REGISTERS, CREDENTIALS_AT - REGISTERS);
   __asan_poison_memory_region(memory + CREDENTIALS_AT + CREDENTIALS_BYTES, (size_t)(table - memory) - CREDENTIALS_AT - CREDENTIALS_BYTES);
   return 0;
@@ -110,7 +114,7 @@ int LLVMFuzzerInitialize(int* argc, char*** argv) {
 /* The second walker, for what the macros do not do: clamping, and what they leave at the end. */
 static uint64_t integer(const Layout* l, const uint8_t* at, unsigned width) {
   uint64_t value = 0;
-  for (unsigned i = 0; i < width; i++) value |= (uint64_t)at[i] << 8 * (l->big ? width - 1 - i : i);
+  for (unsigned i = 0; i < width; i++) value |= (uint64_t)at[i] << 8 * (l->big_endian ? width - 1 - i : i);
   return value;
 }
 
@@ -127,15 +131,15 @@ static void walk(const Layout* l, const uint8_t* bytes, size_t length, int clamp
   memset(out, 0, offsetof(Walk, at));
   while (at < length) {
     const size_t left = length - at;
-    const uint64_t said = left < l->data_at ? 0 : integer(l, bytes + at + l->length_at, l->length_bytes);
-    out->fault = left < l->data_at ? 1 : said < l->data_at ? 2 : said > left && !clamp ? 3 : 0;
+    const uint64_t said = left < l->data_offset ? 0 : integer(l, bytes + at + l->length_offset, l->length_bytes);
+    out->fault = left < l->data_offset ? 1 : said < l->data_offset ? 2 : said > left && !clamp ? 3 : 0;
     out->fault_at = at;
     if (out->fault != 0) return;
     out->clamped |= said > left;
     const uint64_t real = said > left ? left : said;
-    out->at[out->count++] = (Message){(uint32_t)at, (uint32_t)at + l->data_at, (uint32_t)(real - l->data_at),
-                                      int_at(l, bytes + at + l->level_at), int_at(l, bytes + at + l->type_at)};
-    const uint64_t padded = (real + l->header_align - 1) / l->header_align * l->header_align;
+    out->at[out->count++] = (Message){(uint32_t)at, (uint32_t)at + l->data_offset, (uint32_t)(real - l->data_offset),
+                                      int_at(l, bytes + at + l->level_offset), int_at(l, bytes + at + l->type_offset)};
+    const uint64_t padded = (real + l->header_align_bytes - 1) / l->header_align_bytes * l->header_align_bytes;
     at = padded > left ? length : at + padded;
   }
 }
@@ -161,9 +165,9 @@ static void macros(const Layout* l, const uint8_t* bytes, size_t length, const W
   }
   const size_t left = length - end_at;
   if (left == 0) CHECK(core_walk->count == count && core_walk->fault == 0);
-  else if (left < l->data_at) CHECK(core_walk->count == count && core_walk->fault == 1 && core_walk->fault_at == end_at);
+  else if (left < l->data_offset) CHECK(core_walk->count == count && core_walk->fault == 1 && core_walk->fault_at == end_at);
   else {
-    CHECK(l->musl && left == l->data_at);
+    CHECK(l->musl && left == l->data_offset);
     if (core_walk->count > count) CHECK(core_walk->count == count + 1 && core_walk->at[count].offset == end_at && core_walk->at[count].bytes == 0);
     else CHECK(core_walk->fault != 0 && core_walk->fault_at == end_at);
   }
@@ -177,7 +181,7 @@ static void decode(const Layout* l, const uint8_t* bytes, size_t length, int cla
   Z_coreZ_open(&core, (uint32_t)length, clamp);
   size_t i = 0;
   for (; Z_coreZ_next(&core); i++) {
-    CHECK(i < ours.count && i <= length / l->data_at);
+    CHECK(i < ours.count && i <= length / l->data_offset);
     const Message found = {(uint32_t)REG(OFFSET), (uint32_t)REG(DATA), (uint32_t)REG(DATA_LENGTH), REG(LEVEL), REG(TYPE)};
     CHECK(same(&found, &ours.at[i]));
     CHECK(REG(CLAMPED) == (ours.clamped && i + 1 == ours.count));
@@ -193,7 +197,7 @@ static void decode(const Layout* l, const uint8_t* bytes, size_t length, int cla
 /* The second verdict. */
 static void judge(const Layout* l, const uint8_t* bytes, size_t length, uint32_t flags, int32_t max_fds, int32_t exactly, int allow_truncated) {
   static int32_t fds[TABLE];
-  const int clamp = (flags & (uint32_t)l->ctrunc) != 0 || l->silent;
+  const int clamp = (flags & (uint32_t)l->msg_ctrunc) != 0 || l->loses_ctrunc;
   walk(l, bytes, length, clamp, &ours);
   int32_t count = 0, invalid = 0, leftover = 0, pidfds = 0, pidfd = 0, who = 0, security_length = -1;
   uint32_t security = 0;
@@ -207,7 +211,7 @@ static void judge(const Layout* l, const uint8_t* bytes, size_t length, uint32_t
       const Credentials* const c = &l->credentials[k];
       if (c->bytes != 0 && c->type == one->type && (kind == NULL || kind->bytes != one->bytes)) kind = c;
     }
-    if (one->type == l->rights) {
+    if (one->type == l->scm_rights) {
       for (uint32_t j = 0; j + 4 <= one->bytes; j += 4) invalid += (fds[count++] = int_at(l, data + j)) < 0;
       leftover += (int32_t)(one->bytes % 4);
     } else if (kind != NULL) {
@@ -217,19 +221,19 @@ static void judge(const Layout* l, const uint8_t* bytes, size_t length, uint32_t
       uid = int_at(l, data + kind->uid);
       gid = int_at(l, data + kind->gid);
       if (uid != -1 && (kind->pid < 0 || pid > 0)) who = 1;
-    } else if (one->type == l->pidfd && one->bytes >= 4) {
+    } else if (one->type == l->scm_pidfd && one->bytes >= 4) {
       const int32_t fd = int_at(l, data);
       if (pidfds++ == 0) pidfd = fd;
       else if (fd >= 0) fds[count++] = fd;
-    } else if (one->type == l->security && one->type != l->pidfd) {
+    } else if (one->type == l->scm_security && one->type != l->scm_pidfd) {
       security = one->data;
       security_length = (int32_t)one->bytes;
     }
   }
   uint32_t expected = 0;
-  if ((flags & (uint32_t)l->ctrunc) != 0 || ours.clamped) expected = 1;
+  if ((flags & (uint32_t)l->msg_ctrunc) != 0 || ours.clamped) expected = 1;
   else if (ours.fault != 0 || leftover != 0 || invalid != 0 || pidfds > 1) expected = 2;
-  else if ((flags & (uint32_t)l->trunc) != 0 && !allow_truncated) expected = 3;
+  else if ((flags & (uint32_t)l->msg_trunc) != 0 && !allow_truncated) expected = 3;
   else if (exactly >= 0 && exactly != count) expected = 4;
   const int32_t keep = expected != 0 || max_fds < 0 ? 0 : count < max_fds ? count : max_fds;
   if (expected != 0 && pidfds > 0 && pidfd >= 0) {
@@ -259,7 +263,7 @@ static size_t compose(const Layout* l, const uint8_t* bytes, size_t length, uint
   while (length >= 2) {
     const uint8_t kind = bytes[0] % 8;
     const size_t payload = bytes[1] < length - 2 ? bytes[1] : length - 2;
-    const int32_t types[8] = {l->rights, l->rights, l->pidfd, l->security, l->credentials[0].type, l->credentials[1].type, l->credentials[2].type, bytes[0]};
+    const int32_t types[8] = {l->scm_rights, l->scm_rights, l->scm_pidfd, l->scm_security, l->credentials[0].type, l->credentials[1].type, l->credentials[2].type, bytes[0]};
     if (l->macros->space(payload) > room - size) break;
     size += l->macros->put(out, size, l->sol_socket ^ (bytes[0] >> 6 == 3), types[kind], bytes + 2, payload);
     bytes += 2 + payload;
@@ -290,7 +294,7 @@ static void encode(const Layout* l, const uint8_t* bytes, size_t length, uint32_
   size_t whole = 0, reach = 0;
   for (size_t i = 0; i < ours.count; i++) {
     const Message* const one = &ours.at[i];
-    reach = whole + l->data_at + one->bytes;
+    reach = whole + l->data_offset + one->bytes;
     whole += l->macros->put(expected, whole, one->level, one->type, bytes + one->data, one->bytes);
   }
   const size_t size = l->pad_last ? whole : reach;
@@ -336,18 +340,18 @@ static void rights(const Layout* l, const uint8_t* bytes, size_t length) {
   for (uint32_t i = 0; i < count; i++) {
     uint32_t fd;
     memcpy(&fd, bytes + 4 * i, 4);
-    if (l->big) fd = __builtin_bswap32(fd);
+    if (l->big_endian) fd = __builtin_bswap32(fd);
     memcpy(payload + 4 * i, &fd, 4);
   }
-  l->macros->put(expected, 0, l->sol_socket, l->rights, payload, 4 * count);
+  l->macros->put(expected, 0, l->sol_socket, l->scm_rights, payload, 4 * count);
   memset(control, 0xee, whole);
   const size_t size = Z_coreZ_encodeRights(&core, count);
-  CHECK(size == (l->pad_last ? whole : l->data_at + 4 * count));
+  CHECK(size == (l->pad_last ? whole : l->data_offset + 4 * count));
   CHECK(equal(control, expected, size));
   memset(table, 0xee, 4 * count);
   uint32_t negative = 0;
   for (uint32_t i = 0; i < count; i++) negative += bytes[4 * i + 3] >> 7;
-  CHECK(Z_coreZ_readRights(&core, 0, l->data_at, count) == negative);
+  CHECK(Z_coreZ_readRights(&core, 0, l->data_offset, count) == negative);
   CHECK(equal(table, bytes, 4 * count));
   free(payload);
 
@@ -358,7 +362,7 @@ static void rights(const Layout* l, const uint8_t* bytes, size_t length) {
     allow(l->macros->space(kind->bytes), 0);
     memset(control, 0xee, l->macros->space(kind->bytes));
     Z_coreZ_begin(&core, (uint32_t)-1);
-    CHECK(Z_coreZ_putCredentials(&core, pid, uid, gid) == l->data_at);
+    CHECK(Z_coreZ_putCredentials(&core, pid, uid, gid) == l->data_offset);
     CHECK(Z_coreZ_verdict(&core, Z_coreZ_length(&core), 0, 0, (uint32_t)-1, 0) == 0);
     CHECK(REG(CREDENTIALS) == (uid != -1 && (kind->pid < 0 || pid > 0) ? 1 : 2));
     CHECK(REG(UID) == uid && REG(GID) == gid && REG(PID) == (kind->pid < 0 ? -1 : pid));
@@ -375,7 +379,7 @@ static void rights(const Layout* l, const uint8_t* bytes, size_t length) {
     CHECK(Z_coreZ_space(&core, n) == l->macros->space(n));
   } else {
     const uint64_t wide = n > most ? most + 1 : n;
-    CHECK(Z_coreZ_len(&core, n) == (wide + l->data_at > most ? (uint32_t)-1 : wide + l->data_at));
+    CHECK(Z_coreZ_len(&core, n) == (wide + l->data_offset > most ? (uint32_t)-1 : wide + l->data_offset));
   }
 }
 
@@ -386,17 +390,17 @@ static void anything(const uint8_t* bytes, size_t length) {
   for (; length >= sizeof a + 1; bytes += sizeof a + 1, length -= sizeof a + 1) {
     memcpy(a, bytes + 1, sizeof a);
     switch (bytes[0] % 14) {
-      case 0: Z_coreZ_layout(&core, a[0] % 80, a[1] % 80, a[2] % 12, a[3] % 80, a[4] % 80, a[5] % 80, a[6] % 80, a[7] % 80, a[8] & 1); break;
-      case 1: Z_coreZ_layout(&core, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8]); break;
+      case 0: Z_coreZ_setLayout(&core, a[0] % 80, a[1] % 80, a[2] % 12, a[3] % 80, a[4] % 80, a[5] % 80, a[6] % 80, a[7] % 80, a[8] & 1); break;
+      case 1: Z_coreZ_setLayout(&core, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8]); break;
       case 2: Z_coreZ_open(&core, a[0], a[1] & 1); break;
       case 3: for (int i = 0; Z_coreZ_next(&core); i++) CHECK(i < CAPACITY / 4); break;
       case 4: Z_coreZ_begin(&core, a[0]); break;
       case 5: Z_coreZ_put(&core, a[0], a[1], a[2] & 1 ? a[3] : a[3] % 70000); break;
       case 6: Z_coreZ_encodeRights(&core, a[0] & 1 ? a[1] : a[1] % 20000); break;
       case 7: Z_coreZ_verdict(&core, a[0] & 1 ? a[1] : a[1] % 70000, a[2], a[3], a[4], a[5] & 1); break;
-      case 8: Z_coreZ_credentials(&core, a[0] % 4, a[1], a[2] % 300, a[3] % 300, a[4] % 300, a[5] % 300); break;
+      case 8: Z_coreZ_setCredentials(&core, a[0] % 4, a[1], a[2] % 300, a[3] % 300, a[4] % 300, a[5] % 300); break;
       case 9: Z_coreZ_putCredentials(&core, a[0], a[1], a[2]); break;
-      case 10: Z_coreZ_numbers(&core, a[0], a[1], a[2], a[3], a[4], a[5], a[6] & 1, a[7] & 1); break;
+      case 10: Z_coreZ_setNumbers(&core, a[0], a[1], a[2], a[3], a[4], a[5], a[6] & 1, a[7] & 1); break;
       case 11: Z_coreZ_putRights(&core, a[0] & 1 ? a[1] : a[1] % 20000); break;
       case 12: Z_coreZ_readRights(&core, a[0] & 1 ? a[1] : a[1] % 20000, a[2] & 1 ? a[3] : a[3] % 70000, a[4]); break;
       default:

@@ -49,7 +49,7 @@ function findings(bytes, text) {
 }
 
 /** What is put into a copy of `assembly/cmsghdr.ts` in place of CMSG_LEN, or other options of the compiler. */
-const LEN = "return n < 0 ? -1 : size(<u64>dataOffset + n);";
+const LEN = "return n < 0 ? -1 : size(<u64>abi.dataOffset + n);";
 const VIOLATIONS = {
   size: [Array.from({ length: 400 }, (_, i) => `store<u64>(n + ${i * 1000}, ${i * 7919});`).join("") + LEN],
   imports: [`host(); ${LEN}`, "declare function host(): void;"],
@@ -59,7 +59,7 @@ const VIOLATIONS = {
   "no floating point": ["return <i32>(<f64>n * 1.5);"],
   "no start function": [LEN, "store<i32>(0, load<i32>(4));"],
   "no data segments": ['return "sixteen".charCodeAt(n & 3);'],
-  "no instruction that traps but memory access": ["return <i32>(<u32>n / dataAlign);"],
+  "no instruction that traps but memory access": ["return <i32>(<u32>n / abi.alignBytes);"],
 };
 
 const clean = mkdtempSync(join(tmpdir(), "unix-ancillary-audit-"));

@@ -11,13 +11,13 @@ export const PLANTED_BUGS = {
     "const overruns: bool = length > left;",
     "const overruns: bool = length > left + 1;",
   ],
-  "missing alignment": ["cmsghdr.ts", "return roundUp(length, headerAlign);", "return length;"],
+  "missing alignment": ["cmsghdr.ts", "return roundUp(length, abi.headerAlignBytes);", "return length;"],
   "unchecked overrun": ["decode.ts", "if (!clamps) return fail(LENGTH_OVERRUNS);", ""],
   "padding not zeroed": ["encode.ts", "memory.fill(header, 0, min<u32>(whole, capacity - at));", ""],
   "length read in 32 of 64 bits": [
     "cmsghdr.ts",
-    "return bigEndian ? bswap<u64>(value) : value;",
-    "return <u32>(bigEndian ? bswap<u64>(value) : value);",
+    "return abi.bigEndian ? bswap<u64>(value) : value;",
+    "return <u32>(abi.bigEndian ? bswap<u64>(value) : value);",
   ],
 };
 

@@ -28,28 +28,28 @@ declare namespace WebAssembly {
 /** The exports of `core.wasm`; what each does is said in `assembly/`. */
 interface CoreExports {
   readonly memory: WebAssembly.Memory;
-  layout(
+  setLayout(
     headerBytes: number,
     lengthOffset: number,
     lengthBytes: number,
     levelOffset: number,
     typeOffset: number,
     dataOffset: number,
-    dataAlign: number,
-    headerAlign: number,
+    alignBytes: number,
+    headerAlignBytes: number,
     bigEndian: boolean,
   ): number;
-  numbers(
-    solSocket: number,
-    scmRights: number,
-    scmPidfd: number,
-    scmSecurity: number,
-    msgTrunc: number,
-    msgCtrunc: number,
+  setNumbers(
+    SOL_SOCKET: number,
+    SCM_RIGHTS: number,
+    SCM_PIDFD: number,
+    SCM_SECURITY: number,
+    MSG_TRUNC: number,
+    MSG_CTRUNC: number,
     padLast: boolean,
     losesCtrunc: boolean,
   ): void;
-  credentials(kind: number, type: number, bytes: number, pid: number, uid: number, gid: number): number;
+  setCredentials(kind: number, type: number, bytes: number, pid: number, uid: number, gid: number): number;
   align(n: number): number;
   len(n: number): number;
   space(n: number): number;
@@ -118,7 +118,7 @@ export class Core {
     this.control = new Uint8Array(this.memory, MEMORY.CONTROL, MEMORY.CONTROL_BYTES);
     this.registers = view(this.memory, MEMORY.REGISTERS, Object.keys(REGISTER).length);
     this.fds = view(this.memory, MEMORY.FDS, MEMORY.FDS_CAPACITY);
-    const accepted = exports.layout(
+    const accepted = exports.setLayout(
       abi.headerBytes,
       abi.lengthOffset,
       abi.lengthBytes,
@@ -130,7 +130,7 @@ export class Core {
       abi.endian === "big",
     );
     if (accepted === 0) throw new RangeError(`"abi" expected a layout that can be walked, got ${JSON.stringify(abi)}`);
-    exports.numbers(
+    exports.setNumbers(
       abi.SOL_SOCKET,
       abi.SCM_RIGHTS,
       abi.SCM_PIDFD ?? -1,
@@ -141,13 +141,13 @@ export class Core {
       abi.losesCtrunc,
     );
     for (const [kind, { type, bytes, pid, uid, gid }] of abi.credentials.entries()) {
-      if (exports.credentials(kind, type, bytes, pid ?? -1, uid, gid) === 0) {
+      if (exports.setCredentials(kind, type, bytes, pid ?? -1, uid, gid) === 0) {
         throw new RangeError(
           `"abi.credentials" expected at most three layouts with their fields inside, got entry ${kind}`,
         );
       }
     }
-    for (let kind = abi.credentials.length; kind < 3; kind++) exports.credentials(kind, -1, 0, -1, 0, 0);
+    for (let kind = abi.credentials.length; kind < 3; kind++) exports.setCredentials(kind, -1, 0, -1, 0, 0);
   }
 
   /** `verdict` of `assembly/verdict.ts`; fills {@link registers} and {@link fds}. */

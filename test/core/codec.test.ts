@@ -1,5 +1,7 @@
 /** The codec: bytes written by hand from each system's structs, every row of the table. */
 
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { type Abi, type AbiName, AncillaryError, abis, Codec, type ControlMessage, inspect } from "unix-ancillary/core";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -38,6 +40,30 @@ test("unknown names are refused, naming those of the same system", () => {
     () => new Codec("darwin-ppc" as never),
     (error: Error) => error instanceof RangeError && /darwin-arm64/.test(error.message),
   );
+});
+
+test("core-without-a-layout: before one is set nothing has a size, nothing fits and nothing is read", () => {
+  const { WebAssembly } = globalThis as unknown as {
+    WebAssembly: {
+      Module: new (bytes: Uint8Array) => object;
+      Instance: new (module: object) => { exports: Record<string, (...numbers: number[]) => number> };
+    };
+  };
+  const file = createRequire(import.meta.url).resolve("unix-ancillary/core.wasm");
+  const core = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file))).exports;
+  assert.equal([core.len!(0), core.space!(0), core.space!(4)], [-1, -1, -1]);
+  core.begin!(-1);
+  assert.equal(
+    [core.put!(1, 1, 0), core.putRights!(1), core.putCredentials!(1, 1, 1), core.length!()],
+    [-1, -1, -1, 0],
+  );
+  // "malformed" with bytes of any kind, "ok" without.
+  assert.equal([core.verdict!(4096, 0, 1, -1, 0), core.verdict!(0, 0, 1, -1, 0)], [2, 0]);
+  // A layout that is refused changes nothing.
+  assert.is(core.setLayout!(16, 0, 8, 8, 12, 16, 3, 8, 0), 0);
+  assert.is(core.len!(0), -1);
+  assert.is(core.setLayout!(16, 0, 8, 8, 12, 16, 8, 8, 0), 1);
+  assert.is(core.len!(0), 16);
 });
 
 /** One SCM_RIGHTS with descriptors 7 and -1 ... written from the struct of each family. */
