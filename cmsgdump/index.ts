@@ -10,7 +10,7 @@ import { abi, readInt, setLayout } from "../assembly/abi";
 import { len, space } from "../assembly/cmsghdr";
 import { next, open } from "../assembly/decode";
 import { CONTROL, CONTROL_BYTES, get, Register } from "../assembly/memory";
-import { TABLE } from "./table";
+import { Kind, TABLE } from "./table";
 import { args, exit, read, write } from "./wasi";
 
 /** Behind the core's three pages: arguments, input, and output that is written a piece at a time. */
@@ -103,6 +103,8 @@ function isText(given: usize): bool {
   return load<u8>(given + length) === 0;
 }
 
+/** Bytes of what the table has of an ABI between its name and its types, and of a type behind its name. */
+const ABI_INTEGERS: usize = 10 * 4;
 const TYPE_PARAMETERS: usize = 6 * 4;
 
 function skipTypes(): void {
@@ -133,7 +135,6 @@ function choose(name: usize): bool {
       const headerAlignBytes = int();
       const bigEndian = int() !== 0;
       SOL_SOCKET = int();
-      int();
       types = cursor;
       return setLayout(
         headerBytes,
@@ -147,7 +148,7 @@ function choose(name: usize): bool {
         bigEndian,
       );
     }
-    cursor += 11 * 4;
+    cursor += ABI_INTEGERS;
     skipTypes();
   }
   return false;
@@ -160,7 +161,7 @@ function listNames(): void {
     const length: u32 = int();
     bytes(cursor, length);
     byte(0x0a);
-    cursor += length + 11 * 4;
+    cursor += <usize>length + ABI_INTEGERS;
     skipTypes();
   }
 }
@@ -197,7 +198,7 @@ function payload(data: usize, length: u32): void {
   const kind = int();
   skipText();
   const parameters = cursor;
-  if (kind === 1) {
+  if (kind === Kind.RIGHTS) {
     text("  rights:");
     for (let i: u32 = 0; i + 4 <= length; i += 4) {
       byte(0x20);
@@ -210,7 +211,7 @@ function payload(data: usize, length: u32): void {
       unsigned(length & 3);
       text(" bytes\n");
     }
-  } else if (kind === 2) {
+  } else if (kind === Kind.CREDENTIALS) {
     text("  credentials:");
     if (length < load<u32>(parameters)) {
       text(" cut short\n");
@@ -226,12 +227,12 @@ function payload(data: usize, length: u32): void {
     text(" gid ");
     unsigned(<u32>readInt(data + load<u32>(parameters + 12)));
     byte(0x0a);
-  } else if (kind === 3) {
+  } else if (kind === Kind.PIDFD) {
     text("  pidfd: ");
     if (length < 4) text("cut short");
     else signed(readInt(data));
     byte(0x0a);
-  } else if (kind === 4) {
+  } else if (kind === Kind.SECURITY) {
     text('  security: "');
     const end: u32 = length > 0 && load<u8>(data + length - 1) === 0 ? length - 1 : length;
     for (let i: u32 = 0; i < end; i++) {
@@ -243,7 +244,7 @@ function payload(data: usize, length: u32): void {
       }
     }
     text('"\n');
-  } else if (kind === 5) {
+  } else if (kind === Kind.TIMESTAMP) {
     const bytesOfOne = load<u32>(parameters + 4);
     const unit = load<i32>(parameters + 20);
     let at: u32 = 0;

@@ -2,7 +2,7 @@
 
 // unix-ancillary exports: AncillaryData, AncillaryError, AncillaryErrorCode, AsFd, ChannelError, ChannelErrorCode, ChannelOptions, ChannelSpawnOptions, ConnectOptions, ControlMessage, Credentials, FdChannel, FdDescription, FdRange, FdReader, FdReaderOptions, Frame, ListenFd, ListenFdsOptions, ListenOptions, MessageOptions, OwnedFd, Payload, PeerPolicy, Platform, PlatformOptions, ReceivedFds, ReceivedFdsInto, ReceivedFrom, RecvIntoOptions, RecvOptions, RecvResult, SendProgress, SocketAncillary, Spawned, SystemError, TruncationReason, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream, WaitOptions, listenFds, notify, notifyBarrier, recvmsg, sendmsg, spawn
 
-// unix-ancillary/core exports: Abi, AbiName, AncillaryError, AncillaryErrorCode, Codec, ControlMessage, CredentialsLayout, DecodeOptions, DecodedControl, DecodedMessage, MsghdrLayout, Payload, PayloadCredentials, PeerCredentialsLayout, ReceiveVerdict, Timestamp, TimestampLayout, VerdictInput, abis, hostAbiName, inspect, provideCoreModule
+// unix-ancillary/core exports: Abi, AbiName, AncillaryError, AncillaryErrorCode, Codec, ControlMessage, Credentials, CredentialsLayout, DecodeOptions, DecodedControl, DecodedMessage, DecodedPayload, MsghdrLayout, PeerCredentialsLayout, ReceiveVerdict, Timestamp, TimestampLayout, VerdictInput, abis, hostAbiName, inspect, provideCoreModule
 
 // unix-ancillary/testing exports: Call, ErrnoName, Fault, GeneratedControl, GeneratorOptions, KernelOptions, ProcessOptions, VirtualKernel, VirtualProcess, controlBuffers
 
@@ -172,8 +172,8 @@ export declare class Codec {
     decode(control: Uint8Array, options?: DecodeOptions): DecodedControl;
     rights(fds: readonly number[]): ControlMessage;
     fdsOf(message: ControlMessage): number[];
-    credentials({ pid, uid, gid }: PayloadCredentials): ControlMessage;
-    payloadOf({ level, type, data }: ControlMessage): Payload;
+    credentials({ pid, uid, gid }: Credentials): ControlMessage;
+    payloadOf({ level, type, data }: ControlMessage): DecodedPayload;
     verdict({ control, flags, maxFds, exactly, allowTruncated }: VerdictInput): ReceiveVerdict;
 }
 
@@ -203,12 +203,6 @@ export interface ControlMessage {
     readonly data: Uint8Array;
 }
 
-export interface ControlMessage {
-    readonly level: number;
-    readonly type: number;
-    readonly data: Uint8Array;
-}
-
 export declare class Core {
     readonly exports: CoreExports;
     readonly memory: ArrayBuffer;
@@ -226,9 +220,9 @@ export declare class Core {
 
 interface CoreExports {
     readonly memory: WebAssembly.Memory;
-    layout(headerBytes: number, lengthOffset: number, lengthBytes: number, levelOffset: number, typeOffset: number, dataOffset: number, dataAlign: number, headerAlign: number, bigEndian: boolean): number;
-    numbers(solSocket: number, scmRights: number, scmPidfd: number, scmSecurity: number, msgTrunc: number, msgCtrunc: number, padLast: boolean, losesCtrunc: boolean): void;
-    credentials(kind: number, type: number, bytes: number, pid: number, uid: number, gid: number): number;
+    setLayout(headerBytes: number, lengthOffset: number, lengthBytes: number, levelOffset: number, typeOffset: number, dataOffset: number, alignBytes: number, headerAlignBytes: number, bigEndian: boolean): number;
+    setNumbers(SOL_SOCKET: number, SCM_RIGHTS: number, SCM_PIDFD: number, SCM_SECURITY: number, MSG_TRUNC: number, MSG_CTRUNC: number, padLast: boolean, losesCtrunc: boolean): void;
+    setCredentials(kind: number, type: number, bytes: number, pid: number, uid: number, gid: number): number;
     align(n: number): number;
     len(n: number): number;
     space(n: number): number;
@@ -276,6 +270,32 @@ export interface DecodedMessage extends ControlMessage {
     readonly offset: number;
     readonly clamped: boolean;
 }
+
+export type DecodedPayload = {
+    readonly kind: "rights";
+    readonly fds: readonly number[];
+    readonly leftoverBytes: number;
+}
+ | {
+    readonly kind: "credentials";
+    readonly credentials: Credentials | null;
+}
+ | {
+    readonly kind: "pidfd";
+    readonly pidfd: number | null;
+}
+ | {
+    readonly kind: "security";
+    readonly label: string;
+}
+ | {
+    readonly kind: "timestamp";
+    readonly name: string;
+    readonly times: readonly Timestamp[];
+}
+ | {
+    readonly kind: "unknown";
+};
 
 type Direction = "reading" | "writing";
 
@@ -511,38 +531,7 @@ export declare class OwnedFd implements Disposable {
     [Symbol.dispose](): void;
 }
 
-export type Payload = {
-    readonly kind: "rights";
-    readonly fds: readonly number[];
-    readonly leftoverBytes: number;
-}
- | {
-    readonly kind: "credentials";
-    readonly credentials: PayloadCredentials | null;
-}
- | {
-    readonly kind: "pidfd";
-    readonly pidfd: number | null;
-}
- | {
-    readonly kind: "security";
-    readonly label: string;
-}
- | {
-    readonly kind: "timestamp";
-    readonly name: string;
-    readonly times: readonly Timestamp[];
-} | {
-    readonly kind: "unknown";
-};
-
 export type Payload = string | Uint8Array | readonly Uint8Array[];
-
-export interface PayloadCredentials {
-    readonly pid: number | null;
-    readonly uid: number;
-    readonly gid: number;
-}
 
 export interface PeerCredentialsLayout {
     readonly level: "SOL_SOCKET" | "SOL_LOCAL";
@@ -595,7 +584,7 @@ export interface ReceiveVerdict {
     readonly keep: number[];
     readonly close: number[];
     readonly pidfd: number | null;
-    readonly credentials: PayloadCredentials | null;
+    readonly credentials: Credentials | null;
     readonly outcome: (typeof OUTCOMES)[number];
 }
 

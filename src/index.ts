@@ -4,9 +4,9 @@ export { type ChannelOptions, FdChannel, type PeerPolicy } from "./channel/chann
 export { ChannelError, type ChannelErrorCode } from "./channel/errors.ts";
 export type { Frame } from "./channel/frame.ts";
 export { type ChannelSpawnOptions, type Spawned, spawn } from "./channel/spawn.ts";
-export type { ControlMessage } from "./core/codec.ts";
 export type { AncillaryErrorCode, TruncationReason } from "./core/errors.ts";
 export { AncillaryError } from "./core/errors.ts";
+export type { ControlMessage } from "./core/payloads.ts";
 export type { AsFd } from "./fd/as-fd.ts";
 export type { FdDescription } from "./fd/describe.ts";
 export { OwnedFd } from "./fd/owned-fd.ts";

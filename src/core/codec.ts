@@ -2,18 +2,8 @@
 
 import { type Abi, type AbiName, abiOf } from "./abis/table.ts";
 import { AncillaryError, boolean, type Checks, integer, outOfRange, readOptions, wrongType } from "./errors.ts";
-import { type Payload, type PayloadCredentials, readPayload } from "./payloads.ts";
+import { type ControlMessage, type Credentials, type DecodedPayload, readPayload } from "./payloads.ts";
 import { CONTROL_BYTES, Core, FAULTS, FDS_CAPACITY, OUTCOMES, REGISTER } from "./wasm.ts";
-
-/** One control message: a cmsghdr, and its payload in the target's byte order. */
-export interface ControlMessage {
-  /** `cmsg_level`. */
-  readonly level: number;
-  /** `cmsg_type`. */
-  readonly type: number;
-  /** The payload, without padding. */
-  readonly data: Uint8Array;
-}
 
 /** A message as it was found. */
 export interface DecodedMessage extends ControlMessage {
@@ -72,7 +62,7 @@ export interface ReceiveVerdict {
   /** A pidfd that came; null unless the outcome is `"ok"`. */
   readonly pidfd: number | null;
   /** Who sent it, where the message names somebody. */
-  readonly credentials: PayloadCredentials | null;
+  readonly credentials: Credentials | null;
   readonly outcome: (typeof OUTCOMES)[number];
 }
 
@@ -227,7 +217,7 @@ export class Codec {
    *
    * @throws RangeError where a sender of this system attaches none
    */
-  credentials({ pid, uid, gid }: PayloadCredentials): ControlMessage {
+  credentials({ pid, uid, gid }: Credentials): ControlMessage {
     const [layout] = this.abi.credentials;
     if (layout === undefined || !layout.sendable)
       throw outOfRange("abi", "a system whose senders attach credentials", this.abi.name);
@@ -240,7 +230,7 @@ export class Codec {
   }
 
   /** What a message says; `"unknown"` for what the ABI table does not know. Never throws on any bytes. */
-  payloadOf({ level, type, data }: ControlMessage): Payload {
+  payloadOf({ level, type, data }: ControlMessage): DecodedPayload {
     return readPayload(this.abi, level, type, data);
   }
 

@@ -12,7 +12,6 @@ export {
 } from "./abis/table.ts";
 export {
   Codec,
-  type ControlMessage,
   type DecodedControl,
   type DecodedMessage,
   type DecodeOptions,
@@ -21,5 +20,5 @@ export {
 } from "./codec.ts";
 export { AncillaryError, type AncillaryErrorCode } from "./errors.ts";
 export { inspect } from "./inspect.ts";
-export type { Payload, PayloadCredentials, Timestamp } from "./payloads.ts";
+export type { ControlMessage, Credentials, DecodedPayload, Timestamp } from "./payloads.ts";
 export { provideCoreModule } from "./wasm.ts";

@@ -11,9 +11,9 @@
  * ```
  */
 
-import { type Abi, type AbiName, abiOf, type TimestampLayout } from "./abis/table.ts";
+import { type Abi, type AbiName, abiOf } from "./abis/table.ts";
 import { Codec, type DecodedMessage } from "./codec.ts";
-import type { Payload } from "./payloads.ts";
+import { type DecodedPayload, layoutOf } from "./payloads.ts";
 
 /** A readable picture of the bytes. Never throws on any bytes. */
 export function inspect(abi: Abi | AbiName, control: Uint8Array): string {
@@ -54,7 +54,7 @@ export function typeName(abi: Abi, type: number): string | null {
 }
 
 /** What the payload says, in the fields' own units: nothing is rounded, and any host can print the same. */
-function describe(abi: Abi, payload: Payload, { type, data }: DecodedMessage): string[] {
+function describe(abi: Abi, payload: DecodedPayload, { type, data }: DecodedMessage): string[] {
   switch (payload.kind) {
     case "rights":
       return [
@@ -71,15 +71,20 @@ function describe(abi: Abi, payload: Payload, { type, data }: DecodedMessage): s
     case "security":
       return [`  security: "${printable(data)}"`];
     case "timestamp":
-      return times(abi, abi.timestamps.find((one) => one.type === type)!, data);
-    default:
+      return times(abi, type, data);
+    case "unknown":
       return [];
+    default:
+      return payload satisfies never;
   }
 }
 
 const UNITS = { microseconds: "us", nanoseconds: "ns", bintime: "/2^64 s" } as const;
 
-function times(abi: Abi, layout: TimestampLayout, data: Uint8Array): string[] {
+function times(abi: Abi, type: number, data: Uint8Array): string[] {
+  const payload = layoutOf(abi, type);
+  if (payload.kind !== "timestamp") return [];
+  const { layout } = payload;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const little = abi.endian === "little";
   const read = (at: number, width: 4 | 8, signed: boolean): bigint => {

@@ -1,23 +1,37 @@
-/** What the payloads of known messages say. Typed by `kind`; whatever is not known passes through untouched. */
+/** What the payloads of control messages say, by `kind`. */
 
-import type { Abi, TimestampLayout } from "./abis/table.ts";
+import type { Abi, CredentialsLayout, TimestampLayout } from "./abis/table.ts";
 
-/** A process and its user, as a kernel wrote it into a message. `pid` null: this system sends none. */
-export interface PayloadCredentials {
+/** One control message: a cmsghdr, and its payload in the target's byte order. */
+export interface ControlMessage {
+  /** `cmsg_level`. */
+  readonly level: number;
+  /** `cmsg_type`. */
+  readonly type: number;
+  /** The payload, without padding. */
+  readonly data: Uint8Array;
+}
+
+/** A process and its user. */
+export interface Credentials {
+  /** Process id; null where the system sends none, or cannot name the process here. */
   readonly pid: number | null;
+  /** Effective user id where the system tells real and effective apart. */
   readonly uid: number;
+  /** Effective group id, likewise. */
   readonly gid: number;
 }
 
 /** A point in time, or (SO_TIMESTAMPING) 0 for one that was not taken. */
 export interface Timestamp {
+  /** Since 1970. */
   readonly seconds: bigint;
   /** 0 to 999,999,999 in what kernels send. Fractions finer than that are cut. */
   readonly nanoseconds: number;
 }
 
 /** What a message says. */
-export type Payload =
+export type DecodedPayload =
   | {
       readonly kind: "rights";
       /** Every slot in its place; a negative one holds no descriptor. */
@@ -25,51 +39,84 @@ export type Payload =
       /** Bytes behind the last whole `int`. */
       readonly leftoverBytes: number;
     }
-  /** What the kernel wrote, unjudged; null: cut short. Whom the receive path takes it for, the verdict says. */
-  | { readonly kind: "credentials"; readonly credentials: PayloadCredentials | null }
-  /** A descriptor, or a negative errno where the kernel could not make one; null: cut short. */
+  /** As the kernel wrote them: whether they name a process is decided by the verdict alone. Null: cut short. */
+  | { readonly kind: "credentials"; readonly credentials: Credentials | null }
+  /** A descriptor, or a negative errno where the kernel could not make one. Null: cut short. */
   | { readonly kind: "pidfd"; readonly pidfd: number | null }
-  /** The bytes as text; SELinux ends them with a NUL, which is left out. */
+  /** The bytes as text. SELinux ends them with a NUL, which is left out. */
   | { readonly kind: "security"; readonly label: string }
-  /** One time, or the three of SCM_TIMESTAMPING; fewer: cut short. */
+  /**
+   * One time. SCM_TIMESTAMPING has three: by software, unused, by hardware (Linux Documentation/networking/timestamping.rst);
+   * `AncillaryData` of the low level has the first alone. Fewer than the type has: cut short.
+   */
   | { readonly kind: "timestamp"; readonly name: string; readonly times: readonly Timestamp[] }
+  /** A type that the ABI table does not have. */
   | { readonly kind: "unknown" };
+
+/** The layout of the payload of one message type. */
+export type PayloadLayout =
+  | { readonly kind: "rights" }
+  /** Several layouts of one type are told apart by their size. */
+  | { readonly kind: "credentials"; readonly layouts: readonly CredentialsLayout[] }
+  | { readonly kind: "pidfd" }
+  | { readonly kind: "security" }
+  | { readonly kind: "timestamp"; readonly layout: TimestampLayout }
+  | { readonly kind: "unknown" };
+
+/** The layout of messages of a type at level SOL_SOCKET. The one place that says which type has which kind of payload. */
+export function layoutOf(abi: Abi, type: number): PayloadLayout {
+  if (type === abi.SCM_RIGHTS) return { kind: "rights" };
+  const layouts = abi.credentials.filter((layout) => layout.type === type);
+  if (layouts.length > 0) return { kind: "credentials", layouts };
+  if (type === abi.SCM_PIDFD) return { kind: "pidfd" };
+  if (type === abi.SCM_SECURITY) return { kind: "security" };
+  const layout = abi.timestamps.find((time) => time.type === type);
+  return layout === undefined ? { kind: "unknown" } : { kind: "timestamp", layout };
+}
 
 const decoder = new TextDecoder();
 
 /** Reads the payload of a message of this ABI. Never throws, on any bytes. */
-export function readPayload(abi: Abi, level: number, type: number, data: Uint8Array): Payload {
+export function readPayload(abi: Abi, level: number, type: number, data: Uint8Array): DecodedPayload {
   if (level !== abi.SOL_SOCKET) return { kind: "unknown" };
   const little = abi.endian === "little";
-  if (type === abi.SCM_RIGHTS) {
-    const fds: number[] = [];
-    for (let at = 0; at + 4 <= data.length; at += 4) fds.push(readInt(data, at, little));
-    return { kind: "rights", fds, leftoverBytes: data.length & 3 };
+  const payload = layoutOf(abi, type);
+  switch (payload.kind) {
+    case "rights": {
+      const fds: number[] = [];
+      for (let at = 0; at + 4 <= data.length; at += 4) fds.push(readInt(data, at, little));
+      return { kind: "rights", fds, leftoverBytes: data.length & 3 };
+    }
+    case "credentials": {
+      // As in `assembly/credentials.ts`: the last layout stands for every size that is no other's.
+      const layout = payload.layouts.find(({ bytes }) => bytes === data.length) ?? payload.layouts.at(-1)!;
+      if (data.length < layout.bytes) return { kind: "credentials", credentials: null };
+      const pid = layout.pid === null ? null : readInt(data, layout.pid, little);
+      const uid = readInt(data, layout.uid, little) >>> 0;
+      return { kind: "credentials", credentials: { pid, uid, gid: readInt(data, layout.gid, little) >>> 0 } };
+    }
+    case "pidfd":
+      return { kind: "pidfd", pidfd: data.length < 4 ? null : readInt(data, 0, little) };
+    case "security": {
+      const end = data.at(-1) === 0 ? data.length - 1 : data.length;
+      // A copy first: TextDecoder refuses shared memory.
+      return { kind: "security", label: decoder.decode(data.slice(0, end)) };
+    }
+    case "timestamp": {
+      const { layout } = payload;
+      const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+      const count = Math.min(layout.times, Math.floor(data.length / layout.bytes));
+      const times = Array.from({ length: count }, (_, i) => readTime(view, i * layout.bytes, layout, little));
+      return { kind: "timestamp", name: layout.name, times };
+    }
+    case "unknown":
+      return payload;
+    default:
+      return payload satisfies never;
   }
-  // Kinds of one type are told apart by their size, as in `assembly/credentials.ts`.
-  const kinds = abi.credentials.filter((one) => one.type === type);
-  const layout = kinds.find(({ bytes }) => bytes === data.length) ?? kinds.at(-1);
-  if (layout !== undefined) {
-    if (data.length < layout.bytes) return { kind: "credentials", credentials: null };
-    const pid = layout.pid === null ? null : readInt(data, layout.pid, little);
-    const uid = readInt(data, layout.uid, little) >>> 0;
-    return { kind: "credentials", credentials: { pid, uid, gid: readInt(data, layout.gid, little) >>> 0 } };
-  }
-  if (type === abi.SCM_PIDFD) return { kind: "pidfd", pidfd: data.length < 4 ? null : readInt(data, 0, little) };
-  if (type === abi.SCM_SECURITY) {
-    const end = data.at(-1) === 0 ? data.length - 1 : data.length;
-    // A copy first: TextDecoder refuses shared memory.
-    return { kind: "security", label: decoder.decode(data.slice(0, end)) };
-  }
-  const time = abi.timestamps.find((one) => one.type === type);
-  if (time === undefined) return { kind: "unknown" };
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  const count = Math.min(time.times, Math.floor(data.length / time.bytes));
-  const times = Array.from({ length: count }, (_, i) => readTime(view, i * time.bytes, time, little));
-  return { kind: "timestamp", name: time.name, times };
 }
 
-/** An `int`, byte by byte: a DataView needs the ArrayBuffer of a small array, which V8 makes only then, at five times the cost. */
+/** An `int`, byte by byte: a DataView needs the ArrayBuffer of a small array, which V8 makes only then (five times the cost, 2026-11). */
 function readInt(data: Uint8Array, at: number, little: boolean): number {
   return little
     ? data[at]! | (data[at + 1]! << 8) | (data[at + 2]! << 16) | (data[at + 3]! << 24)
@@ -87,5 +134,3 @@ function readTime(view: DataView, at: number, layout: TimestampLayout, little: b
   const fraction = Number(read(at + layout.fractionOffset, layout.fractionBytes));
   return { seconds, nanoseconds: layout.unit === "microseconds" ? fraction * 1000 : fraction };
 }
-
-export type { Payload as DecodedPayload, PayloadCredentials as Credentials };

@@ -1,9 +1,7 @@
 /** The low level: control space that is filled with messages of one's own choosing, or by a receive. */
 
-import type { ControlMessage } from "../core/codec.ts";
 import { AncillaryError, integer, outOfRange, type TruncationReason, wrongType } from "../core/errors.ts";
-import type { Credentials } from "../core/payloads.ts";
-import { readPayload } from "../core/payloads.ts";
+import { type ControlMessage, type Credentials, readPayload } from "../core/payloads.ts";
 import { CONTROL_BYTES } from "../core/wasm.ts";
 import { type AsFd, copyFds, NO_NUMBERS, numberOf, readNumbers } from "../fd/as-fd.ts";
 import { byteLengthOf, isUint8Array, setBytes } from "../system/builtins.ts";

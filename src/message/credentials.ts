@@ -1,21 +1,12 @@
 /** Who is at the other end. */
 
 import type { PeerCredentialsLayout } from "../core/abis/table.ts";
+import type { Credentials } from "../core/payloads.ts";
 import { adopt, type OwnedFd } from "../fd/owned-fd.ts";
 import { ENOTCONN, ENOTSUP, errnoError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 
-/**
- * A process and its user. Facts: what names nobody (see `assembly/credentials.ts`) is `null` in its place, never a user.
- */
-export interface Credentials {
-  /** Null where the system sends no pid. */
-  readonly pid: number | null;
-  /** Effective user id where the system tells real and effective apart. */
-  readonly uid: number;
-  /** Effective group id, likewise. */
-  readonly gid: number;
-}
+export type { Credentials };
 
 /** Large enough for the answer of every system: `struct xucred` has 88 bytes on FreeBSD. */
 const answer = new DataView(new ArrayBuffer(128));

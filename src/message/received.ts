@@ -3,9 +3,8 @@
  * may throw, and what came beside descriptors is listed for those who ask for it.
  */
 
-import type { ControlMessage } from "../core/codec.ts";
 import { AncillaryError, type TruncationReason } from "../core/errors.ts";
-import { type DecodedPayload, readPayload } from "../core/payloads.ts";
+import { type ControlMessage, type DecodedPayload, readPayload } from "../core/payloads.ts";
 import { FDS_CAPACITY, OUTCOMES, REGISTER } from "../core/wasm.ts";
 import { adopt, adoptAll, closeAll, type OwnedFd } from "../fd/owned-fd.ts";
 import { EMFILE, ENFILE, errnoError } from "../system/errno.ts";

@@ -4,8 +4,9 @@
  */
 
 import { type Abi, type AbiName, abiOf } from "../core/abis/table.ts";
-import { Codec, type ControlMessage } from "../core/codec.ts";
+import { Codec } from "../core/codec.ts";
 import { type Checks, options as checkOptions, integer, outOfRange } from "../core/errors.ts";
+import type { ControlMessage } from "../core/payloads.ts";
 import { generator } from "./random.ts";
 
 /** A control buffer, and how it was made. */
