@@ -40,7 +40,7 @@ function isAlignment(n: u32): bool {
 
 /**
  * Sets the layout; `headerBytes`, `sizeof(struct cmsghdr)`, is only compared with the rest. A layout that no walk could be safe with (fields outside the header, a payload inside it, an alignment that
- * is no power of two) is refused: the result is false, and the former one stays.
+ * is no power of two) is refused: the result is false, and the layout stays as it was.
  */
 export function setLayout(
   headerBytes: u32,
@@ -92,13 +92,13 @@ export function setNumbers(
   abi.losesCtrunc = losesCtrunc;
 }
 
-/** An `int` of the target at an address of the control area. */
+/** Reads an `int` of the target at an address of the control area. */
 export function readInt(at: usize): i32 {
   const value = load<i32>(at);
   return abi.bigEndian ? bswap<i32>(value) : value;
 }
 
-/** The opposite. */
+/** Writes an `int` of the target at an address of the control area. */
 export function writeInt(at: usize, value: i32): void {
   store<i32>(at, abi.bigEndian ? bswap<i32>(value) : value);
 }

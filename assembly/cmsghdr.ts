@@ -1,7 +1,7 @@
 /**
  * One header: `CMSG_ALIGN`, `CMSG_LEN`, `CMSG_SPACE`, and reading and writing its three fields.
  *
- * Sums are made in 64 bits: a length of 32 bits plus an offset of at most 64 cannot wrap.
+ * Sums are 64 bits wide: a length of 32 bits plus an offset of at most 64 cannot wrap.
  */
 
 import { abi, readInt, writeInt } from "./abi";
@@ -10,7 +10,7 @@ function roundUp(n: u64, to: u64): u64 {
   return (n + to - 1) & ~(to - 1);
 }
 
-/** Sizes are C `int`s and not negative; -1 says that there is no such size. */
+/** A size is a C `int` and not negative; -1: this one does not fit. */
 function size(n: u64): i32 {
   return n > <u64>i32.MAX_VALUE ? -1 : <i32>n;
 }
@@ -26,14 +26,14 @@ export function len(n: i32): i32 {
 }
 
 /**
- * `CMSG_SPACE(n)`, likewise: how far behind this header the next one begins. Everywhere but on illumos/sparcv9 the
- * payload begins at a multiple of the alignment, so that this is also `dataOffset + CMSG_ALIGN(n)`.
+ * `CMSG_SPACE(n)`, likewise: the distance from this header to the next. Everywhere but on illumos/sparcv9 the payload begins
+ * at a multiple of the alignment, so that this is also `dataOffset + CMSG_ALIGN(n)`.
  */
 export function space(n: i32): i32 {
   return n < 0 ? -1 : size(step(<u64>abi.dataOffset + n));
 }
 
-/** From the header of a message with this `cmsg_len` to the next header. */
+/** The distance from a header with this `cmsg_len` to the next. */
 export function step(length: u64): u64 {
   return roundUp(length, abi.headerAlignBytes);
 }
@@ -53,7 +53,7 @@ export function readType(header: usize): i32 {
   return readInt(header + abi.typeOffset);
 }
 
-/** Writes the three fields; what lies between them (a pad of musl's) the caller has zeroed. */
+/** Writes the three fields. The caller has zeroed what lies between them (musl's pad). */
 export function writeHeader(header: usize, length: u32, level: i32, type: i32): void {
   if (abi.lengthBytes === 4) {
     writeInt(header + abi.lengthOffset, length);

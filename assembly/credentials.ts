@@ -1,13 +1,13 @@
 /**
- * The payloads that say who sent a message. A system has at most three kinds (FreeBSD: `cmsgcred`, `sockcred` and
- * `sockcred2`); where the fields lie in each is set from the ABI table and kept in page 0.
+ * Payloads with the sender's credentials. A system has at most three layouts of them (FreeBSD: `cmsgcred`, `sockcred` and
+ * `sockcred2`), which are set from the ABI table and kept in page 0.
  */
 
 import { abi, readInt, writeInt } from "./abi";
 import { put } from "./encode";
 import { CONTROL, CREDENTIALS_LAYOUTS, Register, set } from "./memory";
 
-/** The fields of one layout, `i32` each, by byte offset. */
+/** One layout in memory: fields of 4 bytes, by offset. */
 const TYPE: usize = 0;
 const BYTES: usize = 4;
 const PID: usize = 8;
@@ -17,8 +17,9 @@ const STRIDE: usize = 20;
 const KINDS: u32 = 3;
 
 /**
- * Where credentials lie in the payload of messages of `type`: its least size, and the offsets of pid (-1: there is
- * none), uid and gid in it. False, and nothing changes, when a field would lie outside. 0 bytes: there is no such kind.
+ * Sets one of the layouts: the message type, the least size of the payload, and the offsets of pid (-1: there is none), uid and
+ * gid in it. 0 bytes: there is no such layout. When a field would lie outside of the payload, the result is false and nothing
+ * changes.
  */
 export function setCredentials(kind: u32, type: i32, bytes: u32, pid: i32, uid: u32, gid: u32): bool {
   if (kind >= KINDS) return false;
@@ -36,7 +37,7 @@ export function setCredentials(kind: u32, type: i32, bytes: u32, pid: i32, uid: 
   return true;
 }
 
-/** Appends credentials of the first kind; its payload's offset, -1: no room, or the system lets nobody send them. */
+/** Appends credentials of the first layout. The result is the payload's offset; -1: no room, or there is no layout. */
 export function putCredentials(pid: i32, uid: i32, gid: i32): i32 {
   const bytes = load<u32>(CREDENTIALS_LAYOUTS, BYTES);
   if (bytes === 0) return -1;
@@ -53,9 +54,9 @@ export function putCredentials(pid: i32, uid: i32, gid: i32): i32 {
 /**
  * Whether messages of `type` carry credentials; then the registers CREDENTIALS, PID, UID, GID are set.
  *
- * They name nobody when they were cut short; when the pid is 0, which Linux writes for data sent before the option was
- * on (with uid 65534), for a sender outside the pid namespace, and at the end of a stream (with uid 0, which looks like
- * root; measured on Linux 6.18); and when the uid is -1, that of a socket without a peer.
+ * They name no process, and CREDENTIALS is 2, when the payload is cut short; when the pid is 0, which Linux writes for data
+ * sent before the option was on (with uid 65534), for a sender outside of the pid namespace, and at the end of a stream (with
+ * uid 0, which looks like root; measured on Linux 6.18); and when the uid is -1, as for a socket without a peer.
  */
 export function readCredentials(type: i32, data: u32, length: u32): bool {
   let at: usize = 0;
@@ -66,7 +67,7 @@ export function readCredentials(type: i32, data: u32, length: u32): bool {
     if (size === 0 || load<i32>(layout, TYPE) !== type) continue;
     at = layout;
     bytes = size;
-    // Kinds of one type are told apart by their size: the last stands for whatever is no other's.
+    // Layouts of one type are told apart by their size. The last stands for every size that is no other's.
     if (length === size) break;
   }
   if (at === 0) return false;

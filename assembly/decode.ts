@@ -14,7 +14,7 @@ import { CONTROL, CONTROL_BYTES, Register, set } from "./memory";
 export const HEADER_TRUNCATED: i32 = 1;
 /** `cmsg_len` is less than `CMSG_LEN(0)`. */
 export const LENGTH_TOO_SMALL: i32 = 2;
-/** `cmsg_len` reaches past the end. */
+/** `cmsg_len` reaches past the end of the buffer. */
 export const LENGTH_OVERRUNS: i32 = 3;
 
 let at: u32 = 0;
@@ -24,7 +24,7 @@ let clamps: bool = false;
 /**
  * Begins a walk over the first `length` bytes of the control area (negative: none; more than its capacity: all of it).
  * With `clamp`, a message that reaches past the end is cut there instead of being a fault: Darwin truncates the bytes
- * without shortening `cmsg_len` (XNU `bsd/kern/uipc_syscalls.c`, python/cpython #80931), and what did arrive is open.
+ * without shortening `cmsg_len` (XNU `bsd/kern/uipc_syscalls.c`, python/cpython #80931), and the descriptors that did arrive are open.
  */
 export function open(length: i32, clamp: bool): void {
   at = 0;
@@ -43,8 +43,8 @@ function fail(fault: i32): bool {
 }
 
 /**
- * The next message, in the registers OFFSET to CLAMPED. False at the end of the buffer and at a fault, which FAULT then
- * names. The padding of the last message need not be there.
+ * Finds the next message and sets the registers OFFSET to CLAMPED. The result is false at the end of the buffer and at a
+ * fault, whose number is in FAULT. The last message may lack its padding.
  */
 export function next(): bool {
   const left: u32 = end - at;
@@ -64,7 +64,7 @@ export function next(): bool {
   set(Register.DATA, at + abi.dataOffset);
   set(Register.DATA_LENGTH, <u32>length - abi.dataOffset);
   set(Register.CLAMPED, overruns ? 1 : 0);
-  // Not past the end: here is where a missing last padding is let through.
+  // Not past the end: the last message may lack its padding.
   at += <u32>min<u64>(step(length), left);
   return true;
 }

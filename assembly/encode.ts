@@ -1,18 +1,18 @@
 /**
- * Messages -> a control buffer. Every byte that is written is set: padding goes out as zeros, never as what lay there
- * before (musl and the kernel read an 8-byte length where the header declares 4 and a pad).
+ * Messages -> a control buffer. Every byte of it is written. Padding is zeros, never bytes of an earlier message (and the kernel
+ * reads an 8-byte length where musl's header declares 4 and a pad).
  */
 
 import { abi } from "./abi";
 import { space, writeHeader } from "./cmsghdr";
 import { CONTROL, CONTROL_BYTES } from "./memory";
 
-/** Where the next message goes, how far the last one reaches without its padding, and how far it may. */
+/** Where the next message begins, where the last one ends without its padding, and the capacity. */
 let at: u32 = 0;
 let reach: u32 = 0;
 let capacity: u32 = 0;
 
-/** Begins an empty control buffer of at most `bytes` (negative or more than the control area: all of it). */
+/** Begins an empty control buffer of at most `bytes` (negative, or more than the control area: all of it). */
 export function begin(bytes: i32): void {
   at = 0;
   reach = 0;
@@ -20,14 +20,14 @@ export function begin(bytes: i32): void {
 }
 
 /**
- * Appends a message with room for `length` bytes of payload, zeroed. The payload's offset in the control area, or -1
- * when it does not fit; then nothing has changed.
+ * Appends a message with `length` bytes of payload, all zero. The result is the payload's offset in the control area; -1, and
+ * nothing changes, when the message does not fit.
  */
 export function put(level: i32, type: i32, length: i32): i32 {
   const whole = space(length);
   if (whole < 0) return -1;
   const bare: u32 = abi.dataOffset + length;
-  // `at` is at most the capacity: the difference cannot wrap. A former message's padding may have left no room at all.
+  // `at` is at most the capacity: the difference cannot wrap. The padding of the message before may have left no room at all.
   if ((abi.padLast ? <u32>whole : bare) > capacity - at) return -1;
   const header: usize = CONTROL + at;
   memory.fill(header, 0, min<u32>(whole, capacity - at));
@@ -38,7 +38,7 @@ export function put(level: i32, type: i32, length: i32): i32 {
   return data;
 }
 
-/** `msg_controllen` for what has been put: with or without the last message's padding, as the target's kernel wants it. */
+/** `msg_controllen` for what has been put: with or without the last message's padding, as the target's kernel expects it. */
 export function length(): i32 {
   return abi.padLast ? at : reach;
 }

@@ -1,4 +1,4 @@
-/** The exports of `core.wasm`: this list, and the memory. Nothing is imported, nothing traps on any argument. */
+/** The exports of `core.wasm`: this list, and the memory. There are no imports, and no call traps on any argument. */
 
 export { setLayout, setNumbers } from "./abi";
 export { align, len, space } from "./cmsghdr";

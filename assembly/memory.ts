@@ -1,11 +1,11 @@
 /**
  * The static storage. The only file with addresses.
  *
- * Three pages of 64 KiB, initial = maximum, nothing is ever allocated:
+ * Three pages of 64 KiB, initial = maximum. Nothing is ever allocated.
  *
  * | page | what |
  * | --- | --- |
- * | 0 | the registers: how a call answers more than one number; behind them, where credentials lie in a payload |
+ * | 0 | the registers: what a call results in beside its return value; behind them the layouts of credentials |
  * | 1 | the descriptor table |
  * | 2 | the control area; its end is the end of the memory, so that reading past it traps instead of going unseen |
  */
@@ -37,9 +37,9 @@ export enum Register {
   DATA,
   /** Bytes of its payload that are there. */
   DATA_LENGTH,
-  /** 1: its `cmsg_len` said more than was delivered, and was clamped. */
+  /** 1: its `cmsg_len` was larger than what was delivered, and was clamped. */
   CLAMPED,
-  /** Where the walk stopped for a fault. */
+  /** Offset of the header at which the walk stopped for a fault. */
   FAULT_OFFSET,
   /** 0, or the fault: see `decode.ts`. */
   FAULT,
@@ -51,12 +51,12 @@ export enum Register {
   LEFTOVER,
   /** Slots of SCM_RIGHTS that hold no descriptor (negative). They stay in the table, so that positions are kept. */
   INVALID,
-  /** 1: a pidfd is handed out in PIDFD. -1: the kernel could not make one, PIDFD is its negative errno. 0: neither. */
+  /** 1: PIDFD is a pidfd. -1: the kernel could not make it, and PIDFD is the negative errno. 0: none came, or it is in the table. */
   HAS_PIDFD,
   PIDFD,
-  /** Credentials: 0 none came, 1 known, 2 came but name nobody. */
+  /** 0: no credentials came. 1: PID, UID and GID are set. 2: credentials came and name no process. */
   CREDENTIALS,
-  /** -1: this system sends no pid. */
+  /** -1: the system sends no pid. */
   PID,
   UID,
   GID,

@@ -4,7 +4,7 @@ import { abi, readInt, writeInt } from "./abi";
 import { begin, length, put } from "./encode";
 import { CONTROL, CONTROL_BYTES, FDS, FDS_CAPACITY } from "./memory";
 
-/** Appends one SCM_RIGHTS message with the first `count` numbers of the table; its payload's offset, -1: no room. */
+/** Appends one SCM_RIGHTS message with the first `count` `int`s of the table. The result is its payload's offset; -1: no room. */
 export function putRights(count: i32): i32 {
   if (<u32>count > FDS_CAPACITY) return -1;
   const data = put(abi.SOL_SOCKET, abi.SCM_RIGHTS, count << 2);
@@ -16,17 +16,15 @@ export function putRights(count: i32): i32 {
   return data;
 }
 
-/**
- * A control buffer of one SCM_RIGHTS message with the first `count` numbers of the table; its length, -1: no room.
- */
+/** Makes a control buffer of one such message. The result is its length; -1: no room. */
 export function encodeRights(count: i32): i32 {
   begin(-1);
   return putRights(count) < 0 ? -1 : length();
 }
 
 /**
- * Reads the whole `int`s of a payload into the table from position `from` on; how many of them are negative. No
- * more than fit into the table, and lie in the control area.
+ * Copies `count` `int`s of a payload into the table, from position `from` on: no more than the table has room for and the
+ * control area has. The result is how many of them are negative.
  */
 export function readRights(from: u32, data: u32, count: u32): u32 {
   if (from > FDS_CAPACITY || data > CONTROL_BYTES) return 0;
@@ -35,7 +33,7 @@ export function readRights(from: u32, data: u32, count: u32): u32 {
   const source: usize = CONTROL + data;
   let invalid: u32 = 0;
   if (!abi.bigEndian) {
-    // Copied at once; then only the signs are looked at, two by two.
+    // One copy, then the sign bits of two at a time.
     const bytes: usize = (<usize>count) << 2;
     memory.copy(to, source, bytes);
     let i: usize = 0;

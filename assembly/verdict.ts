@@ -16,17 +16,20 @@ export const OK: i32 = 0;
 export const ANCILLARY_TRUNCATED: i32 = 1;
 /** The bytes are not a sequence of whole messages, or not all slots of SCM_RIGHTS are descriptors. */
 export const MALFORMED: i32 = 2;
-/** A datagram or record was longer than the buffer, and that was not allowed. */
+/** A datagram or record was longer than the buffer, and that is an error. */
 export const DATA_TRUNCATED: i32 = 3;
 /** Not exactly as many descriptors as asked for. */
 export const FD_COUNT: i32 = 4;
 
 /**
+ * Judges what a receive left in the control area. The result is one of the outcomes above; the registers COUNT to SECURITY_LENGTH
+ * are set.
+ *
  * @param length `msg_controllen` as `recvmsg` left it
  * @param flags `msg_flags`, likewise: bits are tested, as several kernels echo input flags there
  * @param maxFds how many descriptors are kept at most
  * @param exactly how many must have come, or negative
- * @param allowTruncated whether cut data are no error
+ * @param allowTruncated whether truncated data are no error
  */
 export function verdict(length: i32, flags: i32, maxFds: i32, exactly: i32, allowTruncated: bool): i32 {
   let truncated: bool = (flags & abi.MSG_CTRUNC) !== 0;
@@ -41,8 +44,8 @@ export function verdict(length: i32, flags: i32, maxFds: i32, exactly: i32, allo
   open(length, truncated || abi.losesCtrunc);
   while (next()) {
     if (get(Register.CLAMPED) !== 0) truncated = true;
-    // Level and type are compared together: the same type numbers mean other things at other levels. A negative type is what
-    // a system has not, never one that came.
+    // Level and type are compared together: the same type numbers mean other things at other levels. A negative type stands
+    // for what a system does not have, and never for a message.
     const type = get(Register.TYPE);
     if (get(Register.LEVEL) !== abi.SOL_SOCKET || type < 0) continue;
     const data: u32 = get(Register.DATA);
@@ -60,7 +63,7 @@ export function verdict(length: i32, flags: i32, maxFds: i32, exactly: i32, allo
         set(Register.HAS_PIDFD, pidfd < 0 ? -1 : 1);
         set(Register.PIDFD, pidfd);
       } else if (pidfd >= 0) {
-        // No kernel sends two. It is in the table so that it is closed: the outcome keeps nothing.
+        // No kernel sends two. In the table it is closed: the outcome keeps nothing.
         store<i32>(FDS + ((<usize>count) << 2), pidfd);
         count++;
       }
