@@ -1,9 +1,9 @@
 /**
- * The core as a WASI command: reads control bytes on standard input, prints what `inspect` prints.
+ * The core as a WASI command: it reads control bytes from standard input and prints what `inspect` prints.
  *
  *     cmsgdump [--hex] ABI
  *
- * Exit status: 0 whole, 1 malformed, 2 usage.
+ * Exit status: 0 whole, 1 malformed, 2 invalid arguments or input.
  */
 
 import { abi, readInt, setLayout } from "../assembly/abi";
@@ -13,12 +13,12 @@ import { CONTROL, CONTROL_BYTES, get, Register } from "../assembly/memory";
 import { Kind, TABLE } from "./table";
 import { args, exit, read, write } from "./wasi";
 
-/** Behind the core's three pages: arguments, input, and output that is written a piece at a time. */
+/** Behind the core's three pages: the arguments, and output that is collected and written in pieces. */
 const ARGS: usize = 0x30000;
 const ARGS_BYTES: usize = 0x8000;
 const OUT: usize = 0x38000;
 const OUT_BYTES: usize = 0x8000;
-/** Hex has two digits and any blanks a byte: it is read through a small buffer. */
+/** Input is read in pieces: hex is longer than the control area, with two digits and any blanks for a byte. */
 const IN: usize = 0x40000;
 const IN_BYTES: usize = 0x10000;
 
@@ -35,7 +35,7 @@ function byte(value: u32): void {
   store<u8>(OUT + used++, value);
 }
 
-/** A constant of this program: UTF-16 there, ASCII here. */
+/** A string of this program, which is UTF-16 in memory, as ASCII. */
 function text(value: string): void {
   for (let i = 0; i < value.length; i++) byte(value.charCodeAt(i));
 }
@@ -63,7 +63,7 @@ function hexByte(value: u32): void {
   digit(value & 15);
 }
 
-/** Sixteen a line, or all in one. */
+/** Bytes in hex, on one line. */
 function hex(from: usize, length: u32): void {
   for (let i: u32 = 0; i < length; i++) {
     if (i > 0) byte(0x20);
@@ -71,6 +71,7 @@ function hex(from: usize, length: u32): void {
   }
 }
 
+/** Bytes in hex, sixteen on a line. */
 function hexLines(from: usize, length: u32): void {
   for (let i: u32 = 0; i < length; i += 16) {
     text("  ");
@@ -79,7 +80,7 @@ function hexLines(from: usize, length: u32): void {
   }
 }
 
-/** The table is read by a cursor. */
+/** Where the table is read. */
 let cursor: usize = 0;
 
 function int(): i32 {
@@ -89,12 +90,12 @@ function int(): i32 {
 }
 
 function skipText(): void {
-  // In two steps: reading the length moves the cursor too.
+  // Two steps: reading the length moves the cursor too.
   const length = int();
   cursor += length;
 }
 
-/** Whether the C string at `given` is the text at the cursor; the cursor goes behind it. */
+/** Whether the C string at `given` is the text at the cursor, which moves behind the text. */
 function isText(given: usize): bool {
   const length: u32 = int();
   const at = cursor;
@@ -103,7 +104,7 @@ function isText(given: usize): bool {
   return load<u8>(given + length) === 0;
 }
 
-/** Bytes of what the table has of an ABI between its name and its types, and of a type behind its name. */
+/** Bytes in the table between the name and the types of an ABI, and behind the name of a type. */
 const ABI_INTEGERS: usize = 10 * 4;
 const TYPE_PARAMETERS: usize = 6 * 4;
 
@@ -119,7 +120,7 @@ let SOL_SOCKET: i32 = 0;
 /** Where the types of the chosen ABI begin. */
 let types: usize = 0;
 
-/** Finds an ABI and configures the core for it. */
+/** Finds an ABI and sets its layout in the core. */
 function choose(name: usize): bool {
   cursor = TABLE;
   for (let rows = int(); rows > 0; rows--) {
@@ -167,8 +168,8 @@ function listNames(): void {
 }
 
 /**
- * Puts the cursor behind the type's number; false: it is unknown. Of several kinds of credentials, which are told apart by their
- * size, the last stands for whatever is no other's.
+ * Moves the cursor behind the number of a type; false: the table does not have it. Several layouts of credentials with one type
+ * are told apart by their size; the last stands for every size that is no other's.
  */
 function findType(type: i32, length: u32): bool {
   cursor = types;
@@ -193,7 +194,7 @@ function long(at: usize, width: i32): i64 {
   return <i64>(abi.bigEndian ? (first << 32) | second : (second << 32) | first);
 }
 
-/** The cursor is at the type's kind. */
+/** Prints the payload of a message; the cursor is at the kind of its type. */
 function payload(data: usize, length: u32): void {
   const kind = int();
   skipText();
@@ -261,7 +262,7 @@ function payload(data: usize, length: u32): void {
   }
 }
 
-/** Prints one message, which the registers hold; `length` is that of the whole buffer. */
+/** Prints the message in the registers; `length` is that of the whole buffer. */
 function message(length: u32): void {
   const offset: u32 = get(Register.OFFSET);
   const data: u32 = get(Register.DATA);
@@ -305,7 +306,7 @@ function hexValue(character: u32): i32 {
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }
 
-/** Standard input into the control area; how many bytes, -1: more than fits, -2: not hex. */
+/** Reads standard input into the control area. The result is how many bytes; -1: more than fits, -2: not hex. */
 function input(asHex: bool): i32 {
   let length: u32 = 0;
   let high: i32 = -1;
@@ -355,25 +356,25 @@ export function _start(): void {
     if (isHexOption(given)) asHex = true;
     else if (name === 0) name = given;
     else {
-      usage("one ABI at a time");
+      usage("expected one ABI, got several");
       return;
     }
   }
   if (name === 0) {
-    usage("which ABI?");
+    usage("expected an ABI");
     return;
   }
   if (!choose(name)) {
-    usage("no such ABI");
+    usage("unknown ABI");
     return;
   }
   const length = input(asHex);
   if (length === -1) {
-    usage("more than 65536 bytes, which no kernel sends");
+    usage("standard input has more than 65536 bytes; no kernel delivers so many");
     return;
   }
   if (length < 0) {
-    usage("standard input is not hex: two digits a byte, blanks between them as you like");
+    usage("standard input is not hex: two digits for each byte, with any blanks between digits");
     return;
   }
   bytes(name, textLength(name));

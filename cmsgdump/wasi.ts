@@ -18,7 +18,7 @@ declare function proc_exit(code: u32): void;
 
 const SCRATCH: usize = memory.data(16);
 
-/** Reads at most `length` bytes; how many, 0 at the end or on an error. */
+/** Reads at most `length` bytes. The result is how many; 0 at the end and on an error. */
 export function read(fd: u32, into: usize, length: usize): usize {
   store<u32>(SCRATCH, <u32>into);
   store<u32>(SCRATCH + 4, <u32>length);
@@ -27,7 +27,7 @@ export function read(fd: u32, into: usize, length: usize): usize {
   return load<u32>(SCRATCH + 8);
 }
 
-/** Writes all of it, in as many calls as it takes. */
+/** Writes all bytes, in as many calls as it takes. */
 export function write(fd: u32, from: usize, length: usize): void {
   while (length > 0) {
     store<u32>(SCRATCH, <u32>from);
@@ -41,7 +41,7 @@ export function write(fd: u32, from: usize, length: usize): void {
   }
 }
 
-/** How many arguments there are, with the program's name; their pointers and bytes at `into`. More than fits: none. */
+/** Reads the arguments to `into`: pointers, then bytes. The result is how many, with the program's name; 0: they do not fit. */
 export function args(into: usize, capacity: usize): u32 {
   if (args_sizes_get(SCRATCH, SCRATCH + 4) != 0) return 0;
   const count = load<u32>(SCRATCH);

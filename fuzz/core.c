@@ -1,10 +1,10 @@
-/* libFuzzer on the very core.wasm that ships, made C by wasm2c.
+/* libFuzzer on the core.wasm that ships, translated to C by wasm2c.
  *
- * Held: no call traps on any argument; none touches a byte outside of the registers and, where they are its business, the
- * descriptor table and the control data (all the rest of the memory is poisoned, up to the byte, the input's end above all);
- * the input is not changed; every walk ends after at most length / CMSG_LEN(0) steps; sizes, walks and encoded bytes are those of
- * the CMSG_* macros, of the host's own headers where it is the host's ABI; a verdict is that of a second one, written here;
- * decoding undoes encoding, and encoding undoes decoding of what is canonical.
+ * Checked: no call traps on any argument. No call touches a byte outside of the registers and, where it has to, the descriptor
+ * table and the control data: the rest of the memory is poisoned, to the byte, from the input's end on. The input is not changed.
+ * Every walk ends after at most length / CMSG_LEN(0) steps. Sizes, walks and encoded bytes are those of the CMSG_* macros, of the
+ * host's own headers for the host's ABI. Verdicts are those of a second implementation, below. Decoding undoes encoding, and
+ * encoding undoes decoding of canonical bytes.
  */
 #include <sanitizer/asan_interface.h>
 #include <stdint.h>
@@ -29,7 +29,7 @@ typedef struct {
   const Macros* macros;
 } Layout;
 
-/* Every different row of the ABI table, written by scripts/fuzz.mjs: kLayouts. */
+/* kLayouts: every different row of the ABI table, written by scripts/fuzz.mjs. */
 #include "layouts.h"
 
 enum {
@@ -43,7 +43,7 @@ enum {
   MOST = CAPACITY / 4,
 };
 
-/* FILL=1: each input is repeated until the control area is full, up to its last bytes, which are the memory's. */
+/* FILL=1: each input is repeated until the control area is full, to its last bytes, which are the last of the memory. */
 static int fills;
 
 static Z_core_instance_t core;
@@ -64,7 +64,7 @@ static int32_t reg(uint32_t* position) {
     }                                                                  \
   } while (0)
 
-/* Not memcmp, whose comparisons libFuzzer takes for hints. */
+/* Not memcmp: libFuzzer takes its comparisons for hints. */
 static int equal(const void* a, const void* b, size_t length) {
   const uint8_t *left = a, *right = b;
   uint8_t differ = 0;
@@ -72,7 +72,7 @@ static int equal(const void* a, const void* b, size_t length) {
   return differ == 0;
 }
 
-/* So many bytes of the control area, and slots of the table, may be touched: from here on, by anybody. */
+/* From now on so many bytes of the control area, and slots of the table, may be touched. */
 static void allow(size_t bytes, size_t slots) {
   __asan_unpoison_memory_region(control, bytes);
   __asan_poison_memory_region(control + bytes, CAPACITY - bytes);
@@ -98,7 +98,7 @@ int LLVMFuzzerInitialize(int* argc, char*** argv) {
   memory = Z_coreZ_memory(&core)->data;
   control = memory + *Z_coreZ_CONTROL(&core);
   table = memory + *Z_coreZ_FDS(&core);
-  /* Behind the control area is no memory; the table is in front of it. */
+  /* There is no memory behind the control area; the table is in front of it. */
   CHECK(control + CAPACITY == memory + Z_coreZ_memory(&core)->size);
   CHECK(table + 4 * TABLE == control);
   CHECK(table > memory + CREDENTIALS_AT + CREDENTIALS_BYTES);
@@ -111,7 +111,7 @@ int LLVMFuzzerInitialize(int* argc, char*** argv) {
   return 0;
 }
 
-/* The second walker, for what the macros do not do: clamping, and what they leave at the end. */
+/* A second walk, for what the macros do not do: clamping, and the end of the buffer. */
 static uint64_t integer(const Layout* l, const uint8_t* at, unsigned width) {
   uint64_t value = 0;
   for (unsigned i = 0; i < width; i++) value |= (uint64_t)at[i] << 8 * (l->big_endian ? width - 1 - i : i);
@@ -151,8 +151,8 @@ static int same(const Message* a, const Message* b) {
 static Walk ours, again;
 static Message theirs[MOST];
 
-/* What the macros walk is what the core walked, as far as they see: behind the last header that they show there is nothing, less
- * than a header, or (musl, whose CMSG_NXTHDR compares with >=) exactly an empty message. */
+/* The macros find the messages that the core found. Behind the last header that they find there is nothing, less than a header, or
+ * (musl, whose CMSG_NXTHDR compares with >=) exactly an empty message. */
 static void macros(const Layout* l, const uint8_t* bytes, size_t length, const Walk* core_walk) {
   int fault;
   size_t end_at;
@@ -173,7 +173,7 @@ static void macros(const Layout* l, const uint8_t* bytes, size_t length, const W
   }
 }
 
-/* The core's walk, held against the other. */
+/* The core's walk, compared with the second one. */
 static void decode(const Layout* l, const uint8_t* bytes, size_t length, int clamp) {
   walk(l, bytes, length, clamp, &ours);
   allow(length, 0);
@@ -194,7 +194,7 @@ static void decode(const Layout* l, const uint8_t* bytes, size_t length, int cla
   if (!clamp) macros(l, bytes, length, &ours);
 }
 
-/* The second verdict. */
+/* A second verdict, compared with the core's. */
 static void judge(const Layout* l, const uint8_t* bytes, size_t length, uint32_t flags, int32_t max_fds, int32_t exactly, int allow_truncated) {
   static int32_t fds[TABLE];
   const int clamp = (flags & (uint32_t)l->msg_ctrunc) != 0 || l->loses_ctrunc;
@@ -203,31 +203,31 @@ static void judge(const Layout* l, const uint8_t* bytes, size_t length, uint32_t
   uint32_t security = 0;
   int32_t pid = 0, uid = 0, gid = 0;
   for (size_t i = 0; i < ours.count; i++) {
-    const Message* const one = &ours.at[i];
-    const uint8_t* const data = bytes + one->data;
-    if (one->level != l->sol_socket || one->type < 0) continue;
+    const Message* const message = &ours.at[i];
+    const uint8_t* const data = bytes + message->data;
+    if (message->level != l->sol_socket || message->type < 0) continue;
     const Credentials* kind = NULL;
     for (int k = 0; k < 3; k++) {
       const Credentials* const c = &l->credentials[k];
-      if (c->bytes != 0 && c->type == one->type && (kind == NULL || kind->bytes != one->bytes)) kind = c;
+      if (c->bytes != 0 && c->type == message->type && (kind == NULL || kind->bytes != message->bytes)) kind = c;
     }
-    if (one->type == l->scm_rights) {
-      for (uint32_t j = 0; j + 4 <= one->bytes; j += 4) invalid += (fds[count++] = int_at(l, data + j)) < 0;
-      leftover += (int32_t)(one->bytes % 4);
+    if (message->type == l->scm_rights) {
+      for (uint32_t j = 0; j + 4 <= message->bytes; j += 4) invalid += (fds[count++] = int_at(l, data + j)) < 0;
+      leftover += (int32_t)(message->bytes % 4);
     } else if (kind != NULL) {
       who = 2;
-      if (one->bytes < kind->bytes) continue;
+      if (message->bytes < kind->bytes) continue;
       pid = kind->pid < 0 ? -1 : int_at(l, data + kind->pid);
       uid = int_at(l, data + kind->uid);
       gid = int_at(l, data + kind->gid);
       if (uid != -1 && (kind->pid < 0 || pid > 0)) who = 1;
-    } else if (one->type == l->scm_pidfd && one->bytes >= 4) {
+    } else if (message->type == l->scm_pidfd && message->bytes >= 4) {
       const int32_t fd = int_at(l, data);
       if (pidfds++ == 0) pidfd = fd;
       else if (fd >= 0) fds[count++] = fd;
-    } else if (one->type == l->scm_security && one->type != l->scm_pidfd) {
-      security = one->data;
-      security_length = (int32_t)one->bytes;
+    } else if (message->type == l->scm_security && message->type != l->scm_pidfd) {
+      security = message->data;
+      security_length = (int32_t)message->bytes;
     }
   }
   uint32_t expected = 0;
@@ -241,7 +241,7 @@ static void judge(const Layout* l, const uint8_t* bytes, size_t length, uint32_t
     pidfds = 0;
   }
 
-  /* No slot more than ints lie in the input. */
+  /* No more slots than the input has ints. */
   allow(length, length / 4);
   memcpy(control, bytes, length);
   CHECK(Z_coreZ_verdict(&core, (uint32_t)length, flags, (uint32_t)max_fds, (uint32_t)exactly, allow_truncated) == expected);
@@ -257,7 +257,7 @@ static void judge(const Layout* l, const uint8_t* bytes, size_t length, uint32_t
   CHECK(equal(control, bytes, length));
 }
 
-/* Bytes -> whole messages of the kinds that a verdict knows, which mutation alone seldom makes: kind, length, payload, ... */
+/* Bytes (kind, length, payload, ...) -> whole messages of the types that a verdict reads, which mutation alone seldom makes. */
 static size_t compose(const Layout* l, const uint8_t* bytes, size_t length, uint8_t* out, size_t room) {
   size_t size = 0;
   while (length >= 2) {
@@ -272,7 +272,7 @@ static size_t compose(const Layout* l, const uint8_t* bytes, size_t length, uint
   return size;
 }
 
-/* Encodes messages whose payloads lie in `from`; msg_controllen. */
+/* Encodes messages whose payloads are in `from`; the result is msg_controllen. */
 static uint32_t put(const Message* messages, size_t count, const uint8_t* from, int32_t capacity) {
   Z_coreZ_begin(&core, (uint32_t)capacity);
   for (size_t i = 0; i < count; i++) {
@@ -287,15 +287,15 @@ static uint32_t put(const Message* messages, size_t count, const uint8_t* from, 
   return Z_coreZ_length(&core);
 }
 
-/* What was found, encoded again: as the macros encode it, whatever lay there before; in less room, no byte more. */
+/* The messages, encoded: as the macros encode them, whatever bytes were there before; and in less room, without a byte behind it. */
 static void encode(const Layout* l, const uint8_t* bytes, size_t length, uint32_t room) {
   static _Alignas(16) uint8_t expected[CAPACITY + 64];
   walk(l, bytes, length, 0, &ours);
   size_t whole = 0, reach = 0;
   for (size_t i = 0; i < ours.count; i++) {
-    const Message* const one = &ours.at[i];
-    reach = whole + l->data_offset + one->bytes;
-    whole += l->macros->put(expected, whole, one->level, one->type, bytes + one->data, one->bytes);
+    const Message* const message = &ours.at[i];
+    reach = whole + l->data_offset + message->bytes;
+    whole += l->macros->put(expected, whole, message->level, message->type, bytes + message->data, message->bytes);
   }
   const size_t size = l->pad_last ? whole : reach;
   if (whole > CAPACITY) return;
@@ -313,12 +313,12 @@ static void encode(const Layout* l, const uint8_t* bytes, size_t length, uint32_
     CHECK(again.at[i].level == ours.at[i].level && again.at[i].type == ours.at[i].type && again.at[i].bytes == ours.at[i].bytes);
     CHECK(equal(expected + again.at[i].data, bytes + ours.at[i].data, again.at[i].bytes));
   }
-  /* And encoding undoes decoding, byte for byte. */
+  /* Encoding undoes decoding, byte for byte. */
   decode(l, expected, size, 0);
   allow(whole, 0);
   CHECK(put(again.at, again.count, expected, -1) == size);
   CHECK(equal(control, expected, size));
-  /* With less room: a beginning of the same messages, and nothing behind it. */
+  /* With less room: the first of the same messages, and nothing behind the room. */
   room %= (uint32_t)size + 1;
   allow(room, 0);
   memset(control, 0xee, room);
@@ -328,7 +328,7 @@ static void encode(const Layout* l, const uint8_t* bytes, size_t length, uint32_
   CHECK(again.fault == 0 && again.count <= ours.count);
 }
 
-/* Descriptors and credentials, there and back; the sizes. */
+/* Descriptors and credentials, encoded and decoded; sizes. */
 static void rights(const Layout* l, const uint8_t* bytes, size_t length) {
   static _Alignas(16) uint8_t expected[CAPACITY + 64];
   const uint32_t count = (uint32_t)length / 4;
@@ -372,7 +372,7 @@ static void rights(const Layout* l, const uint8_t* bytes, size_t length) {
   memcpy(&n, bytes, length < 4 ? length : 4);
   if (length % 2 == 0) n %= 4096;
   const uint64_t most = INT32_MAX;
-  /* The reference's macros are 32 bits wide. */
+  /* The macros of the reference are 32 bits wide. */
   if (n < most - 64) {
     CHECK(Z_coreZ_align(&core, n) == l->macros->align(n));
     CHECK(Z_coreZ_len(&core, n) == l->macros->len(n));
@@ -383,7 +383,7 @@ static void rights(const Layout* l, const uint8_t* bytes, size_t length) {
   }
 }
 
-/* Any arguments, in any order: every export. */
+/* Every export, with any arguments, in any order. */
 static void anything(const uint8_t* bytes, size_t length) {
   uint32_t a[9];
   allow(CAPACITY, TABLE);
@@ -410,7 +410,7 @@ static void anything(const uint8_t* bytes, size_t length) {
   }
 }
 
-/* Eight bytes of what is done, then the control data. */
+/* An input: eight bytes that choose what is done, then the control data. */
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t length) {
   uint8_t bytes[8] = {0};
   memcpy(bytes, data, length < 8 ? length : 8);
@@ -433,7 +433,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t length) {
   judge(l, input, size, flags, max_fds, exactly, bytes[5] & 1);
   static _Alignas(16) uint8_t composed[CAPACITY];
   size_t whole = compose(l, input, size, composed, CAPACITY);
-  /* Now and then cut by up to a header. */
+  /* Sometimes cut by up to a header. */
   if (bytes[6] % 4 == 1) whole -= whole < bytes[5] % 20u ? whole : bytes[5] % 20u;
   judge(l, composed, whole, flags, max_fds, exactly, bytes[5] & 1);
   encode(l, input, size, bytes[6] * 257u);

@@ -1,4 +1,4 @@
-/* Compiled once for each target, -DTARGET=name: with -DREFERENCE and its flags, or for the host with its own headers. */
+/* Compiled once for each target (-DTARGET=name): with -DREFERENCE and the target's flags, or, for the host, with its headers. */
 #define _GNU_SOURCE
 #include "../test/oracles/macros.h"
 

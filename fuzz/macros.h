@@ -10,9 +10,9 @@ typedef struct {
 } Message;
 
 typedef struct {
-  /* The messages; how the walk ended: 0 the macros say that there is no further header, else the fault of decode.ts. */
+  /* The messages. `fault`: 0 when the macros find no further header, else the fault of decode.ts. */
   size_t (*walk)(const uint8_t* bytes, size_t length, Message* out, int* fault, size_t* end_at);
-  /* Appends a message at an offset that is a multiple of 16 or follows from one; CMSG_SPACE. */
+  /* Appends a message at offset 0 or behind another message; the result is its CMSG_SPACE. */
   size_t (*put)(uint8_t* buffer, size_t offset, int32_t level, int32_t type, const void* data, size_t length);
   uint64_t (*align)(size_t n);
   uint64_t (*len)(size_t n);

@@ -1,80 +1,91 @@
-/** Control messages <-> bytes, for one ABI, anywhere. */
+/** Control messages <-> bytes, for one ABI. */
 
 import { type Abi, type AbiName, abiOf } from "./abis/table.ts";
 import { AncillaryError, boolean, type Checks, integer, outOfRange, readOptions, wrongType } from "./errors.ts";
 import { type ControlMessage, type Credentials, type DecodedPayload, readPayload } from "./payloads.ts";
 import { CONTROL_BYTES, Core, FAULTS, FDS_CAPACITY, OUTCOMES, REGISTER } from "./wasm.ts";
 
-/** A message as it was found. */
+/** A message in a control buffer. */
 export interface DecodedMessage extends ControlMessage {
-  /** Where its header begins. */
+  /** Offset of its header in the control buffer. */
   readonly offset: number;
-  /** Its `cmsg_len` said more than there is, and `data` is what there is. Only where {@link DecodeOptions.flags} allow it. */
+  /** Whether its `cmsg_len` reaches past the end; `data` is what is there. Only with {@link DecodeOptions.flags}. */
   readonly clamped: boolean;
 }
 
-/** What a control buffer holds. */
+/** The contents of a control buffer. */
 export interface DecodedControl {
-  /** The whole messages, in their order; `data` are copies. */
+  /** The whole messages, in order. Each `data` is a copy. */
   readonly messages: readonly DecodedMessage[];
   /**
-   * Where and why the walk stopped; null: at the end. The messages before stand.
+   * Where and why the walk stopped; null: at the end. The messages before it are whole.
    *
    * - `header-truncated`: fewer bytes are left than `CMSG_LEN(0)`
    * - `length-too-small`: `cmsg_len` is less than `CMSG_LEN(0)`
    * - `length-overruns`: `cmsg_len` reaches past the end
    */
   readonly malformed: null | {
+    /** Offset in the control buffer. */
     readonly offset: number;
+    /** Why. */
     readonly reason: "header-truncated" | "length-too-small" | "length-overruns";
   };
 }
 
-/** How to decode. */
+/** Options of {@link Codec.decode}. */
 export interface DecodeOptions {
   /**
-   * `msg_flags` of the receive, the ABI's own numbers. With MSG_CTRUNC (on DragonFly, which loses the flag, always) a message
-   * that reaches past the end is clamped, not malformed: Darwin does not shorten its `cmsg_len`.
+   * `msg_flags` of the receive, in the ABI's numbers. With MSG_CTRUNC a message that reaches past the end is clamped instead of
+   * malformed: Darwin does not shorten its `cmsg_len`. On DragonFly, which loses the flag, any flags do the same.
    */
   flags?: number | undefined;
 }
 
-/** What a receive brought, for {@link Codec.verdict}. */
+/** The results of a receive, for {@link Codec.verdict}. */
 export interface VerdictInput {
   /** The first `msg_controllen` bytes of the control buffer. */
   readonly control: Uint8Array;
-  /** `msg_flags`, the ABI's own numbers. */
+  /** `msg_flags`, in the ABI's numbers. */
   readonly flags: number;
-  /** How many descriptors are kept at most. */
+  /** The most descriptors to keep. */
   readonly maxFds: number;
-  /** How many must have come. */
+  /** How many descriptors must have come. */
   readonly exactly?: number | undefined;
-  /** Whether cut data are no error. */
+  /** Whether truncated data are no error. */
   readonly allowTruncated?: boolean | undefined;
 }
 
-/** Which descriptors are kept and which are closed. A surplus is `"ok"`: its numbers are in `close`. */
+/** Which descriptors to keep and which to close. More than `maxFds` are no error: the rest is in `close`. */
 export interface ReceiveVerdict {
-  /** In their order; empty unless the outcome is `"ok"`. */
+  /** Descriptors to keep, in order; empty unless the outcome is `"ok"`. */
   readonly keep: number[];
-  /** Every other descriptor that was delivered; all of them unless the outcome is `"ok"`. */
+  /** Descriptors to close: every other one that was delivered; all of them unless the outcome is `"ok"`. */
   readonly close: number[];
-  /** A pidfd that came; null unless the outcome is `"ok"`. */
+  /** The pidfd that came; null unless the outcome is `"ok"`. */
   readonly pidfd: number | null;
-  /** Who sent it, where the message names somebody. */
+  /** The credentials of the sender; null where none came, or where they name no process. */
   readonly credentials: Credentials | null;
+  /**
+   * - `ok`
+   * - `ancillary-truncated`: the kernel had more control data than it delivered
+   * - `malformed`: the bytes are not a sequence of whole messages, or a slot of SCM_RIGHTS holds no descriptor
+   * - `data-truncated`: the message is longer than the buffer, without `allowTruncated`
+   * - `fd-count`: not exactly as many descriptors as `exactly`
+   *
+   * Where several apply, it is the first of them in this order.
+   */
   readonly outcome: (typeof OUTCOMES)[number];
 }
 
 const DECODE: Checks = { flags: (name, value) => void integer(name, value, -0x80000000, 0xffffffff) };
 
-/** The codec of one ABI: one instance of the core. Its methods answer with copies and keep nothing between calls. */
+/** The codec of one ABI, with an instance of the core. Its methods return copies and keep nothing between calls. */
 export class Codec {
-  /** The row of the ABI table it was made with. */
+  /** The row of the ABI table that it was made with. */
   readonly abi: Abi;
   readonly #core: Core;
 
-  /** @throws RangeError for a name that is not in the table, or a layout that cannot be walked */
+  /** @throws RangeError for a name that is not in the table, or for a layout that cannot be walked */
   constructor(abi: Abi | AbiName) {
     this.abi = abiOf(abi);
     this.#core = new Core(this.abi);
@@ -96,7 +107,7 @@ export class Codec {
   }
 
   /**
-   * A control buffer with these messages, as long as `msg_controllen` has to be on this system.
+   * A control buffer with these messages. Its length is `msg_controllen` for a send on this system.
    *
    * @throws AncillaryError `ERR_BUFFER_TOO_SMALL` beyond 64 KiB, more than any kernel takes
    */
@@ -105,9 +116,10 @@ export class Codec {
   }
 
   /**
-   * {@link encode} into memory of the caller's; `msg_controllen`. What lies behind it is left alone.
+   * {@link encode} into memory of the caller's. The bytes behind the control buffer are not changed.
    *
-   * @throws AncillaryError `ERR_BUFFER_TOO_SMALL`, nothing written
+   * @returns `msg_controllen`
+   * @throws AncillaryError `ERR_BUFFER_TOO_SMALL`; then nothing is written
    */
   encodeInto(messages: readonly ControlMessage[], into: Uint8Array): number {
     if (!(into instanceof Uint8Array)) throw wrongType("into", "a Uint8Array", into);
@@ -119,7 +131,7 @@ export class Codec {
   /**
    * The messages in a control buffer of any length. Never throws on any bytes.
    *
-   * @throws TypeError for what is no Uint8Array
+   * @throws TypeError for anything but a Uint8Array
    */
   decode(control: Uint8Array, options?: DecodeOptions): DecodedControl {
     checkControl(control);
@@ -127,18 +139,19 @@ export class Codec {
     const clamp = flags !== undefined && ((flags & this.abi.MSG_CTRUNC) !== 0 || this.abi.losesCtrunc);
     const { exports } = this.#core;
     const messages: DecodedMessage[] = [];
-    // A window of the control area's size at a time; what straddles its end begins the next one. No kernel makes a second one.
+    // A window of the control area's size at a time. A message across its end begins the next window. Control buffers of kernels
+    // fit into one.
     for (let start = 0; ; ) {
       const fault = this.#walk(control, start, clamp, messages);
       if (fault === null) return { messages, malformed: null };
       if (start + CONTROL_BYTES >= control.length) return { messages, malformed: fault };
       if (fault.offset > start) {
-        // It was cut off by the window, or is malformed and will be found so again, at the beginning of the next.
+        // The message was cut off by the window, or is malformed: then the next window begins with it, and finds it so again.
         start = fault.offset;
         continue;
       }
       if (fault.reason !== "length-overruns") return { messages, malformed: fault };
-      // One message longer than a window. Its header is the window's first.
+      // A message longer than a window, which its header begins.
       const length = this.#length();
       const left = control.length - start;
       if (length > left && !clamp) return { messages, malformed: fault };
@@ -152,7 +165,7 @@ export class Codec {
     }
   }
 
-  /** Walks over one window of a control buffer; where and why it stopped, null: at the end of the buffer. */
+  /** Walks over one window of a control buffer. Where and why it stopped; null: at the end of the buffer. */
   #walk(control: Uint8Array, start: number, clamp: boolean, messages: DecodedMessage[]): DecodedControl["malformed"] {
     const length = this.#load(control, start);
     const last = start + length === control.length;
@@ -165,7 +178,7 @@ export class Codec {
     const reason = FAULTS[registers[REGISTER.FAULT]!] ?? null;
     if (reason !== null) return { offset: start + registers[REGISTER.FAULT_OFFSET]!, reason };
     if (last) return null;
-    // The window ended with a message, or within its padding.
+    // The window ends with a message, or within its padding.
     const end = start + registers[REGISTER.OFFSET]! + exports.space(registers[REGISTER.DATA_LENGTH]!);
     return end < control.length ? { offset: end, reason: "header-truncated" } : null;
   }
@@ -182,7 +195,7 @@ export class Codec {
     };
   }
 
-  /** `cmsg_len` of the header that the control area begins with. */
+  /** `cmsg_len` of the header at the beginning of the control area. */
   #length(): number {
     const { lengthOffset, lengthBytes, endian } = this.abi;
     const view = new DataView(this.#core.memory, this.#core.controlOffset + lengthOffset, lengthBytes);
@@ -190,13 +203,17 @@ export class Codec {
     return lengthBytes === 4 ? view.getUint32(0, little) : Number(view.getBigUint64(0, little));
   }
 
-  /** An SCM_RIGHTS message. @throws RangeError for what is no `int`, or more than the system takes in one message */
+  /**
+   * An SCM_RIGHTS message.
+   *
+   * @throws RangeError for a number that is no `int`; `ERR_TOO_MANY_FDS` for more than one message takes on this system
+   */
   rights(fds: readonly number[]): ControlMessage {
     if (!Array.isArray(fds)) throw wrongType("fds", "an array of numbers", fds);
     const most = Math.min(this.abi.maxFdsPerMessage, FDS_CAPACITY);
     if (fds.length > most) throw outOfRange("fds", `at most ${most}`, fds.length, "ERR_TOO_MANY_FDS");
     for (let i = 0; i < fds.length; i++) {
-      // Not `int` unless it comes out as it went in.
+      // An `int` comes out of `| 0` unchanged.
       const fd = fds[i]!;
       this.#core.fds[i] = (fd | 0) === fd ? fd : integer(`fds[${i}]`, fd, -0x80000000, 0x7fffffff);
     }
@@ -206,7 +223,7 @@ export class Codec {
     return { level, type, data: this.#core.control.slice(data, data + 4 * fds.length) };
   }
 
-  /** The slots of an SCM_RIGHTS message, in their places; of any other message none. */
+  /** The slots of an SCM_RIGHTS message, in order, with the negative ones; none of any other message. */
   fdsOf(message: ControlMessage): number[] {
     const payload = this.payloadOf(message);
     return payload.kind === "rights" ? payload.fds.slice() : [];
@@ -215,7 +232,7 @@ export class Codec {
   /**
    * A message with credentials, as a sender attaches them.
    *
-   * @throws RangeError where a sender of this system attaches none
+   * @throws RangeError where senders of this system attach none
    */
   credentials({ pid, uid, gid }: Credentials): ControlMessage {
     const [layout] = this.abi.credentials;
@@ -229,13 +246,13 @@ export class Codec {
     return { level, type: layout.type, data: this.#core.control.slice(data, data + layout.bytes) };
   }
 
-  /** What a message says; `"unknown"` for what the ABI table does not know. Never throws on any bytes. */
+  /** What a message says; `"unknown"` for a type that the ABI table does not have. Never throws on any bytes. */
   payloadOf({ level, type, data }: ControlMessage): DecodedPayload {
     return readPayload(this.abi, level, type, data);
   }
 
   /**
-   * What is kept and what is closed of a receive, as the library itself decides it.
+   * Which descriptors of a receive to keep and which to close. The library decides by the same function.
    *
    * @throws RangeError beyond 64 KiB of control data, more than any kernel delivers
    */
@@ -245,7 +262,7 @@ export class Codec {
     if (exactly !== undefined) integer("exactly", exactly, 0, 0x7fffffff);
     if (allowTruncated !== undefined) boolean("allowTruncated", allowTruncated);
     checkControl(control);
-    // Cut to what fits, descriptors behind it would be neither kept nor closed.
+    // Cut to the capacity, descriptors behind it would be neither kept nor closed.
     if (control.length > CONTROL_BYTES) throw outOfRange("control.length", `at most ${CONTROL_BYTES}`, control.length);
     const length = this.#load(control);
     const outcome = OUTCOMES[this.#core.verdict(length, flags, maxFds, exactly ?? -1, allowTruncated ?? false)]!;
@@ -254,7 +271,7 @@ export class Codec {
     const pid = registers[REGISTER.PID]!;
     return {
       keep: numbers(fds, 0, kept),
-      // A slot without a descriptor has nothing to close.
+      // There is nothing to close in a slot without a descriptor.
       close: numbers(fds, kept, registers[REGISTER.COUNT]!).filter((fd) => fd >= 0),
       pidfd: registers[REGISTER.HAS_PIDFD]! > 0 ? registers[REGISTER.PIDFD]! : null,
       credentials:
@@ -272,7 +289,7 @@ export class Codec {
     return size;
   }
 
-  /** Copies a control buffer into the core from an offset on, as much as fits; how much. */
+  /** Copies as much of a control buffer, from an offset on, as fits into the core; how many bytes. */
   #load(control: Uint8Array, from = 0): number {
     const length = Math.min(control.length - from, CONTROL_BYTES);
     this.#core.control.set(length === control.length ? control : control.subarray(from, from + length));

@@ -1,11 +1,11 @@
 /**
- * Errors that the kernel has no number for, and the checks of arguments.
+ * Errors without an errno, and the checks of arguments.
  *
- * Two kinds, as in Node: a wrong type is a `TypeError`, a wrong value a `RangeError`, and both carry a `code` and say what
- * was expected and what came. A condition found at work is an {@link AncillaryError}.
+ * As in Node, a wrong type is a `TypeError` and a wrong value a `RangeError`. Both have a `code`, and a message with what was
+ * expected and what came. Every other error without an errno is an {@link AncillaryError}.
  */
 
-/** What {@link AncillaryError.code} can be. */
+/** The values of {@link AncillaryError.code}. */
 export type AncillaryErrorCode =
   | "ERR_ANCILLARY_RECEIVED"
   | "ERR_ANCILLARY_TRUNCATED"
@@ -26,13 +26,13 @@ export type AncillaryErrorCode =
 /** Why the kernel delivered less control data than it had. */
 export type TruncationReason = "control-space" | "descriptor-limit" | "denied";
 
-/** A condition that the kernel does not name. {@link code} says which; the message names the numbers. */
+/** An error without an errno. {@link code} says which; the message has the details. */
 export class AncillaryError extends Error {
-  /** Stable; the message is not. */
+  /** Which error. Codes are stable, messages are not. */
   readonly code: AncillaryErrorCode;
-  /** The bytes that a failed receive had brought. Its descriptors are closed, its bytes are not lost. */
+  /** The bytes that a failed receive took from the socket. Its descriptors are closed. */
   declare readonly data?: Uint8Array;
-  /** Of `ERR_ANCILLARY_TRUNCATED`. */
+  /** Why, with `ERR_ANCILLARY_TRUNCATED`. */
   declare readonly reason?: TruncationReason;
 
   constructor(code: AncillaryErrorCode, message: string, details?: { data?: Uint8Array; reason?: TruncationReason }) {
@@ -42,7 +42,7 @@ export class AncillaryError extends Error {
   }
 
   static {
-    // On the prototype, as for the errors of the language: it is not one more property of each instance.
+    // On the prototype, as for the language's errors, instead of on each instance.
     Object.defineProperty(AncillaryError.prototype, "name", {
       value: "AncillaryError",
       configurable: true,
@@ -63,7 +63,7 @@ export function outOfRange(name: string, expected: string, actual: unknown, code
   return Object.assign(new RangeError(`"${name}" expected ${expected}, got ${describe(actual)}`), { code });
 }
 
-/** A value in an error message: what came. */
+/** A value, as error messages show it. */
 export function describe(value: unknown): string {
   switch (typeof value) {
     case "string":
@@ -85,7 +85,7 @@ function classOf(value: object): string {
   return typeof made === "function" && typeof made.name === "string" ? made.name : "no class";
 }
 
-/** An integer from `least` to `most`, or a clear refusal. */
+/** Returns an integer from `least` to `most`. @throws TypeError, RangeError for anything else */
 export function integer(name: string, value: unknown, least: number, most: number): number {
   if (typeof value !== "number") throw wrongType(name, "an integer", value);
   if (!Number.isInteger(value) || value < least || value > most) {
@@ -98,6 +98,7 @@ export function integer(name: string, value: unknown, least: number, most: numbe
   return value;
 }
 
+/** Returns a boolean. @throws TypeError for anything else */
 export function boolean(name: string, value: unknown): boolean {
   if (typeof value !== "boolean") throw wrongType(name, "a boolean", value);
   return value;

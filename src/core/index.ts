@@ -1,4 +1,4 @@
-/** The public list of `unix-ancillary/core`: anywhere JavaScript and Wasm run. */
+/** The exports of `unix-ancillary/core`, which runs wherever JavaScript and Wasm do. */
 
 export {
   type Abi,

@@ -15,7 +15,13 @@ import { type Abi, type AbiName, abiOf } from "./abis/table.ts";
 import { Codec, type DecodedMessage } from "./codec.ts";
 import { type DecodedPayload, layoutOf } from "./payloads.ts";
 
-/** A readable picture of the bytes. Never throws on any bytes. */
+/**
+ * A control buffer as text: each header, its bytes, and what the payload says.
+ *
+ * Never throws on any bytes.
+ *
+ * @throws RangeError for a name that is not in the ABI table
+ */
 export function inspect(abi: Abi | AbiName, control: Uint8Array): string {
   const row = abiOf(abi);
   const codec = new Codec(row);
@@ -45,15 +51,15 @@ function names(abi: Abi, { level, type }: DecodedMessage): string {
   return `cmsg_level ${known ? "SOL_SOCKET" : level}, cmsg_type ${named ?? type}`;
 }
 
-/** What a message type of level SOL_SOCKET is called; null: the table does not know it. */
+/** The name of a message type of level SOL_SOCKET; null: the table does not have it. */
 export function typeName(abi: Abi, type: number): string | null {
-  const time = abi.timestamps.find((one) => one.type === type);
+  const time = abi.timestamps.find((layout) => layout.type === type);
   if (time !== undefined) return time.name;
   for (const [name, value] of Object.entries(abi)) if (name.startsWith("SCM_") && value === type) return name;
   return null;
 }
 
-/** What the payload says, in the fields' own units: nothing is rounded, and any host can print the same. */
+/** What the payload says, in the fields' own units: nothing is rounded, and the text is the same on every host. */
 function describe(abi: Abi, payload: DecodedPayload, { type, data }: DecodedMessage): string[] {
   switch (payload.kind) {
     case "rights":
@@ -99,7 +105,7 @@ function times(abi: Abi, type: number, data: Uint8Array): string[] {
   return lines;
 }
 
-/** A label's bytes without its closing NUL; what is not printable ASCII as \\x and two digits. */
+/** A label without its closing NUL. Bytes that are no printable ASCII are \\x and two digits. */
 function printable(data: Uint8Array): string {
   const end = data.at(-1) === 0 ? data.length - 1 : data.length;
   return Array.from(data.subarray(0, end), (byte) =>

@@ -63,7 +63,7 @@ export type PayloadLayout =
   | { readonly kind: "timestamp"; readonly layout: TimestampLayout }
   | { readonly kind: "unknown" };
 
-/** The layout of messages of a type at level SOL_SOCKET. The one place that says which type has which kind of payload. */
+/** The payload of messages of a type at level SOL_SOCKET. The only place that maps types to kinds. */
 export function layoutOf(abi: Abi, type: number): PayloadLayout {
   if (type === abi.SCM_RIGHTS) return { kind: "rights" };
   const layouts = abi.credentials.filter((layout) => layout.type === type);
@@ -116,7 +116,10 @@ export function readPayload(abi: Abi, level: number, type: number, data: Uint8Ar
   }
 }
 
-/** An `int`, byte by byte: a DataView needs the ArrayBuffer of a small array, which V8 makes only then (five times the cost, 2026-11). */
+/**
+ * An `int`, byte by byte: a DataView needs the ArrayBuffer of a small array, which V8 makes only then, at five times the cost
+ * (2026-11).
+ */
 function readInt(data: Uint8Array, at: number, little: boolean): number {
   return little
     ? data[at]! | (data[at + 1]! << 8) | (data[at + 2]! << 16) | (data[at + 3]! << 24)

@@ -1,8 +1,8 @@
 /**
- * The Wasm wall: the only file that says WebAssembly.
+ * The Wasm wall: the only file that uses WebAssembly.
  *
- * A {@link Core} is one instance of `core.wasm`, configured for one ABI. Numbers go in and come out; what does not fit
- * into one number is in registers. The control area is memory that the caller and the kernel read and write in place.
+ * A {@link Core} is one instance of `core.wasm`, configured for one ABI. Arguments and results are numbers; further results are in
+ * registers. The caller and the kernel read and write the control area in place.
  */
 
 import type { Abi } from "./abis/table.ts";
@@ -10,7 +10,7 @@ import { CORE_WASM, MEMORY, REGISTER } from "./core.wasm.ts";
 
 export { REGISTER };
 
-/** As much of the global as is used: not every host's types declare it. */
+/** The part of the global that is used: the types of some hosts do not declare it. */
 declare namespace WebAssembly {
   class Module {
     constructor(bytes: Uint8Array);
@@ -25,7 +25,7 @@ declare namespace WebAssembly {
   }
 }
 
-/** The exports of `core.wasm`; what each does is said in `assembly/`. */
+/** The exports of `core.wasm`, documented in `assembly/`. */
 interface CoreExports {
   readonly memory: WebAssembly.Memory;
   setLayout(
@@ -68,14 +68,14 @@ interface CoreExports {
 let compiled: WebAssembly.Module | null = null;
 
 /**
- * Gives the module to hosts that do not compile bytes themselves, workerd for one: import `unix-ancillary/core.wasm` as
- * a module and hand it over before the first {@link Core} is made. Elsewhere the embedded bytes are compiled on first use.
+ * Provides the compiled module on hosts that compile no bytes at run time, for example workerd: import `unix-ancillary/core.wasm`
+ * as a module and call this before the first {@link Codec}. Elsewhere the embedded bytes are compiled on first use.
  */
 export function provideCoreModule(module: WebAssembly.Module): void {
   compiled = module;
 }
 
-/** `atob` is in every host that has WebAssembly; Buffer, where it is, takes 0.3 ms instead of 0.8 to 2.7 (Node 20, 2026-11). */
+/** Every host with WebAssembly has `atob`. Buffer, where there is one, takes 0.3 ms instead of 0.8 to 2.7 (Node 20, 2026-11). */
 function decodeBase64(text: string): Uint8Array {
   const { Buffer } = globalThis as { Buffer?: { from(text: string, encoding: "base64"): Uint8Array } };
   return Buffer?.from(text, "base64") ?? Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
@@ -88,27 +88,28 @@ function coreModule(): WebAssembly.Module {
 
 const HOST_IS_LITTLE_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
-/** How the verdict of `assembly/verdict.ts` is named outside, by its number. */
+/** The outcomes of `assembly/verdict.ts`, by number. */
 export const OUTCOMES = ["ok", "ancillary-truncated", "malformed", "data-truncated", "fd-count"] as const;
 
-/** How the faults of `assembly/decode.ts` are named outside, by their number. */
+/** The faults of `assembly/decode.ts`, by number. */
 export const FAULTS = [null, "header-truncated", "length-too-small", "length-overruns"] as const;
 
-/** One instance of the core, for one ABI. Calls that belong together (begin ... length, open ... next) are not interleaved. */
+/** One instance of the core, for one ABI. Calls that belong together (begin ... length, open ... next) must not be interleaved. */
 export class Core {
-  /** What each of these does is said at its definition in `assembly/`. */
+  /** Documented in `assembly/`. */
   readonly exports: CoreExports;
-  /** The Wasm memory, of fixed size: views of it never detach. */
+  /** The Wasm memory. Its size is fixed: views of it never detach. */
   readonly memory: ArrayBuffer;
   /** The control area. */
   readonly control: Uint8Array;
-  /** Where the control area begins in {@link memory}. */
+  /** Offset of the control area in {@link memory}. */
   readonly controlOffset: number = MEMORY.CONTROL;
   /**
-   * What a call answered beside its result, by {@link REGISTER}, and the descriptor table. Views of the memory, in which
-   * the core stores little-endian; on a big-endian host they are copies that the methods below keep in step.
+   * Further results of a call, by {@link REGISTER}. As {@link fds}, a view of the memory, where integers are little-endian; on a
+   * big-endian host a copy, which the methods below keep up to date.
    */
   readonly registers: Int32Array;
+  /** The descriptor table. */
   readonly fds: Int32Array;
 
   constructor(abi: Abi) {
@@ -179,7 +180,7 @@ export class Core {
     return this.exports.putRights(count);
   }
 
-  /** `readRights` of `assembly/rights.ts`; fills {@link fds}. How many are negative. */
+  /** `readRights` of `assembly/rights.ts`; fills {@link fds}. The result is how many are negative. */
   readRights(from: number, data: number, count: number): number {
     const invalid = this.exports.readRights(from, data, count);
     if (!HOST_IS_LITTLE_ENDIAN) this.#load(this.fds, MEMORY.FDS, from + count);
@@ -205,5 +206,5 @@ function view(memory: ArrayBuffer, offset: number, length: number): Int32Array {
 
 /** Capacity of {@link Core.control} in bytes. */
 export const CONTROL_BYTES: number = MEMORY.CONTROL_BYTES;
-/** How many descriptors the table holds. */
+/** Capacity of {@link Core.fds} in descriptors. */
 export const FDS_CAPACITY: number = MEMORY.FDS_CAPACITY;

@@ -94,9 +94,9 @@ for (const [name, run, count] of [
 
   test(`under ${name}: misuse is 2, and says what was expected`, () => {
     for (const [args, input, text] of [
-      [[], "", "which ABI"],
-      [["linux"], "", "no such ABI"],
-      [["darwin-arm64", "darwin-x86_64"], "", "one ABI at a time"],
+      [[], "", "expected an ABI"],
+      [["linux"], "", "unknown ABI"],
+      [["darwin-arm64", "darwin-x86_64"], "", "expected one ABI"],
       [["--hex", "darwin-arm64"], "xy", "not hex"],
       [["--hex", "darwin-arm64"], "123", "not hex"],
       [["darwin-arm64"], "x".repeat(65_537), "65536"],

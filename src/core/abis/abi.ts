@@ -1,39 +1,49 @@
-/** What a row of the ABI table says, and what the rows of several systems have in common. */
+/** The type of a row of the ABI table, and the layouts that several systems share. */
 
-/** Where the credentials lie in the payload of messages of a type. Effective ids where real and effective are told apart. */
+/** The payload of messages with credentials. The ids are the effective ones where a system tells real and effective apart. */
 export interface CredentialsLayout {
   /** `cmsg_type`, at level SOL_SOCKET. */
   readonly type: number;
-  /** The C struct. */
+  /** Name of the C struct. */
   readonly name: string;
   /** Least bytes of the payload. */
   readonly bytes: number;
-  /** Offsets of 4-byte fields; `pid` null: there is none. */
+  /** Offset of the pid, 4 bytes as the others; null: there is none. */
   readonly pid: number | null;
+  /** Offset of the uid. */
   readonly uid: number;
+  /** Offset of the gid. */
   readonly gid: number;
   /** Whether a sender may (or, for the kernel to fill them in, must) attach them. */
   readonly sendable: boolean;
 }
 
-/** Where a time lies in the payload of messages of a type. */
+/** The payload of messages with a time. */
 export interface TimestampLayout {
   /** `cmsg_type`, at level SOL_SOCKET. */
   readonly type: number;
+  /** Name of the type. */
   readonly name: string;
-  /** What the fraction counts; `bintime`: units of 2^-64 s. */
+  /** Unit of the fraction of a second; `bintime`: 2^-64 s. */
   readonly unit: "microseconds" | "nanoseconds" | "bintime";
-  /** How many times follow one another: 3 for SCM_TIMESTAMPING. */
+  /** How many times the payload has: 3 for SCM_TIMESTAMPING. */
   readonly times: number;
-  /** Bytes of one time; of its seconds, at offset 0; where its fraction lies, and its bytes. */
+  /** Bytes of one time. */
   readonly bytes: number;
+  /** Bytes of its seconds, which are at offset 0. */
   readonly secondsBytes: 4 | 8;
+  /** Offset of its fraction. */
   readonly fractionOffset: number;
+  /** Bytes of its fraction. */
   readonly fractionBytes: 4 | 8;
 }
 
-/** `struct msghdr`, whose control length the caller of a raw system call has to find. Offsets and sizes in bytes. */
+/**
+ * `struct msghdr`, for callers of the raw system call: the offsets and sizes of `msg_iovlen`, `msg_control`, `msg_controllen` and
+ * `msg_flags`, in bytes.
+ */
 export interface MsghdrLayout {
+  /** `sizeof(struct msghdr)`. */
   readonly bytes: number;
   readonly iovlenOffset: number;
   readonly iovlenBytes: 4 | 8;
@@ -43,46 +53,64 @@ export interface MsghdrLayout {
   readonly flagsOffset: number;
 }
 
-/** A socket option that answers with the peer's credentials. Effective ids where real and effective are told apart. */
+/**
+ * The answer of a socket option with the peer's credentials. The ids are the effective ones where a system tells real and
+ * effective apart.
+ */
 export interface PeerCredentialsLayout {
+  /** Name of the option's level in the C headers. */
   readonly level: "SOL_SOCKET" | "SOL_LOCAL";
-  /** Its name in the C headers. */
+  /** Name of the option in the C headers. */
   readonly option: string;
-  /** Offsets of 4-byte fields; `pid` null: there is none. */
+  /** Offset of the pid, 4 bytes as the others; null: there is none. */
   readonly pid: number | null;
+  /** Offset of the uid. */
   readonly uid: number;
+  /** Offset of the gid. */
   readonly gid: number;
-  /** The option of the same level that answers with the pid, where `pid` is null; null: the system does not tell the pid. */
+  /** The option of the same level whose answer is the pid, where `pid` is null; null: there is none. */
   readonly pidOption: string | null;
 }
 
-/** One target. Offsets and sizes in bytes; a number that the system does not have is null. */
+/** One target: a row of the ABI table. Offsets and sizes in bytes; a number that the system does not have is null. */
 export interface Abi {
+  /** Key of the row. */
   readonly name: AbiName;
+  /** The system whose kernel it is: Linux on Android too. */
   readonly os: "linux" | "darwin" | "freebsd" | "openbsd" | "netbsd" | "dragonfly" | "illumos";
+  /** The architecture, as the system names it. */
   readonly arch: string;
-  /** Linux only: whose C struct it is. The bytes on the wire are the kernel's, the same for all. */
+  /** The libc that declares the C structs, on Linux; null elsewhere. The control bytes are the kernel's, the same with each. */
   readonly libc: "glibc" | "musl" | "bionic" | null;
+  /** `sizeof(void *)`. */
   readonly pointerBytes: 4 | 8;
+  /** Byte order. */
   readonly endian: "little" | "big";
-  /** How the layout is known: run, compiled with the target's headers, read in them, or from other projects' tables. */
+  /**
+   * How the layout is known: `measured` by a program that ran on the target, `compiled` with its headers, read in its `source`,
+   * or taken from the `tables` of other projects.
+   */
   readonly evidence: "measured" | "compiled" | "source" | "tables";
   /** The files that the row was read in. */
   readonly source: string;
 
   /** `sizeof(struct cmsghdr)`. */
   readonly headerBytes: number;
-  /** `cmsg_len`. musl's has 4 bytes and a pad; on the wire, with the pad zero, it is the kernel's 8. */
+  /** Offset of `cmsg_len`. */
   readonly lengthOffset: number;
+  /** Bytes of `cmsg_len`. musl declares 4 and a pad; with the pad zero they are the kernel's 8. */
   readonly lengthBytes: 4 | 8;
+  /** Offset of `cmsg_level`, 4 bytes. */
   readonly levelOffset: number;
+  /** Offset of `cmsg_type`, 4 bytes. */
   readonly typeOffset: number;
-  /** `CMSG_LEN(0)`. */
+  /** `CMSG_LEN(0)`: offset of the payload. */
   readonly dataOffset: number;
-  /** `CMSG_ALIGN` rounds up to it. */
+  /** `CMSG_ALIGN` rounds up to a multiple of it. */
   readonly alignBytes: number;
-  /** Where the next header may begin; not `alignBytes` on illumos/sparcv9 only. */
+  /** The next header begins at a multiple of it. It differs from `alignBytes` on illumos/sparcv9 only. */
   readonly headerAlignBytes: number;
+  /** `struct msghdr`. */
   readonly msghdr: MsghdrLayout;
 
   readonly SOL_SOCKET: number;
@@ -104,7 +132,7 @@ export interface Abi {
   readonly MSG_EOR: number;
   readonly MSG_DONTWAIT: number;
   readonly MSG_NOSIGNAL: number | null;
-  /** Null: received descriptors need `fcntl` to become CLOEXEC. */
+  /** Null: `fcntl` makes received descriptors CLOEXEC. */
   readonly MSG_CMSG_CLOEXEC: number | null;
   readonly MSG_CMSG_CLOFORK: number | null;
 
@@ -120,59 +148,61 @@ export interface Abi {
 
   readonly SOCK_STREAM: number;
   readonly SOCK_DGRAM: number;
-  /** Null: AF_UNIX has none. */
+  /** Null: AF_UNIX does not have the type. */
   readonly SOCK_SEQPACKET: number | null;
   readonly F_DUPFD_CLOEXEC: number;
 
-  /** The most descriptors that one `sendmsg` takes. */
+  /** Most descriptors of one `sendmsg`. */
   readonly maxFdsPerMessage: number;
-  /** The most control bytes that one `sendmsg` takes; null: no fixed limit. */
+  /** Most control bytes of one `sendmsg`; null: no fixed limit. */
   readonly maxControlBytes: number | null;
-  /** What `msg_controllen` has to be on a send: with the last message's padding (`CMSG_SPACE`) or without (`CMSG_LEN`). */
+  /** `msg_controllen` of a send: with the last message's padding (`space`, as `CMSG_SPACE`) or without (`len`, as `CMSG_LEN`). */
   readonly sendControlLength: "space" | "len";
-  /** Several SCM_RIGHTS in one `sendmsg`: merged into one, kept apart, refused, or all but the first lost in silence. */
+  /** Several SCM_RIGHTS in one `sendmsg`: merged into one, kept apart, refused, or all but the first lost without an error. */
   readonly severalRights: "merged" | "separate" | "refused" | "first";
-  /** What a receive does with descriptors that the control buffer, or the descriptor table, has no room for. */
+  /** The kernel whose rule it is for descriptors that the control buffer, or the descriptor table, has no room for. */
   readonly truncation: "linux" | "freebsd" | "openbsd" | "netbsd" | "dragonfly" | "xnu" | "illumos";
-  /** Room that n descriptors need to be received: `CMSG_SPACE(4n)`, or `CMSG_LEN(4n)` is enough. */
+  /** Control bytes that a receive of n descriptors needs: `CMSG_SPACE(4n)` or `CMSG_LEN(4n)`. */
   readonly receiveNeeds: "space" | "len";
-  /** The errno of a receive with a full descriptor table; null: what fits is delivered, with MSG_CTRUNC. */
+  /** The errno of a receive with a full descriptor table; null: the descriptors that fit are delivered, with MSG_CTRUNC. */
   readonly tableFullErrno: "EMFILE" | "EMSGSIZE" | null;
-  /** The errno of a datagram for a full receiver. */
+  /** The errno of a send of a datagram to a full receiver. */
   readonly datagramFullErrno: "EAGAIN" | "ENOBUFS";
   /**
-   * The errno of a send while too many descriptors are in flight, where it is that of a full socket: whether the socket is
-   * writable says nothing then. Null: another errno, or no limit.
+   * The errno of a send while too many descriptors are in flight, where a full socket has the same: the socket may be writable
+   * then. Null: another errno, or no limit.
    */
   readonly inFlightErrno: "EAGAIN" | null;
-  /** The errno of a send on a stream when the receiver has no room left for the control data; null: that of a full socket. */
+  /** The errno of a send on a stream when the receiver has no room for the control data; null: that of a full socket. */
   readonly controlFullErrno: "EMSGSIZE" | null;
-  /** MSG_CTRUNC gets lost: a `cmsg_len` that reaches past the end is the only sign of a truncation. */
+  /** Whether MSG_CTRUNC gets lost: a `cmsg_len` that reaches past the end is the only sign of a truncation then. */
   readonly losesCtrunc: boolean;
   /**
-   * The byte of a stream's receive that its descriptors came with. `last`: the kernel puts plain bytes of earlier sends in
-   * front of those that carry descriptors. `first`: it puts plain bytes of later sends behind them.
+   * Which byte of a stream's receive its descriptors came with. `last`: the receive may begin with plain bytes of earlier sends.
+   * `first`: it may end with plain bytes of later sends.
    */
   readonly rightsCarrier: "last" | "first";
-  /** What MSG_PEEK does with descriptors: new ones each time, kernel pointers, nothing, or zeros. */
+  /** What a receive with MSG_PEEK has in place of descriptors: new ones each time, kernel pointers, nothing, or zeros. */
   readonly peek: "duplicates" | "pointers" | "omitted" | "zeroed";
-  /** Descriptors with no byte on a stream: lost in silence, or delivered with a receive of 0. */
+  /** Descriptors sent without a byte on a stream: lost without an error, or delivered with a receive of 0 bytes. */
   readonly emptyStreamRights: "dropped" | "delivered";
-  /** The rule of `CMSG_NXTHDR`, which the core's walk is stricter than. */
+  /** The libc whose `CMSG_NXTHDR` it is. The core's walk is stricter than each. */
   readonly nextHeader: "glibc" | "musl" | "bionic" | "bsd" | "illumos";
+  /** Payloads with credentials; the first is the one that senders attach. Layouts of one type are told apart by their size. */
   readonly credentials: readonly CredentialsLayout[];
+  /** Payloads with times. */
   readonly timestamps: readonly TimestampLayout[];
-  /** The socket option that answers with the peer's credentials; null: the system has none. */
+  /** The socket option whose answer has the peer's credentials; null: there is none. */
   readonly peerCredentials: PeerCredentialsLayout | null;
   /** Bytes of `sun_path` of `struct sockaddr_un`. */
   readonly sunPathBytes: number;
   /** Whether there are names outside the file system, which begin with a NUL; `bind` to an empty name chooses one. */
   readonly abstractNames: boolean;
-  /** Payload bytes of every message that can come beside SCM_RIGHTS with all socket options on, labels apart. */
+  /** Payload bytes of each message that can come beside SCM_RIGHTS with all socket options on, security labels left out. */
   readonly receiveMessages: readonly number[];
 }
 
-/** The rows. On musl rows `lengthBytes` is that of musl's struct. */
+/** The names of the rows. */
 export type AbiName =
   | `linux-${"x86_64" | "i386" | "armv7" | "aarch64" | "s390x" | "powerpc64" | "powerpc"}-${"glibc" | "musl"}`
   | `linux-${"riscv64" | "powerpc64le" | "mips" | "x32"}-glibc`
@@ -185,13 +215,13 @@ export type AbiName =
   | "dragonfly-x86_64"
   | `illumos-${"amd64" | "sparcv9"}`;
 
-/** What names begin with, up to the first hyphen: the systems, and Android. */
+/** The part of a name before the first hyphen: a system, or Android. */
 export type PrefixOf<Name extends string> = Name extends `${infer Prefix}-${string}` ? Prefix : never;
 
-/** The names that begin so. */
+/** The names with a prefix. */
 export type NamesOf<Prefix extends PrefixOf<AbiName>> = Extract<AbiName, `${Prefix}-${string}`>;
 
-/** The part of a row that is the layout of its structs. */
+/** The columns with the layout of C structs. */
 export type Layout = Pick<
   Abi,
   | "pointerBytes"
@@ -206,7 +236,7 @@ export type Layout = Pick<
   | "msghdr"
 >;
 
-/** A header whose fields follow one another, and a payload that begins at the next multiple of the alignment. */
+/** A header whose fields follow one another, with the payload at the next multiple of the alignment. */
 export function layout(pointerBytes: 4 | 8, lengthBytes: 4 | 8, alignBytes: number, msghdr: MsghdrLayout): Layout {
   const headerBytes = lengthBytes + 8;
   return {
@@ -223,7 +253,7 @@ export function layout(pointerBytes: 4 | 8, lengthBytes: 4 | 8, alignBytes: numb
   };
 }
 
-/** The same fields with one size for both lengths; `flags` follow the control length. */
+/** A `struct msghdr` whose two lengths have one size; `msg_flags` follows the control length. */
 export function msghdr(pointerBytes: 4 | 8, lengthBytes: 4 | 8): MsghdrLayout {
   const iovlenOffset = 3 * pointerBytes;
   const controlOffset = iovlenOffset + pointerBytes;
@@ -240,10 +270,10 @@ export function msghdr(pointerBytes: 4 | 8, lengthBytes: 4 | 8): MsghdrLayout {
   };
 }
 
-/** The numbers and rules of a system: what neither the name nor the layout says. */
+/** The columns with the numbers and rules of a system. */
 export type Facts = Omit<Abi, keyof Layout | "name" | "os" | "arch" | "libc" | "endian" | "evidence">;
 
-/** A row, whose facts are made when it is asked for: a process needs one row of all. */
+/** A row. Its facts are made when they are first needed: a process needs one row. */
 export type Row = readonly [
   arch: string,
   libc: Abi["libc"],
@@ -253,12 +283,12 @@ export type Row = readonly [
   facts: () => Facts,
 ];
 
-/** What the file of a system states. */
+/** The rows of a system, as its file exports them. */
 export interface AbiSystem<Name extends string = string> {
   readonly os: Abi["os"];
-  /** `process.platform` of Node there. */
+  /** Node's `process.platform` there. */
   readonly platform: string;
-  /** Architectures as Node names them (`process.arch`) -> as the rows do. */
+  /** Node's `process.arch` -> the architecture of rows. */
   readonly architectures: Readonly<Record<string, string>>;
   readonly rows: Readonly<Record<Name, Row>>;
 }
@@ -268,7 +298,7 @@ export function bsd(pointerBytes: 4 | 8, alignBytes: number): Layout {
   return layout(pointerBytes, 4, alignBytes, msghdr(pointerBytes, 4));
 }
 
-/** What only Linux has, for the others. */
+/** Columns that only Linux has a value for. */
 export const NOT_LINUX = {
   SCM_CREDENTIALS: null,
   SCM_SECURITY: null,
@@ -284,17 +314,17 @@ export const NOT_LINUX = {
   abstractNames: false,
 } as const;
 
-/** `struct timeval` or `timespec` of two 8-byte fields. */
+/** `struct timeval` or `struct timespec` of two 8-byte fields. */
 export function time(type: number, name: string, unit: TimestampLayout["unit"], times = 1): TimestampLayout {
   return { type, name, unit, times, bytes: 16, secondsBytes: 8, fractionOffset: 8, fractionBytes: 8 };
 }
 
-/** The same with 4-byte fields. */
+/** The same of two 4-byte fields. */
 export function time32(type: number, name: string, unit: TimestampLayout["unit"], times = 1): TimestampLayout {
   return { type, name, unit, times, bytes: 8, secondsBytes: 4, fractionOffset: 4, fractionBytes: 4 };
 }
 
-/** `struct timeval` with an 8-byte second, a 4-byte microsecond and, where the alignment asks for it, a pad. */
+/** `struct timeval` with an 8-byte second, a 4-byte microsecond and, where the alignment needs it, a pad. */
 export function timePadded(type: number, bytes: 12 | 16): TimestampLayout {
   return { ...time(type, "SCM_TIMESTAMP", "microseconds"), bytes, fractionBytes: 4 };
 }

@@ -1,4 +1,4 @@
-/** What several of Darwin and the BSDs have in common. */
+/** What Darwin and the BSDs, or several of them, have in common. */
 
 import { type CredentialsLayout, type Facts, NOT_LINUX, type PeerCredentialsLayout } from "./abi.ts";
 

@@ -3,7 +3,9 @@
 import { type AbiSystem, bsd, type Facts, type NamesOf, timePadded } from "./abi.ts";
 import { BSD, XUCRED } from "./bsd.ts";
 
-/** AF_UNIX never sends SCM_CREDS. uipc_usrreq.c: (len - 12) * 2 + 12 <= 2048, of a message with one cmsghdr, exactly. */
+/**
+ * AF_UNIX never sends SCM_CREDS. uipc_usrreq.c takes a control buffer of exactly one cmsghdr, with (len - 12) * 2 + 12 <= 2048.
+ */
 const facts: () => Facts = () => ({
   ...BSD,
   source:

@@ -13,7 +13,7 @@ const facts: () => Facts = () => ({
   MSG_CMSG_CLOEXEC: 0x1000,
   SO_NOSIGPIPE: 0x800,
   F_DUPFD_CLOEXEC: 17,
-  // The control buffer is at most MLEN, 352 by hand from sys/mbuf.h.
+  // The control buffer is at most MLEN, 352: computed by hand from sys/mbuf.h.
   maxFdsPerMessage: 84,
   maxControlBytes: 352,
   severalRights: "first",

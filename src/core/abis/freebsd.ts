@@ -14,8 +14,8 @@ import {
 import { BSD, CMSGCRED, XUCRED } from "./bsd.ts";
 
 /**
- * `struct sockcred` of FreeBSD's LOCAL_CREDS: uid, euid, gid, egid, groups. Of the same type as cmsgcred, and no pid; of 16
- * groups it has cmsgcred's size too, and is taken for one. LOCAL_CREDS_PERSISTENT has none of this: sockcred2.
+ * `struct sockcred` of LOCAL_CREDS: uid, euid, gid, egid, groups; no pid. It has the type of cmsgcred, and with 16 groups its
+ * size too: then it is taken for one. LOCAL_CREDS_PERSISTENT sends sockcred2, whose type is its own.
  */
 const SOCKCRED: CredentialsLayout = {
   type: 3,
@@ -45,7 +45,7 @@ function facts(
     MSG_CMSG_CLOFORK: 0x400000,
     SO_NOSIGPIPE: 0x800,
     F_DUPFD_CLOEXEC: 17,
-    // Pointers in the kernel: CMSG_SPACE(n pointers) within MCLBYTES, 2048.
+    // The kernel turns them into pointers: CMSG_SPACE of n pointers is at most MCLBYTES, 2048.
     maxFdsPerMessage,
     maxControlBytes: 2048,
     severalRights: "separate",

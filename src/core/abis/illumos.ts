@@ -2,7 +2,7 @@
 
 import { type AbiSystem, bsd, type Facts, type Layout, type NamesOf, NOT_LINUX, time } from "./abi.ts";
 
-/** SCM_UCRED is an opaque `ucred_t`, read with ucred_get(3C) only. */
+/** SCM_UCRED is an opaque `ucred_t`, which only ucred_get(3C) reads. */
 const facts: () => Facts = () => ({
   ...NOT_LINUX,
   source: "illumos uts/common/sys/socket.h, uts/common/fs/sockfs/socksyscalls.c, socksubr.c",
@@ -45,7 +45,7 @@ const facts: () => Facts = () => ({
   emptyStreamRights: "delivered",
   nextHeader: "illumos",
   credentials: [],
-  // getpeerucred(3C) is no socket option.
+  // There is getpeerucred(3C), which is no socket option.
   peerCredentials: null,
   // sys/un.h.
   sunPathBytes: 108,
@@ -54,7 +54,7 @@ const facts: () => Facts = () => ({
   receiveMessages: [4096, 16],
 });
 
-/** CMSG_SPACE needs 8 for the header on sparc: the next one begins there, the payload right behind this one. */
+/** On sparc the header is aligned to 8: the next one begins at a multiple of 8, the payload right behind this one. */
 const SPARCV9: Layout = { ...bsd(8, 4), headerAlignBytes: 8 };
 
 export const illumos: AbiSystem<NamesOf<"illumos">> = {

@@ -20,7 +20,7 @@ const LINUX_SOURCE =
 const linux64: Layout = layout(8, 8, 8, msghdr(8, 8));
 const linux32: Layout = layout(4, 4, 4, msghdr(4, 4));
 
-/** musl declares 4 bytes where the kernel has 8, and a pad behind them, or in front of them on big endian. */
+/** musl declares 4 bytes where the kernel has 8, with a pad behind them, or in front of them on big endian. */
 function musl64(endian: "little" | "big"): Layout {
   const pad = endian === "little" ? 0 : 4;
   const { iovlenOffset, controllenOffset } = linux64.msghdr;
@@ -41,7 +41,7 @@ function musl64(endian: "little" | "big"): Layout {
 /** `struct ucred`, include/linux/socket.h: the same on 32 and 64 bit. */
 const UCRED: CredentialsLayout = { type: 2, name: "ucred", bytes: 12, pid: 0, uid: 4, gid: 8, sendable: true };
 
-/** The same struct, of the peer. */
+/** The same struct. */
 const PEERCRED: PeerCredentialsLayout = {
   level: "SOL_SOCKET",
   option: "SO_PEERCRED",
@@ -52,8 +52,8 @@ const PEERCRED: PeerCredentialsLayout = {
 };
 
 /**
- * The numbers of its architectures' `asm/socket.h` are generic but for powerpc and mips. SCM_TIMESTAMP is the
- * libc's choice of three kinds that the kernel knows; all are decoded.
+ * The architectures' `asm/socket.h` have the generic numbers, but for powerpc and mips. SCM_TIMESTAMP is one of three kinds that
+ * the kernel has, by the libc's choice; all are decoded.
  */
 function facts(
   bits: 32 | 64,
@@ -95,9 +95,9 @@ function facts(
     SOCK_DGRAM: 2,
     SOCK_SEQPACKET: 5,
     F_DUPFD_CLOEXEC: 1030,
-    // SCM_MAX_FD, include/net/scm.h: over all SCM_RIGHTS of a message.
+    // SCM_MAX_FD, include/net/scm.h: of all SCM_RIGHTS of a message together.
     maxFdsPerMessage: 253,
-    // net.core.optmem_max limits it, and can be changed.
+    // The limit is net.core.optmem_max, which can be changed.
     maxControlBytes: null,
     sendControlLength: "space",
     severalRights: "merged",

@@ -13,7 +13,7 @@ function facts(maxFdsPerMessage: number, timestamp: TimestampLayout): () => Fact
     MSG_CMSG_CLOFORK: 0x2000,
     SO_PEERCRED: 0x1022,
     F_DUPFD_CLOEXEC: 10,
-    // struct fdpass in the kernel, 16 or 8 bytes each, within MCLBYTES, 2048.
+    // The kernel turns them into struct fdpass of 16 or 8 bytes: all of them are at most MCLBYTES, 2048.
     maxFdsPerMessage,
     maxControlBytes: 2048,
     severalRights: "refused",

@@ -1,10 +1,11 @@
 /**
- * The ABI table: what every system and architecture makes of a control message. The one place of these facts; the core is
- * configured from it, the C headers of the host are compared with it, the oracles of `test/oracles` check its layouts.
+ * The ABI table: the layout, the numbers and the rules of control messages on every system and architecture. It is the only place
+ * of these facts. The core is configured from it, the C headers of the host are compared with it when a process starts, and the
+ * oracles of `test/oracles` check its layouts.
  *
- * A system is a file beside this one, with its numbers and rules; a row is these, a layout, and what an architecture does
- * differently. `source` says where each was read, cross-checked with golang.org/x/sys (`ztypes`, `zerrors`) and the Rust libc
- * crate where these have the target. A new system is a file, its names in `abi.ts`, and an entry in the list here.
+ * Each system has a file beside this one. A row is the system's numbers and rules, a layout, and what is different on its
+ * architecture. `source` names the files that it was read in; it was checked against golang.org/x/sys (`ztypes`, `zerrors`) and the
+ * Rust libc crate where these have the target. For a new system add a file, its names in `abi.ts`, and an entry in the list here.
  */
 
 import { outOfRange } from "../errors.ts";
@@ -32,7 +33,7 @@ const SYSTEMS: { readonly [prefix in PrefixOf<AbiName>]: AbiSystem<NamesOf<prefi
 
 const systems: readonly AbiSystem[] = Object.values(SYSTEMS);
 
-/** A property that makes its row when it is first read (all of them at once cost 2 ms of a program's start, 2026-11). */
+/** A property that makes its row when it is first read: all rows together take 2 ms of a program's start (2026-11). */
 function lazily(name: AbiName, { os }: AbiSystem, row: Row): PropertyDescriptor {
   const [arch, libc, endian, evidence, layout, facts] = row;
   let made: Abi | undefined;
@@ -42,7 +43,7 @@ function lazily(name: AbiName, { os }: AbiSystem, row: Row): PropertyDescriptor 
   };
 }
 
-/** Every ABI, by name. */
+/** The ABI table, by name. */
 export const abis: Readonly<Record<AbiName, Abi>> = Object.freeze(
   Object.defineProperties(
     {},
@@ -54,7 +55,11 @@ export const abis: Readonly<Record<AbiName, Abi>> = Object.freeze(
   ) as Record<AbiName, Abi>,
 );
 
-/** The row of a name; an Abi passes through. @throws RangeError for an unknown name, naming those of the same system */
+/**
+ * The row with a name; an {@link Abi} is returned as it is.
+ *
+ * @throws RangeError for an unknown name, with the names of the same system
+ */
 export function abiOf(abi: Abi | AbiName): Abi {
   if (typeof abi !== "string") return abi;
   if (Object.hasOwn(abis, abi)) return abis[abi];
@@ -63,12 +68,19 @@ export function abiOf(abi: Abi | AbiName): Abi {
   throw outOfRange("abi", `one of ${(near.length > 0 ? near : Object.keys(abis)).join(", ")}`, abi);
 }
 
-/** The row for what Node says of a host (`process.platform`, `process.arch`); null: there is none. */
+/**
+ * The name of the row of a host.
+ *
+ * @param platform `process.platform`
+ * @param arch `process.arch`
+ * @param libc the libc on Linux, null elsewhere
+ * @returns null: there is no row
+ */
 export function hostAbiName(platform: string, arch: string, libc: "glibc" | "musl" | null): AbiName | null {
   for (const system of systems) {
     if (system.platform !== platform || !Object.hasOwn(system.architectures, arch)) continue;
     for (const [name, [rowArch, rowLibc]] of Object.entries(system.rows)) {
-      // Android has one libc, which Node does not tell of.
+      // Android has one libc.
       if (rowArch === system.architectures[arch] && (rowLibc === libc || rowLibc === "bionic")) return name as AbiName;
     }
   }
