@@ -651,6 +651,8 @@ function deliver(
       }
       return { control, truncated: true, alive: capacity < abi.dataOffset ? 0 : inside };
     }
+    default:
+      return abi.truncation satisfies never;
   }
 }
 
@@ -739,7 +741,7 @@ test("verdict, every combination on every row: what came, flags, limits; who out
             if ((flags & MSG_TRUNC) !== 0 && !allowTruncated) expected = "data-truncated";
             if (state !== "whole") expected = "malformed";
             // What the kernel cut does not look whole either; DragonFly does not say that it cut.
-            if ((flags & MSG_CTRUNC) !== 0 || (state === "overrun" && abi.os === "dragonfly"))
+            if ((flags & MSG_CTRUNC) !== 0 || (state === "overrun" && abi.losesCtrunc))
               expected = "ancillary-truncated";
             for (const maxFds of [0, 1, 2, 3, 9]) {
               const { keep, close, pidfd, outcome } = codec.verdict({
