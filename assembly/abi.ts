@@ -39,8 +39,10 @@ function isAlignment(n: u32): bool {
 }
 
 /**
- * Sets the layout; `headerBytes`, `sizeof(struct cmsghdr)`, is only compared with the rest. A layout that no walk could be safe with (fields outside the header, a payload inside it, an alignment that
+ * Sets the layout. A layout that no walk could be safe with (fields outside of the header, a payload inside it, an alignment that
  * is no power of two) is refused: the result is false, and the layout stays as it was.
+ *
+ * @param headerBytes `sizeof(struct cmsghdr)`, with which the others are compared
  */
 export function setLayout(
   headerBytes: u32,
