@@ -114,7 +114,8 @@ async function selfTest() {
     const folder = resolve("build", "explore", String(i));
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(join(folder, "build"), { recursive: true });
-    for (const name of ["dist", "package.json", "build/test"]) cpSync(name, join(folder, name), { recursive: true });
+    for (const name of ["dist", "package.json", "build/src", "build/test"])
+      cpSync(name, join(folder, name), { recursive: true });
     symlinkSync(resolve("node_modules"), join(folder, "node_modules"));
     symlinkSync(resolve("prebuilds"), join(folder, "prebuilds"));
     plant(join(folder, "dist"), from, to, what);

@@ -1,9 +1,10 @@
-/** What the C headers of a virtual system say. */
+/** The C headers of a virtual system. */
 
 import type { Abi } from "../core/abis/table.ts";
 import type { Constants } from "../system/system.ts";
+import { rulesOf } from "./systems.ts";
 
-/** Numbers that no row of the table has: any will do, as nobody but the library sees them. */
+/** Numbers that no row of the table has. Any will do: only the library sees them. */
 export const CONSTANTS = {
   AF_UNIX: 1,
   AF_INET: 2,
@@ -12,9 +13,6 @@ export const CONSTANTS = {
   SO_TYPE: 0x10001,
   SO_ACCEPTCONN: 0x10002,
   SO_ERROR: 0x10003,
-  LOCAL_PEERCRED: 0x10004,
-  LOCAL_PEERPID: 0x10005,
-  LOCAL_PEEREID: 0x10006,
   F_GETFD: 1,
   F_SETFD: 2,
   F_GETFL: 3,
@@ -29,24 +27,19 @@ export const CONSTANTS = {
   S_IFREG: 0x8000,
   POLLHUP: 16,
 } as const;
+
+/** Those that only some systems have. */
+export const SOME_CONSTANTS = {
+  LOCAL_PEERCRED: 0x10004,
+  LOCAL_PEERPID: 0x10005,
+  LOCAL_PEEREID: 0x10006,
+  POLLRDHUP: 0x2000,
+} as const;
+
+/** Readiness bits beside those of the library. */
 export const POLLERR = 8;
 export const POLLNVAL = 32;
-export const POLLRDHUP = 0x2000;
 
-/** Which of them a system has. */
-export function constantsOf({ os }: Abi): Constants {
-  const { LOCAL_PEERCRED, LOCAL_PEERPID, LOCAL_PEEREID, ...common } = CONSTANTS;
-  switch (os) {
-    case "linux":
-      return { ...common, POLLRDHUP };
-    case "darwin":
-      return { ...common, LOCAL_PEERCRED, LOCAL_PEERPID };
-    case "freebsd":
-    case "dragonfly":
-      return { ...common, LOCAL_PEERCRED };
-    case "netbsd":
-      return { ...common, LOCAL_PEEREID };
-    default:
-      return common;
-  }
+export function constantsOf(abi: Abi): Constants {
+  return { ...CONSTANTS, ...Object.fromEntries(rulesOf(abi).headers.map((name) => [name, SOME_CONSTANTS[name]])) };
 }

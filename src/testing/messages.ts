@@ -1,20 +1,19 @@
-/** `sendmsg` and `recvmsg`: what is asked of them, and what they answer. */
+/** `sendmsg` and `recvmsg`: their arguments and results. */
 
 import type { Abi } from "../core/abis/table.ts";
 import { OUT, type System } from "../system/system.ts";
 import type { Socket } from "./files.ts";
-import type { VirtualProcess } from "./kernel.ts";
 import { receive } from "./receive.ts";
-import { ControlWriter, errnoOf } from "./rules.ts";
+import { ControlWriter } from "./rules.ts";
 import { send } from "./send.ts";
-import { enter, socketOf, violate } from "./system-call.ts";
+import type { Caller } from "./system-call.ts";
+import { rulesOf } from "./systems.ts";
 
-export function messageCalls(
-  process: VirtualProcess,
-  buffers: Pick<System, "out" | "address">,
-): Pick<System, "bindControl" | "sendmsg" | "recvmsg"> {
-  const { kernel } = process;
-  const { abi } = kernel;
+type Calls = "bindControl" | "sendmsg" | "recvmsg";
+
+export function messageCalls(caller: Caller, buffers: Pick<System, "out" | "address">): Pick<System, Calls> {
+  const { process, machine, events } = caller;
+  const { abi } = machine;
   const { out } = buffers;
   let control: Uint8Array = new Uint8Array(0);
   return {
@@ -22,52 +21,52 @@ export function messageCalls(
       control = new Uint8Array(memory, offset, capacity);
     },
 
-    sendmsg(fd, payload, offset, length, controlLength, flags, to) {
-      const fault = enter(process, "sendmsg", fd);
-      if (fault?.errno !== undefined) return errnoOf(fault.errno);
-      const socket = socketOf(process, fd, "sent on");
-      if (typeof socket === "number") return socket;
-      const bytes = bytesOf(payload, offset, length);
-      const result = send(process, socket, bytes, control.subarray(0, controlLength), to, fault);
-      if (typeof result === "number") {
-        kernel.progressed();
+    sendmsg: (fd, payload, offset, length, controlLength, flags, to) =>
+      caller.socketCall("sendmsg", fd, "sent on", (socket, fault) => {
+        const bytes = bytesOf(payload, offset, length);
+        const result = send(process, socket, bytes, control.subarray(0, controlLength), to, fault);
+        if (typeof result === "number") events.progressed();
+        else if (result === "EPIPE" && !mutesSigpipe(abi, flags)) process.violate("was killed by SIGPIPE");
+        else if (result === "EAGAIN" && !neverBlocks(abi, socket, flags, true)) process.violate("waited in sendmsg");
         return result;
-      }
-      if (result === "EPIPE" && !mutesSigpipe(abi, flags)) violate(process, "was killed by SIGPIPE");
-      if (result === "EAGAIN" && !neverBlocks(abi, socket, flags, true)) violate(process, "waited in sendmsg");
-      return errnoOf(result);
-    },
+      }),
 
     recvmsg(fd, payload, offset, length, controlCapacity, flags, wantAddress) {
       out[OUT.CONTROL_LENGTH] = 0;
       out[OUT.FLAGS] = 0;
       out[OUT.ADDRESS_LENGTH] = -1;
-      const fault = enter(process, "recvmsg", fd);
-      if (fault?.errno !== undefined) return errnoOf(fault.errno);
-      const socket = socketOf(process, fd, "received from");
-      if (typeof socket === "number") return socket;
-      const pieces = piecesOf(payload, offset, length);
-      const writer = new ControlWriter(abi, control.subarray(0, controlCapacity));
-      const result = receive(process, socket, pieces, writer, flags, fault, wantAddress, buffers);
-      if (typeof result === "string") {
-        if (result === "EAGAIN" && !neverBlocks(abi, socket, flags, false)) violate(process, "waited in recvmsg");
-        return errnoOf(result);
-      }
-      if (writer.truncated && abi.truncation !== "dragonfly") out[OUT.FLAGS]! |= abi.MSG_CTRUNC;
-      out[OUT.FLAGS]! |= echoed(abi, flags);
-      out[OUT.CONTROL_LENGTH] = writer.length;
-      out[OUT.UNSETTLED] = writer.length;
-      if ((flags & abi.MSG_PEEK) === 0) kernel.progressed();
-      return result;
+      return caller.socketCall("recvmsg", fd, "received from", (socket, fault) => {
+        const pieces = piecesOf(payload, offset, length);
+        const writer = new ControlWriter(abi, control.subarray(0, controlCapacity));
+        const result = receive(process, socket, pieces, writer, flags, fault, wantAddress, buffers);
+        if (typeof result === "string") {
+          if (result === "EAGAIN" && !neverBlocks(abi, socket, flags, false)) process.violate("waited in recvmsg");
+          return result;
+        }
+        if (writer.truncated && !abi.losesCtrunc) out[OUT.FLAGS]! |= abi.MSG_CTRUNC;
+        out[OUT.FLAGS]! |= echoed(abi, flags);
+        out[OUT.CONTROL_LENGTH] = writer.length;
+        out[OUT.UNSETTLED] = writer.length;
+        if ((flags & abi.MSG_PEEK) === 0) events.progressed();
+        return result;
+      });
     },
   };
 }
 
-/** Input flags that the kernel shows again. */
+/** The input flags that are in `msg_flags` too. */
 function echoed(abi: Abi, flags: number): number {
-  const { os, MSG_CMSG_CLOEXEC } = abi;
-  if (os === "linux") return flags & (MSG_CMSG_CLOEXEC ?? 0);
-  return os === "freebsd" || os === "openbsd" || os === "darwin" ? flags : 0;
+  const { echoes } = rulesOf(abi);
+  switch (echoes) {
+    case "none":
+      return 0;
+    case "MSG_CMSG_CLOEXEC":
+      return flags & (abi.MSG_CMSG_CLOEXEC ?? 0);
+    case "all":
+      return flags;
+    default:
+      return echoes satisfies never;
+  }
 }
 
 function mutesSigpipe(abi: Abi, flags: number): boolean {
@@ -75,10 +74,9 @@ function mutesSigpipe(abi: Abi, flags: number): boolean {
   return MSG_NOSIGNAL === null || (flags & MSG_NOSIGNAL) !== 0;
 }
 
-/** Darwin's send waits for room in spite of MSG_DONTWAIT. */
 function neverBlocks(abi: Abi, socket: Socket, flags: number, sends: boolean): boolean {
   if (socket.nonblocking) return true;
-  return (flags & abi.MSG_DONTWAIT) !== 0 && !(sends && abi.truncation === "xnu");
+  return (flags & abi.MSG_DONTWAIT) !== 0 && !(sends && rulesOf(abi).sendIgnoresDontwait);
 }
 
 function piecesOf(payload: Uint8Array | readonly Uint8Array[], offset: number, length: number): Uint8Array[] {

@@ -1,132 +1,111 @@
 /** Names of sockets: in the file system, and in the abstract namespace. */
 
 import type { SocketType } from "../system/socket-type.ts";
-import { OUT, type System } from "../system/system.ts";
+import { FILE_STATUS, OUT, type System } from "../system/system.ts";
 import { CONSTANTS } from "./constants.ts";
-import { Socket } from "./files.ts";
-import type { VirtualKernel, VirtualProcess } from "./kernel.ts";
-import { type ErrnoName, errnoOf } from "./rules.ts";
-import { enter, socketOf } from "./system-call.ts";
+import { type ErrnoName, errnoOf } from "./errno.ts";
+import type { Socket } from "./files.ts";
+import type { Machine } from "./machine.ts";
+import { type Caller, socketOf } from "./system-call.ts";
 
-/** Bound to it, a socket gets a name that the kernel chooses. */
+type Calls = "bind" | "getsockname" | "getpeername" | "lstat" | "unlink" | "rename" | "link" | "chmod";
+
+/** A socket that is bound to it gets a name of the kernel's choice. */
 export const NO_PATH: Uint8Array = new Uint8Array(0);
 
-export function nameCalls(
-  process: VirtualProcess,
-  buffers: Pick<System, "out" | "address">,
-): Pick<System, "bind" | "getsockname" | "getpeername" | "lstat" | "unlink" | "rename" | "link" | "chmod"> {
-  const { kernel } = process;
-  const { abi } = kernel;
+export function nameCalls(caller: Caller, buffers: Pick<System, "out" | "address">): Pick<System, Calls> {
+  const { process, machine, rules } = caller;
+  const { names } = machine;
   return {
-    bind(fd, path) {
-      const fault = enter(process, "bind", fd);
-      if (fault?.errno !== undefined) return errnoOf(fault.errno);
-      const socket = socketOf(process, fd, "bound");
-      if (typeof socket === "number") return socket;
-      return bindSocket(kernel, socket, path) ? 0 : errnoOf("EADDRINUSE");
-    },
+    bind: (fd, path) =>
+      caller.socketCall("bind", fd, "bound", (socket) => (bindSocket(machine, socket, path) ? 0 : "EADDRINUSE")),
 
-    getsockname(fd) {
-      const fault = enter(process, "getsockname", fd);
-      if (fault?.errno !== undefined) return errnoOf(fault.errno);
-      const file = process.table[fd]?.file;
-      if (file === undefined) return errnoOf("EBADF");
-      if (!(file instanceof Socket)) return errnoOf("ENOTSOCK");
-      leave(buffers, file.path);
-      return CONSTANTS.AF_UNIX;
-    },
+    getsockname: (fd) =>
+      caller.call("getsockname", fd, () => {
+        const socket = socketOf(process, fd);
+        if (typeof socket === "string") return socket;
+        reportName(buffers, socket.path);
+        return CONSTANTS.AF_UNIX;
+      }),
 
-    getpeername(fd) {
-      const fault = enter(process, "getpeername", fd);
-      if (fault?.errno !== undefined) return errnoOf(fault.errno);
-      const socket = socketOf(process, fd, "asked for its peer");
-      if (typeof socket === "number") return socket;
-      const left = socket.type !== "dgram" && socket.peer === null && abi.os !== "linux";
-      if (socket.peerOwner === null || left) return errnoOf("ENOTCONN");
-      leave(buffers, socket.peer === null ? socket.lastPeerPath : socket.peer.path);
-      return CONSTANTS.AF_UNIX;
-    },
+    getpeername: (fd) =>
+      caller.socketCall("getpeername", fd, "asked for its peer", (socket) => {
+        const closed = socket.type !== "dgram" && socket.peer === null;
+        if (socket.peerOwner === null || (closed && !rules.remembersPeer)) return "ENOTCONN";
+        reportName(buffers, socket.peer === null ? socket.lastPeerPath : socket.peer.path);
+        return CONSTANTS.AF_UNIX;
+      }),
 
     lstat(path, into) {
-      const found = kernel.names.get(latin1(path));
+      const found = names.get(latin1(path));
       if (found === undefined) return errnoOf("ENOENT");
-      into.set([BigInt(CONSTANTS.S_IFSOCK), 0n, 0n, BigInt(found.inode)]);
+      into.fill(0n);
+      into[FILE_STATUS.MODE] = BigInt(CONSTANTS.S_IFSOCK);
+      into[FILE_STATUS.INODE] = BigInt(found.inode);
       return 0;
     },
 
-    unlink(path) {
-      const fault = enter(process, "unlink", -1);
-      if (fault?.errno !== undefined) return errnoOf(fault.errno);
-      return kernel.names.delete(latin1(path)) ? 0 : errnoOf("ENOENT");
-    },
+    unlink: (path) => caller.call("unlink", -1, () => (names.delete(latin1(path)) ? 0 : "ENOENT")),
 
-    rename(from, to) {
-      const fault = enter(process, "rename", -1);
-      if (fault?.errno !== undefined) return errnoOf(fault.errno);
-      const { names } = kernel;
-      const found = names.get(latin1(from));
-      if (found === undefined) return errnoOf("ENOENT");
-      names.delete(latin1(from));
-      names.set(latin1(to), found);
-      return 0;
-    },
+    rename: (from, to) =>
+      caller.call("rename", -1, () => {
+        const found = names.get(latin1(from));
+        if (found === undefined) return "ENOENT";
+        names.delete(latin1(from));
+        names.set(latin1(to), found);
+        return 0;
+      }),
 
-    link(from, to) {
-      const fault = enter(process, "link", -1);
-      if (fault?.errno !== undefined) return errnoOf(fault.errno);
-      const { names } = kernel;
-      const found = names.get(latin1(from));
-      if (found === undefined) return errnoOf("ENOENT");
-      if (names.has(latin1(to))) return errnoOf("EEXIST");
-      names.set(latin1(to), found);
-      return 0;
-    },
+    link: (from, to) =>
+      caller.call("link", -1, () => {
+        const found = names.get(latin1(from));
+        if (found === undefined) return "ENOENT";
+        if (names.has(latin1(to))) return "EEXIST";
+        names.set(latin1(to), found);
+        return 0;
+      }),
 
-    chmod(path) {
-      const fault = enter(process, "chmod", -1);
-      if (fault?.errno !== undefined) return errnoOf(fault.errno);
-      return kernel.names.has(latin1(path)) ? 0 : errnoOf("ENOENT");
-    },
+    chmod: (path) => caller.call("chmod", -1, () => (names.has(latin1(path)) ? 0 : "ENOENT")),
   };
 }
 
-/** Gives a socket a name; false: somebody has it. */
-export function bindSocket(kernel: VirtualKernel, socket: Socket, path: Uint8Array): boolean {
-  const inode = kernel.nextInode();
+/** Gives a socket a name; false: the name is taken. */
+export function bindSocket(machine: Machine, socket: Socket, path: Uint8Array): boolean {
+  const inode = machine.nextInode();
   // Linux chooses five hexadecimal digits in the abstract namespace.
   const name = path.length === 0 ? `\0${inode.toString(16).padStart(5, "0")}` : Buffer.from(path).toString("latin1");
   const key = keyOf(name, socket.type);
-  if (kernel.names.has(key)) return false;
-  kernel.names.set(key, { socket, inode });
+  if (machine.names.has(key)) return false;
+  machine.names.set(key, { socket, inode });
   socket.path = Buffer.from(name, "latin1");
   return true;
 }
 
-/** Who is bound to a path. */
-export function find(kernel: VirtualKernel, path: Uint8Array, type: SocketType): Socket | ErrnoName {
-  const found = kernel.names.get(keyOf(Buffer.from(path).toString("latin1"), type));
+/** The socket that is bound to a path; else the error of a connect or send to it. */
+export function find(machine: Machine, path: Uint8Array, type: SocketType): Socket | ErrnoName {
+  const found = machine.names.get(keyOf(Buffer.from(path).toString("latin1"), type));
   if (found === undefined) return path[0] === 0 ? "ECONNREFUSED" : "ENOENT";
   if (found.socket === null) return "ECONNREFUSED";
   return found.socket.type === type ? found.socket : "EPROTOTYPE";
 }
 
-/** A socket has gone. */
-export function unbind({ names }: VirtualKernel, socket: Socket): void {
+/** Ends the names of a socket that is closed. */
+export function unbind({ names }: Machine, socket: Socket): void {
   for (const [name, bound] of names) {
     if (bound.socket !== socket) continue;
-    // A file stays, and refuses connections; an abstract name goes with its socket.
+    // A file stays, and refuses connections; an abstract name ends with its socket.
     if (name.startsWith("\0")) names.delete(name);
     else bound.socket = null;
   }
 }
 
-/** A name, where the caller looks for it. */
-export function leave({ out, address }: Pick<System, "out" | "address">, path: Uint8Array | null): void {
+/** Writes a name where its caller finds it. */
+export function reportName({ out, address }: Pick<System, "out" | "address">, path: Uint8Array | null): void {
   out[OUT.ADDRESS_LENGTH] = path === null ? -1 : path.length;
   if (path !== null) address.set(path);
 }
 
-/** Each type of socket has abstract names of its own. */
+/** Abstract names are separate for each type of socket. */
 function keyOf(name: string, type: SocketType): string {
   return name.startsWith("\0") ? `${name}\0${type}` : name;
 }

@@ -3,49 +3,48 @@
 import type { Abi } from "../core/abis/table.ts";
 import type { SocketType } from "../system/socket-type.ts";
 import type { System } from "../system/system.ts";
-import { CONSTANTS } from "./constants.ts";
-import { OpenFile, Socket } from "./files.ts";
-import type { VirtualProcess } from "./kernel.ts";
-import { type ErrnoName, errnoOf } from "./rules.ts";
-import { enter, socketOf } from "./system-call.ts";
+import { CONSTANTS, SOME_CONSTANTS } from "./constants.ts";
+import { type ErrnoName, errnoOf } from "./errno.ts";
+import { OpenFile, type Socket } from "./files.ts";
+import { type Caller, socketOf } from "./system-call.ts";
 
 const TYPES: readonly SocketType[] = ["stream", "dgram", "seqpacket"];
 
-export function optionCalls(process: VirtualProcess): Pick<System, "getsockopt" | "setsockopt"> {
+export function optionCalls(caller: Caller): Pick<System, "getsockopt" | "setsockopt"> {
   return {
-    getsockopt(fd, level, name, into) {
-      const fault = enter(process, "getsockopt", fd);
-      if (fault?.errno !== undefined) return errnoOf(fault.errno);
-      const file = process.table[fd]?.file;
-      if (file === undefined) return errnoOf("EBADF");
-      if (!(file instanceof Socket)) return errnoOf("ENOTSOCK");
-      const answer = optionOf(process, file, level, name);
-      if (typeof answer === "string") return errnoOf(answer);
-      into.set(new Uint8Array(answer.buffer));
-      return answer.byteLength;
-    },
+    getsockopt: (fd, level, name, into) =>
+      caller.call("getsockopt", fd, () => {
+        const socket = socketOf(caller.process, fd);
+        if (typeof socket === "string") return socket;
+        const value = optionOf(caller, socket, level, name);
+        if (typeof value === "string") return value;
+        into.set(new Uint8Array(value.buffer));
+        return value.byteLength;
+      }),
 
-    setsockopt(fd, _level, name, value) {
-      const fault = enter(process, "setsockopt", fd);
-      if (fault?.errno !== undefined) return errnoOf(fault.errno);
-      const socket = socketOf(process, fd, "set an option of");
-      if (typeof socket === "number") return socket;
-      socket.options.set(name, value);
-      return 0;
-    },
+    setsockopt: (fd, _level, name, value) =>
+      caller.socketCall("setsockopt", fd, "set an option of", (socket) => {
+        socket.options.set(name, value);
+        return 0;
+      }),
   };
 }
 
-function optionOf(process: VirtualProcess, socket: Socket, level: number, name: number): Int32Array | ErrnoName {
-  const { abi } = process.kernel;
+function optionOf(
+  { process, machine: { abi }, rules }: Caller,
+  socket: Socket,
+  level: number,
+  name: number,
+): Int32Array | ErrnoName {
   const { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET } = abi;
   const peer = socket.peerOwner;
   if (level === CONSTANTS.SOL_LOCAL) {
     if (peer === null) return "ENOTCONN";
     // struct xucred: version, uid, one group; struct unpcbid.
-    if (name === CONSTANTS.LOCAL_PEERCRED) return Int32Array.of(0, peer.uid, 1, peer.gid, ...new Array(18).fill(0));
-    if (name === CONSTANTS.LOCAL_PEERPID) return Int32Array.of(peer.pid);
-    if (name === CONSTANTS.LOCAL_PEEREID) return Int32Array.of(peer.pid, peer.uid, peer.gid);
+    if (name === SOME_CONSTANTS.LOCAL_PEERCRED)
+      return Int32Array.of(0, peer.uid, 1, peer.gid, ...new Array(18).fill(0));
+    if (name === SOME_CONSTANTS.LOCAL_PEERPID) return Int32Array.of(peer.pid);
+    if (name === SOME_CONSTANTS.LOCAL_PEEREID) return Int32Array.of(peer.pid, peer.uid, peer.gid);
     return "ENOPROTOOPT";
   }
   switch (name) {
@@ -59,8 +58,7 @@ function optionOf(process: VirtualProcess, socket: Socket, level: number, name: 
       return Int32Array.of(error);
     }
     case abi.SO_PEERCRED:
-      if (abi.os !== "linux") return peer === null ? "ENOTCONN" : Int32Array.of(peer.uid, peer.gid, peer.pid);
-      return peer === null ? Int32Array.of(0, -1, -1) : Int32Array.of(peer.pid, peer.uid, peer.gid);
+      return rules.peerCredentials?.(peer) ?? "ENOPROTOOPT";
     case abi.SO_PEERPIDFD: {
       if (peer === null) return "ENOTCONN";
       const fd = process.install(new OpenFile("pidfd", `pid ${peer.pid}`), true);
@@ -71,18 +69,18 @@ function optionOf(process: VirtualProcess, socket: Socket, level: number, name: 
   }
 }
 
-/** What an option is set to; `unset`: nobody set it, or the system has none. */
+/** The value of an option; `unset` where it was not set, or the system has no such option. */
 export function option(socket: Socket, name: number | null, unset: number): number {
   return name === null ? unset : (socket.options.get(name) ?? unset);
 }
 
-/** Whether the kernel says who sent something. It does not glue what different processes sent then. */
+/** Whether messages name their sender. Bytes of different senders are not put together then. */
 export function tellsSender(abi: Abi, socket: Socket): boolean {
   const { SO_PASSCRED, SO_PASSPIDFD } = abi;
   return option(socket, SO_PASSCRED, 0) !== 0 || option(socket, SO_PASSPIDFD, 0) !== 0;
 }
 
-/** The pending error, which is said once. */
+/** The pending error, which is reported once. */
 export function takeError(socket: Socket): ErrnoName {
   const { error } = socket;
   socket.error = 0;

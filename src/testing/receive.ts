@@ -2,15 +2,18 @@
 
 import type { Abi } from "../core/abis/table.ts";
 import { OUT, type System } from "../system/system.ts";
+import { type ErrnoName, errnoOf } from "./errno.ts";
 import { isCarrier, OpenFile, type Segment, type Sender, type Socket, unreference } from "./files.ts";
-import type { Fault, VirtualProcess } from "./kernel.ts";
-import { leave } from "./names.ts";
+import type { Process } from "./machine.ts";
+import { reportName } from "./names.ts";
 import { option, takeError, tellsSender } from "./options.ts";
-import { ControlWriter, type ErrnoName, errnoOf } from "./rules.ts";
+import { ControlWriter } from "./rules.ts";
+import type { Fault } from "./system-call.ts";
+import { rulesOf } from "./systems.ts";
 
-/** Takes what is first in a queue; the bytes received, or the error. */
+/** Receives the front of a queue; the bytes received, or the error. */
 export function receive(
-  process: VirtualProcess,
+  process: Process,
   socket: Socket,
   pieces: readonly Uint8Array[],
   writer: ControlWriter,
@@ -19,17 +22,18 @@ export function receive(
   wantAddress: boolean,
   buffers: Pick<System, "out" | "address">,
 ): number | ErrnoName {
-  const { abi } = process.kernel;
-  // A reset comes before what is left of messages, and behind what is left of a stream.
+  const { abi } = process.machine;
+  const rules = rulesOf(abi);
+  // A reset comes before the messages that are left, and behind the bytes of a stream that are left.
   if (socket.type !== "stream" && socket.error !== 0) return takeError(socket);
   const first = socket.queue[0];
   if (first === undefined) {
     if (socket.error !== 0) return takeError(socket);
     if (socket.type === "dgram" || !socket.ended) {
-      const unconnected = socket.type !== "dgram" && socket.peerOwner === null;
-      return unconnected ? (abi.os === "linux" && socket.type === "stream" ? "EINVAL" : "ENOTCONN") : "EAGAIN";
+      if (socket.type === "dgram" || socket.peerOwner !== null) return "EAGAIN";
+      return socket.type === "stream" ? rules.unconnectedStreamErrno : "ENOTCONN";
     }
-    // It looks like root: pid 0, uid 0 (Linux, on a stream).
+    // The credentials are zeros: pid 0, uid 0 (Linux, on a stream).
     if (socket.type === "stream" && option(socket, abi.SO_PASSCRED, 0) !== 0)
       writer.put(abi.SCM_CREDENTIALS!, ControlWriter.int(abi, 0, 0, 0));
     if (socket.type === "stream") deliverPidfd(process, socket, writer, 0, null);
@@ -39,7 +43,7 @@ export function receive(
   const capacity = pieces.reduce((sum, { length }) => sum + length, 0);
   const most = socket.type === "stream" ? Math.min(capacity, Math.max(1, fault?.short ?? Infinity)) : capacity;
   const taken: Segment[] = segments(abi, socket, most, peeks);
-  // On Linux plain bytes are glued in front of those that carry descriptors; elsewhere they come first.
+  // Where plain bytes are put in front of those with control data, the carrier is not the first.
   const carrier = taken.find(isCarrier) ?? first;
   const result = deliver(process, socket, carrier, writer, flags, fault);
   if (result !== null) return result;
@@ -50,8 +54,7 @@ export function receive(
     copied += chunk.length;
     if (!peeks) segment.taken += chunk.length;
   }
-  // Linux names the sender of a stream's bytes too.
-  if (wantAddress && (socket.type !== "stream" || abi.os === "linux")) leave(buffers, first.from.path);
+  if (wantAddress && (socket.type !== "stream" || rules.namesStreamSender)) reportName(buffers, first.from.path);
   if (socket.type !== "stream") {
     if (copied < first.bytes.length) buffers.out[OUT.FLAGS]! |= abi.MSG_TRUNC;
     if (!peeks) socket.queue.shift();
@@ -69,11 +72,11 @@ export function receive(
 function segments(abi: Abi, socket: Socket, most: number, peeks: boolean): Segment[] {
   if (socket.type !== "stream") return [socket.queue[0]!];
   const taken: Segment[] = [];
-  const breaksAfter = abi.os === "linux";
+  const breaksAfter = abi.rightsCarrier === "last";
   const tells = tellsSender(abi, socket);
   let bytes = 0;
   for (const segment of socket.queue) {
-    // A peek goes on to what carries descriptors, though it takes no byte of it (Linux, unix_stream_read_generic).
+    // A peek continues to a segment with descriptors, though it takes no byte of it (Linux, unix_stream_read_generic).
     if (bytes >= most && taken.length > 0 && !(peeks && breaksAfter)) break;
     if (taken.length > 0) {
       if (!breaksAfter && isCarrier(segment)) break;
@@ -88,14 +91,14 @@ function segments(abi: Abi, socket: Socket, most: number, peeks: boolean): Segme
 
 /** Fills the control buffer; the error of the whole receive. */
 function deliver(
-  process: VirtualProcess,
+  process: Process,
   socket: Socket,
   carrier: Segment,
   writer: ControlWriter,
   flags: number,
   fault: Fault | null,
 ): ErrnoName | null {
-  const { abi } = process.kernel;
+  const { abi } = process.machine;
   if (option(socket, abi.SO_PASSCRED, 0) !== 0) {
     const { pid, uid, gid } = carrier.sender ?? { pid: 0, uid: 65534, gid: 65534 };
     writer.put(abi.SCM_CREDENTIALS!, ControlWriter.int(abi, pid, uid, gid));
@@ -111,7 +114,7 @@ function deliver(
   let free = Math.min(fault?.room ?? Infinity, process.free);
   let error: ErrnoName | null = null;
   for (const [at, files] of [...(rights ?? []), null].entries()) {
-    if (at === credentialsAt && error === null) writer.told(credentialsBytes(abi, carrier.sender!));
+    if (at === credentialsAt && error === null) writer.senderCredentials(credentialsBytes(abi, carrier.sender!));
     if (files === null) break;
     if (keeps) writer.peeked(files.length);
     else if (error === null) {
@@ -123,9 +126,9 @@ function deliver(
     }
     if (!peeks) for (const file of files) unreference(file);
   }
-  if (rights !== null && !peeks) process.kernel.collect();
+  if (rights !== null && !peeks) process.machine.collect();
   if (error !== null) {
-    // The descriptors are gone. The bytes of a stream stay; a datagram does not.
+    // The descriptors are lost. The bytes of a stream stay; a datagram does not.
     if (socket.type !== "stream" && !peeks) socket.queue.shift();
     return error;
   }
@@ -134,15 +137,15 @@ function deliver(
 }
 
 function deliverPidfd(
-  process: VirtualProcess,
+  process: Process,
   socket: Socket,
   writer: ControlWriter,
   free: number,
   sender: Sender | null,
 ): void {
-  const { abi } = process.kernel;
+  const { abi } = process.machine;
   if (option(socket, abi.SO_PASSPIDFD, 0) === 0) return;
-  // Whether it would have fitted is asked first (net/core/scm.c, scm_pidfd_recv).
+  // The room is checked first (net/core/scm.c, scm_pidfd_recv).
   if (writer.room < abi.dataOffset + 4) {
     writer.truncated = true;
     return;
@@ -153,7 +156,7 @@ function deliverPidfd(
   writer.put(abi.SCM_PIDFD!, ControlWriter.int(abi, fd));
 }
 
-/** `struct cmsgcred` of FreeBSD and DragonFly: pid, uid, euid, gid, groups, of which none are told. */
+/** `struct cmsgcred` of FreeBSD and DragonFly: pid, uid, euid, gid, groups. The groups are left out. */
 function credentialsBytes(abi: Abi, { pid, uid, gid }: Sender): Uint8Array {
   return ControlWriter.int(abi, pid, uid, uid, gid, ...new Array(17).fill(0));
 }

@@ -1,16 +1,17 @@
 /**
  * What each kernel does with control messages: what it refuses, and what it delivers when there is too little room. Written
- * from the kernels' sources (see `src/core/abis.ts`), and not with the core: it is what the core is tested against.
+ * from the kernels' sources (see `src/core/abis/`), and not with the core, because the core is tested against it.
  */
 
 import type { Abi } from "../core/abis/table.ts";
-import { os } from "../system/builtins.ts";
+import type { ErrnoName } from "./errno.ts";
+import { rulesOf } from "./systems.ts";
 
-/** What a kernel knows of a sender when it reads what was attached. */
+/** What a kernel knows of a sender when it reads the control data. */
 export interface SenderChecks {
   /** Whether it has such a descriptor. */
   isOpen(fd: number): boolean;
-  /** Whether it may say so of itself. */
+  /** Whether it may send these credentials as its own. */
   mayClaim(credentials: { pid: number; uid: number; gid: number }): boolean;
 }
 
@@ -18,48 +19,10 @@ export interface SenderChecks {
 export interface SentControl {
   /** The numbers of each SCM_RIGHTS that counts. */
   readonly rights: number[][];
-  /** What it says of itself; the kernel checks it (Linux). */
+  /** The credentials that it sent; the kernel checks them (Linux). */
   readonly credentials: { pid: number; uid: number; gid: number } | null;
-  /** Behind how many SCM_RIGHTS the kernel says who sent it, because the sender asked for it (FreeBSD, DragonFly). */
+  /** Behind how many SCM_RIGHTS the kernel adds the credentials that the sender asked for (FreeBSD, DragonFly). */
   readonly credentialsAt: number | null;
-}
-
-/** Names of errors, as `errno(3)` has them. */
-export type ErrnoName =
-  | "E2BIG"
-  | "EACCES"
-  | "EADDRINUSE"
-  | "EAGAIN"
-  | "EBADF"
-  | "ECONNABORTED"
-  | "ECONNREFUSED"
-  | "ECONNRESET"
-  | "EDEADLK"
-  | "EEXIST"
-  | "EINTR"
-  | "EINVAL"
-  | "EIO"
-  | "EISCONN"
-  | "EMFILE"
-  | "EMSGSIZE"
-  | "ENFILE"
-  | "ENOBUFS"
-  | "ENOENT"
-  | "ENOMEM"
-  | "ENOPROTOOPT"
-  | "ENOTCONN"
-  | "ENOTSOCK"
-  | "EOPNOTSUPP"
-  | "EPERM"
-  | "EPIPE"
-  | "EPROTOTYPE"
-  | "ETOOMANYREFS";
-
-/** `-errno` of this host: the numbers that the library speaks. */
-export function errnoOf(name: ErrnoName): number {
-  const numbers = os.constants.errno as Readonly<Record<string, number>>;
-  // Node has no name for it; Linux's number.
-  return -(numbers[name] ?? 109);
 }
 
 function roundUp(n: number, to: number): number {
@@ -81,22 +44,20 @@ interface Message {
   readonly data: DataView;
 }
 
-/** Whether lengths are `size_t` of 8 bytes for the kernel, whatever the libc declares. */
-function isWide({ os, pointerBytes }: Abi): boolean {
-  return os === "linux" && pointerBytes === 8;
+/** Whether the kernel reads `cmsg_len` as 8 bytes. */
+function isWide(abi: Abi): boolean {
+  return rulesOf(abi).wideLengths && abi.pointerBytes === 8;
 }
 
-/** The messages of a control buffer; the last is null where the rest is none, which is refused. */
+/** The messages of a control buffer; the last is null where the rest is not a message and is refused. */
 function messagesOf(abi: Abi, control: Uint8Array): (Message | null)[] {
   const view = new DataView(control.buffer, control.byteOffset, control.byteLength);
   const little = abi.endian === "little";
   const messages: (Message | null)[] = [];
-  // Bytes that are no header are passed over by Linux, but for the compat layer under 32-bit programs (net/compat.c), and
-  // refused by FreeBSD; the others look at one message.
-  const slack = abi.os === "freebsd" || (abi.os === "linux" && !isWide(abi));
-  const least = ["freebsd", "openbsd", "netbsd"].includes(abi.os) ? abi.dataOffset : abi.headerBytes;
+  const rules = rulesOf(abi);
+  const least = rules.leastLength === "payload" ? abi.dataOffset : abi.headerBytes;
   for (let at = 0; at < control.length; ) {
-    if (at + abi.headerBytes > control.length) return slack ? [...messages, null] : messages;
+    if (at + abi.headerBytes > control.length) return rules.refusesTrailing(abi) ? [...messages, null] : messages;
     const length = isWide(abi) ? Number(view.getBigUint64(at, little)) : view.getUint32(at + abi.lengthOffset, little);
     if (length < least || length > control.length - at) return [...messages, null];
     const level = view.getInt32(at + abi.levelOffset, little);
@@ -107,35 +68,27 @@ function messagesOf(abi: Abi, control: Uint8Array): (Message | null)[] {
       Math.max(0, length - abi.dataOffset),
     );
     messages.push({ length, level, type, data });
-    // NetBSD and DragonFly look at the first only, and lose the others in silence.
+    // NetBSD and DragonFly read the first only, and lose the others without an error.
     if (abi.severalRights === "first") return messages;
     at += roundUp(length, abi.headerAlignBytes);
   }
   return messages;
 }
 
-/** Room in the kernel for the pointers to n files, where it is what limits a message. */
-const POINTER_ROOM: Readonly<Partial<Record<Abi["os"], (abi: Abi) => number>>> = {
-  freebsd: ({ pointerBytes }) => pointerBytes,
-  // struct fdpass: a pointer and a flag.
-  openbsd: ({ pointerBytes }) => 2 * pointerBytes,
-};
-
-/** Reads what a sender attached, by the rules of its kernel, message by message; or the error it refuses it with. */
+/** Reads what a sender attached, by the rules of its kernel; or the error with which the kernel refuses it. */
 export function readSent(abi: Abi, control: Uint8Array, sender: SenderChecks): SentControl | ErrnoName {
   const none: SentControl = { rights: [], credentials: null, credentialsAt: null };
-  const { os } = abi;
+  const rules = rulesOf(abi);
   if (control.length === 0) return none;
-  if (abi.maxControlBytes !== null && control.length > abi.maxControlBytes)
-    return os === "freebsd" ? "EMSGSIZE" : "EINVAL";
-  if (os !== "linux" && control.length < abi.headerBytes) return "EINVAL";
+  if (abi.maxControlBytes !== null && control.length > abi.maxControlBytes) return rules.tooLongErrno;
+  if (rules.refusesShort && control.length < abi.headerBytes) return "EINVAL";
   const found = messagesOf(abi, control);
   const little = abi.endian === "little";
   const fdsOf = ({ data }: Message): number[] =>
     Array.from({ length: data.byteLength >> 2 }, (_, i) => data.getInt32(4 * i, little));
   const isRights = ({ level, type }: Message) => level === abi.SOL_SOCKET && type === abi.SCM_RIGHTS;
 
-  if (os === "linux") {
+  if (rules.reads === "each message") {
     const rights: number[] = [];
     let credentials: SentControl["credentials"] = null;
     for (const message of found) {
@@ -155,67 +108,33 @@ export function readSent(abi: Abi, control: Uint8Array, sender: SenderChecks): S
     return { ...none, rights: rights.length > 0 ? [rights] : [], credentials };
   }
 
-  const messages = found.filter((one) => one !== null);
-  const [first, ...others] = messages;
+  const messages = found.filter((message) => message !== null);
+  const [first] = messages;
   const asks = messages.findIndex(({ level, type }) => level === abi.SOL_SOCKET && type === abi.SCM_CREDS);
-  // Who sends SCM_CREDS has them filled in (FreeBSD, DragonFly). FreeBSD's times, filled in likewise, are not simulated.
+  // The kernel fills in SCM_CREDS that a sender attaches (FreeBSD, DragonFly). FreeBSD's times, filled in likewise, are not
+  // simulated.
   const askable = asks !== -1 && abi.credentials.some(({ type, sendable }) => sendable && type === abi.SCM_CREDS);
   const known =
-    messages.length === found.length && messages.every((one, i) => isRights(one) || (askable && i === asks));
+    messages.length === found.length && messages.every((message, i) => isRights(message) || (askable && i === asks));
   if (first === undefined || !known) return "EINVAL";
-  switch (os) {
-    case "openbsd":
-      if (others.length > 0) return "EINVAL";
-      if (control.length !== first.length && control.length !== roundUp(first.length, abi.alignBytes)) return "EINVAL";
-      break;
-    case "darwin":
-      if (first.length !== control.length) return "EINVAL";
-      if ((first.length - abi.headerBytes) * 2 + abi.headerBytes > 2048) return "EINVAL";
-      break;
-    case "illumos":
-      if (others.length > 0) return "EINVAL";
-      break;
-    default:
-      break;
-  }
-  const room = POINTER_ROOM[os]?.(abi);
+  if (!rules.takes(abi, control.length, messages.length, first.length)) return "EINVAL";
+  const room = rules.pointerRoom;
   const rights = messages.filter(isRights).map(fdsOf);
   for (const fds of rights) {
     if (!fds.every(sender.isOpen)) return "EBADF";
-    if (room !== undefined && spaceOf(abi, fds.length * room) > 2048) return os === "freebsd" ? "EMSGSIZE" : "E2BIG";
+    if (room !== null && spaceOf(abi, fds.length * room.bytes(abi)) > 2048) return room.errno;
   }
   return {
-    // NetBSD delivers one of no descriptors.
-    rights: os === "netbsd" ? rights : rights.filter(({ length }) => length > 0),
+    rights: rules.deliversEmptyRights ? rights : rights.filter(({ length }) => length > 0),
     credentials: null,
     credentialsAt: askable ? messages.slice(0, asks).filter(isRights).length : null,
   };
 }
 
-/** What a kernel says when so many more descriptors would be too many in flight; null: it lets them. */
-export function inFlightRefusal(
-  { os }: Abi,
-  count: number,
-  { total, ofUser, descriptors, files }: { total: number; ofUser: number; descriptors: number; files: number },
-): ErrnoName | null {
-  switch (os) {
-    // Of one user, against RLIMIT_NOFILE, before these are added (net/core/scm.c, too_many_unix_fds).
-    case "linux":
-      return ofUser > descriptors ? "ETOOMANYREFS" : null;
-    // Of all users, against a share of kern.maxfiles.
-    case "openbsd":
-      return total + count > files / 10 ? "EMFILE" : null;
-    case "netbsd":
-      return total + count > files / 2 ? "EAGAIN" : null;
-    default:
-      return null;
-  }
-}
-
 /** A receiver's control buffer, as its kernel fills it. */
 export class ControlWriter {
   readonly #abi: Abi;
-  /** Of no bytes: there is no control buffer. */
+  /** Empty: there is no control buffer. */
   readonly #bytes: Uint8Array;
   length = 0;
   truncated = false;
@@ -241,14 +160,14 @@ export class ControlWriter {
     this.#write(type, data, Math.min(whole, this.room), Math.min(whole, this.room));
   }
 
-  /** Who sent it, where the sender asked for it: FreeBSD copies messages whole or stops, DragonFly cuts in silence. */
-  told(data: Uint8Array): void {
+  /** The credentials that the sender asked for: FreeBSD copies whole messages or stops, DragonFly cuts without MSG_CTRUNC. */
+  senderCredentials(data: Uint8Array): void {
     const whole = lengthOf(this.#abi, data.length);
     if (this.#abi.truncation === "freebsd") this.#whole(this.#abi.SCM_CREDS!, data);
     else if (this.room > 0) this.#write(this.#abi.SCM_CREDS!, data, whole, Math.min(whole, this.room));
   }
 
-  /** A message that is there as a whole, or else the last that was (FreeBSD). */
+  /** Writes a whole message; the first without room ends the control data (FreeBSD). */
   #whole(type: number, data: Uint8Array): boolean {
     if (this.truncated || this.room < spaceOf(this.#abi, data.length)) {
       this.truncated ||= this.#bytes.length > 0;
@@ -259,7 +178,7 @@ export class ControlWriter {
     return true;
   }
 
-  /** `delivered` bytes of a message that says it has `length`. */
+  /** Writes `delivered` bytes of a message whose header says `length`. */
   #write(type: number, data: Uint8Array, length: number, delivered: number): void {
     const abi = this.#abi;
     const little = abi.endian === "little";
@@ -273,11 +192,11 @@ export class ControlWriter {
     message.set(new Uint8Array(header.buffer));
     message.set(data.subarray(0, Math.max(0, delivered - abi.dataOffset)), abi.dataOffset);
     this.#bytes.set(message.subarray(0, Math.min(delivered, this.room)), at);
-    const padded = abi.receiveNeeds === "space" || abi.os === "linux";
-    this.length = at + Math.min(padded ? roundUp(delivered, abi.headerAlignBytes) : delivered, this.room);
+    this.length =
+      at + Math.min(rulesOf(abi).countsPadding ? roundUp(delivered, abi.headerAlignBytes) : delivered, this.room);
   }
 
-  /** A number of this target. */
+  /** 4-byte numbers in the byte order of a target. */
   static int(abi: Abi, ...values: number[]): Uint8Array {
     const view = new DataView(new ArrayBuffer(4 * values.length));
     for (const [i, value] of values.entries()) view.setInt32(4 * i, value, abi.endian === "little");
@@ -299,7 +218,7 @@ export class ControlWriter {
     const inside = Math.max(0, Math.floor((room - abi.dataOffset) / 4));
     const numbers = (to: number): Uint8Array =>
       ControlWriter.int(abi, ...Array.from({ length: to }, (_, i) => install(i)));
-    // Without a control buffer they are closed; only Linux and illumos say so, and XNU leaves them open.
+    // Without a control buffer they are closed; only Linux and illumos set MSG_CTRUNC, and XNU leaves them open.
     const absent = this.#bytes.length === 0;
     switch (abi.truncation) {
       case "linux": {
@@ -311,7 +230,7 @@ export class ControlWriter {
       case "freebsd":
         if (absent) return null;
         if (free < count) return abi.tableFullErrno;
-        // All are installed, then what is not copied is closed again: nobody sees the difference.
+        // All are installed, and those that are not copied are closed again; the receiver sees no difference.
         if (!this.truncated && room >= spaceOf(abi, 4 * count)) this.#whole(abi.SCM_RIGHTS, numbers(count));
         else this.truncated = true;
         return null;
@@ -330,13 +249,13 @@ export class ControlWriter {
       case "xnu": {
         if (absent && abi.truncation === "dragonfly") return null;
         if (free < count) return "EMSGSIZE";
-        // All are installed first: what does not fit stays open, and nobody knows its number.
+        // All are installed first: those that do not fit stay open, and their numbers are not delivered.
         const data = numbers(count);
         if (room > 0) this.#write(abi.SCM_RIGHTS, data, wanted, Math.min(room, wanted));
         if (abi.truncation === "xnu" && room > 0 && room < wanted) this.truncated = true;
         return null;
       }
-      default: {
+      case "illumos": {
         if (room > 0 && free < count) return "EMFILE";
         const copied = Math.min(room, wanted);
         const k = Math.max(0, Math.floor((copied - abi.dataOffset) / 4));
@@ -344,10 +263,12 @@ export class ControlWriter {
         if (copied > 0) this.#write(abi.SCM_RIGHTS, numbers(k), copied, copied);
         return null;
       }
+      default:
+        return abi.truncation satisfies never;
     }
   }
 
-  /** What a peek shows of the descriptors of one SCM_RIGHTS, where it makes none: nothing, zeros, or kernel pointers. */
+  /** What a peek that makes no descriptors shows of one SCM_RIGHTS: nothing, zeros, or kernel pointers. */
   peeked(count: number): void {
     const abi = this.#abi;
     if (abi.peek === "omitted" || this.#bytes.length === 0) return;

@@ -1,23 +1,26 @@
 /** What a kernel does with a message that is sent. */
 
 import type { Abi } from "../core/abis/table.ts";
+import type { ErrnoName } from "./errno.ts";
 import { discard, type Segment, type Socket } from "./files.ts";
-import type { Fault, VirtualKernel, VirtualProcess } from "./kernel.ts";
+import type { Machine, Process } from "./machine.ts";
 import { bindSocket, find, NO_PATH } from "./names.ts";
 import { option, takeError, tellsSender } from "./options.ts";
-import { type ErrnoName, inFlightRefusal, readSent } from "./rules.ts";
+import { readSent } from "./rules.ts";
+import type { Fault } from "./system-call.ts";
+import { rulesOf } from "./systems.ts";
 
 /** Puts a message into the queue of its receiver; the bytes taken, or the error. */
 export function send(
-  process: VirtualProcess,
+  process: Process,
   socket: Socket,
   bytes: Uint8Array,
   control: Uint8Array,
   to: Uint8Array | null,
   fault: Fault | null,
 ): number | ErrnoName {
-  const { kernel, pid, uid, gid, table } = process;
-  const { abi } = kernel;
+  const { machine, pid, uid, gid, table } = process;
+  const { abi, limits } = machine;
   if (socket.type === "seqpacket" && socket.error !== 0) return takeError(socket);
   const sent = readSent(abi, control, {
     isOpen: (number) => table[number] !== undefined,
@@ -25,30 +28,30 @@ export function send(
   });
   if (typeof sent === "string") return sent;
   const files = sent.rights.map((numbers) => numbers.map((number) => table[number]!.file));
-  // Who can be told of gets a name (Linux, unix_autobind).
-  if (socket.type !== "stream" && socket.path === null && tellsSender(abi, socket)) bindSocket(kernel, socket, NO_PATH);
+  // A socket whose messages name their sender gets a name (Linux, unix_autobind).
+  if (socket.type !== "stream" && socket.path === null && tellsSender(abi, socket))
+    bindSocket(machine, socket, NO_PATH);
   if (socket.type !== "stream" && socket.error !== 0) return takeError(socket);
   if (socket.shutWrite) return "EPIPE";
-  const peer = to === null ? socket.peer : find(kernel, to, socket.type);
+  const peer = to === null ? socket.peer : find(machine, to, socket.type);
   if (typeof peer === "string") return peer;
   if (peer === null && socket.peerOwner === null) return "ENOTCONN";
   if (socket.error !== 0) return takeError(socket);
   const count = files.reduce((sum, group) => sum + group.length, 0);
   if (count > 0) {
-    const inFlight = {
-      ...kernel.inFlightOf(uid),
+    const refused = rulesOf(abi).refusesInFlight(count, {
+      ...machine.inFlightOf(uid),
       descriptors: uid === 0 ? Infinity : process.limit,
-      files: kernel.files,
-    };
-    const refused = inFlightRefusal(abi, count, inFlight);
+      files: limits.files,
+    });
     if (refused !== null) return refused;
   }
   if (socket.type === "dgram" && peer !== null && !maySend(abi, socket, peer)) return "EPERM";
   if (peer !== null && peer.references === 0 && socket.type === "dgram") {
-    // Said once; then it is not connected any more.
+    // Reported once; then it is not connected any more.
     socket.peer = null;
     socket.peerOwner = null;
-    // What had come goes too (Linux, unix_dgram_disconnected).
+    // What it had received is lost too (Linux, unix_dgram_disconnected).
     for (const segment of socket.queue.splice(0)) discard(segment);
     return "ECONNREFUSED";
   }
@@ -56,18 +59,18 @@ export function send(
   if (peer.shutRead) return "EPIPE";
   if (files.length > 0 && option(peer, abi.SO_PASSRIGHTS, 1) === 0) return "EPERM";
 
-  const accepted = room(kernel, socket, peer, bytes.length, control.length);
+  const accepted = room(machine, socket, peer, bytes.length, control.length);
   if (typeof accepted === "string") return accepted;
   const taken = Math.min(
     accepted,
     socket.type === "stream" ? Math.max(1, fault?.short ?? Infinity) : Infinity,
     bytes.length,
   );
-  // Nothing carries them (Linux): they are gone, in silence.
+  // No byte carries the descriptors (Linux): they are lost, without an error.
   if (socket.type === "stream" && bytes.length === 0 && (abi.emptyStreamRights === "dropped" || files.length === 0))
     return 0;
   for (const group of files) for (const file of group) file.references++;
-  // What is sent to somebody who is not accepted yet says who sent it, whoever asked (Linux, maybe_add_creds).
+  // A message to a socket that is not accepted yet names its sender, with or without the option (Linux, maybe_add_creds).
   const passes =
     sent.credentials !== null || tellsSender(abi, socket) || tellsSender(abi, peer) || peer.peerNotAccepted;
   const segment: Segment = {
@@ -75,38 +78,38 @@ export function send(
     taken: 0,
     rights: files.length > 0 ? files : null,
     credentialsAt: sent.credentialsAt,
-    sender: passes || sent.credentialsAt !== null ? (sent.credentials ?? process.sender) : null,
-    owner: process.sender,
+    sender: passes || sent.credentialsAt !== null ? (sent.credentials ?? process) : null,
+    owner: process,
     from: socket,
   };
-  if (segment.rights !== null) kernel.inFlight.add(segment);
+  if (segment.rights !== null) machine.inFlight.add(segment);
   peer.queue.push(segment);
   return taken;
 }
 
-/** A socket that is connected takes datagrams of its peer only (Linux, unix_may_send). */
+/** Whether a datagram socket takes what another sends. */
 export function maySend(abi: Abi, socket: Socket, peer: Socket): boolean {
-  return abi.os !== "linux" || peer.peer === null || peer.peer === socket;
+  return !rulesOf(abi).connectedDatagrams || peer.peer === null || peer.peer === socket;
 }
 
 /** Bytes that the receiver takes now. */
-function room(kernel: VirtualKernel, socket: Socket, peer: Socket, bytes: number, control: number): number | ErrnoName {
-  const { abi, bufferBytes } = kernel;
-  const left = bufferBytes - peer.queuedBytes;
-  // Its limit for control data shrinks with what is unread (libuv #1739).
-  if (abi.truncation === "xnu" && control > 0 && control > left) return "EMSGSIZE";
+function room(machine: Machine, socket: Socket, peer: Socket, bytes: number, control: number): number | ErrnoName {
+  const { abi, limits } = machine;
+  const left = limits.bufferBytes - peer.queuedBytes;
+  // The room for control data shrinks with what is unread (Darwin, libuv #1739).
+  if (abi.controlFullErrno !== null && control > 0 && control > left) return abi.controlFullErrno;
   if (socket.type === "stream") return left <= 0 && bytes > 0 ? "EAGAIN" : left;
-  if (bytes > bufferBytes) return "EMSGSIZE";
-  if (!isFull(kernel, socket, peer, bytes)) return bytes;
+  if (bytes > limits.bufferBytes) return "EMSGSIZE";
+  if (!isFull(machine, socket, peer, bytes)) return bytes;
   return socket.type === "dgram" ? abi.datagramFullErrno : "EAGAIN";
 }
 
-/** Whether a message of so many bytes has to wait for the receiver. */
-export function isFull(kernel: VirtualKernel, socket: Socket, peer: Socket, bytes: number): boolean {
-  const { abi, bufferBytes, bufferMessages } = kernel;
-  const left = bufferBytes - peer.queuedBytes;
+/** Whether a message of so many bytes has to wait until the receiver has room. */
+export function isFull(machine: Machine, socket: Socket, peer: Socket, bytes: number): boolean {
+  const { abi, limits } = machine;
+  const left = limits.bufferBytes - peer.queuedBytes;
   if (socket.type === "stream") return left <= 0;
-  // Two that are connected with each other are limited by the sender's buffer alone (Linux, unix_dgram_sendmsg).
-  const counts = abi.os !== "linux" || peer.peer !== socket;
-  return bytes > left || (counts && peer.queue.length >= bufferMessages);
+  // Only the sender's buffer limits two that are connected with each other (Linux, unix_dgram_sendmsg).
+  const counts = !rulesOf(abi).connectedDatagrams || peer.peer !== socket;
+  return bytes > left || (counts && peer.queue.length >= limits.bufferMessages);
 }

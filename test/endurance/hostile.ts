@@ -5,17 +5,13 @@
 
 import { openSync } from "node:fs";
 import { ChannelError, FdChannel, UnixSeqpacket, UnixStream } from "unix-ancillary";
+import { generator } from "../../src/testing/random.ts";
 import { openFds } from "../support.ts";
 import { amount, growthSince, quick, resident } from "./measure.ts";
 
 const SESSIONS = amount(100_000);
 const seed = Number(process.argv[process.argv.indexOf("--seed") + 1]) || 1;
-
-let state = seed >>> 0;
-function random(below: number): number {
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-  return Math.floor((state / 2 ** 32) * below);
-}
+const random = generator(seed);
 
 const file = openSync("/dev/null", "r");
 

@@ -3,6 +3,7 @@
 import { openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { ReceivedFds } from "unix-ancillary";
+import { generator } from "../../src/testing/random.ts";
 import { openFds } from "../support.ts";
 import {
   amount,
@@ -29,11 +30,7 @@ if (role === "echo") {
 }
 
 const seed = Number(process.argv[process.argv.indexOf("--seed") + 1]) || 1;
-let state = seed >>> 0;
-const random = (below: number): number => {
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-  return Math.floor((state / 2 ** 32) * below);
-};
+const random = generator(seed);
 
 const file = openSync("/dev/null", "r");
 const large = Buffer.alloc(300_000);

@@ -3,6 +3,7 @@
 import { AncillaryError, ChannelError, type OwnedFd } from "unix-ancillary";
 import { type AbiName, abis } from "unix-ancillary/core";
 import { type Call, type Fault, VirtualKernel, type VirtualProcess } from "unix-ancillary/testing";
+import { generator } from "../../src/testing/random.ts";
 
 /** What goes wrong, by the number of the call; `dies` names the process by its place. */
 export type PlannedFault = Omit<Fault, "dies"> & { readonly dies?: 0 | 1 };
@@ -69,6 +70,8 @@ export class World {
   readonly processes: readonly [VirtualProcess, VirtualProcess];
   /** Whole numbers below a bound, from the seed. */
   random: (below: number) => number = () => 0;
+  /** Called with each system call of a run. */
+  onCall: ((call: Call) => void) | null = null;
   readonly #closables: Closable[] = [];
   readonly #checks: (() => void)[] = [];
   #pending = 0;
@@ -170,12 +173,9 @@ export class World {
     this.#pending = 0;
     this.#letters = 0;
     this.#files = 0;
-    let state = seed >>> 0;
-    this.random = (below) => {
-      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-      return Math.floor((state / 2 ** 32) * below);
-    };
+    this.random = generator(seed);
     let calls = 0;
+    let checking = false;
     let exhausted = false;
     let looped = false;
     let giveUp = () => {};
@@ -183,6 +183,8 @@ export class World {
       giveUp = resolve;
     });
     kernel.fault = (call) => {
+      this.onCall?.(call);
+      if (checking) return null;
       if (++calls > CALL_LIMIT) {
         // What is asked again after a while is no loop: a full receiver, of which nothing tells when it has room.
         looped ||= kernel.now < calls / 4 || calls > 2 * CALL_LIMIT;
@@ -217,7 +219,7 @@ export class World {
     if (!over)
       throw new Violation(`${this.#pending} operations were never settled, although their sockets were closed`);
     if (failure !== null) this.checkError(scenario.name, failure);
-    kernel.fault = null;
+    checking = true;
     this.closeAll();
     if (!exhausted) for (const check of this.#checks) check();
     kernel.check();

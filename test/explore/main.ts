@@ -76,17 +76,13 @@ function fail(error: unknown, scenario: Scenario, system: string, plan: Plan, se
 /** The calls that a scenario makes under a plan, by name. */
 async function callsOf(world: World, scenario: Scenario, plan: Plan, seed: number): Promise<string[]> {
   const names: string[] = [];
-  const { enter } = world.kernel;
-  world.kernel.enter = (process, name, fd) => {
-    names.push(name);
-    return enter.call(world.kernel, process, name, fd);
-  };
+  world.onCall = ({ name }) => names.push(name);
   try {
     await world.run(scenario, plan, seed);
   } catch (error) {
     fail(error, scenario, world.kernel.abi.name, plan, seed, 0);
   } finally {
-    world.kernel.enter = enter;
+    world.onCall = null;
   }
   return names;
 }

@@ -9,7 +9,9 @@ import { leakChecked, role, run, socketPath } from "../support.ts";
 const test = leakChecked("permission");
 
 /** Node 20 calls it experimental; `--allow-addons` came with 20.12. */
-const flag = ["--permission", "--experimental-permission"].find((name) => process.allowedNodeEnvironmentFlags.has(name));
+const flag = ["--permission", "--experimental-permission"].find((name) =>
+  process.allowedNodeEnvironmentFlags.has(name),
+);
 const allowed = process.allowedNodeEnvironmentFlags.has("--allow-addons");
 
 test.needing(

@@ -15,6 +15,7 @@ import {
   UnixStream,
 } from "unix-ancillary";
 import { Codec, type ControlMessage } from "unix-ancillary/core";
+import { generator } from "../../src/testing/random.ts";
 
 /** Where a program runs. */
 export interface World extends PlatformOptions {
@@ -44,19 +45,14 @@ class Observer {
   readonly options: PlatformOptions;
   readonly names: string[];
   readonly transcript: string[] = [];
-  #state: number;
+  readonly random: (below: number) => number;
   #letter = 0;
 
   constructor(seed: number, world: World) {
-    this.#state = seed >>> 0;
+    this.random = generator(seed);
     this.world = world;
     this.options = world.platform === undefined ? {} : { platform: world.platform };
     this.names = [...world.files.keys()];
-  }
-
-  random(below: number): number {
-    this.#state = (Math.imul(this.#state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((this.#state / 2 ** 32) * below);
   }
 
   pick<T>(from: readonly T[]): T {

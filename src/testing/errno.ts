@@ -1,0 +1,41 @@
+/** Errors of the virtual kernel, by name. */
+
+import { os } from "../system/builtins.ts";
+
+/** Names of errors, as `errno(3)` has them. */
+export type ErrnoName =
+  | "E2BIG"
+  | "EACCES"
+  | "EADDRINUSE"
+  | "EAGAIN"
+  | "EBADF"
+  | "ECONNABORTED"
+  | "ECONNREFUSED"
+  | "ECONNRESET"
+  | "EDEADLK"
+  | "EEXIST"
+  | "EINTR"
+  | "EINVAL"
+  | "EIO"
+  | "EISCONN"
+  | "EMFILE"
+  | "EMSGSIZE"
+  | "ENFILE"
+  | "ENOBUFS"
+  | "ENOENT"
+  | "ENOMEM"
+  | "ENOPROTOOPT"
+  | "ENOTCONN"
+  | "ENOTSOCK"
+  | "EOPNOTSUPP"
+  | "EPERM"
+  | "EPIPE"
+  | "EPROTOTYPE"
+  | "ETOOMANYREFS";
+
+/** `-errno` by this host's numbers, which are those of the library. */
+export function errnoOf(name: ErrnoName): number {
+  const numbers = os.constants.errno as Readonly<Record<string, number>>;
+  // Node lacks ETOOMANYREFS; this is Linux's number.
+  return -(numbers[name] ?? 109);
+}

@@ -1,0 +1,177 @@
+/** What system calls act on: processes with their descriptor tables, names, what is in flight, and what was done wrong. */
+
+import type { Abi } from "../core/abis/table.ts";
+import { errnoOf } from "./errno.ts";
+import {
+  type Descriptor,
+  discard,
+  type OpenFile,
+  type Segment,
+  type Sender,
+  type Socket,
+  unreachable,
+  unreference,
+} from "./files.ts";
+
+/** The sizes of a machine. */
+export interface MachineLimits {
+  /** Bytes that a socket keeps for its reader. */
+  readonly bufferBytes: number;
+  /** Datagrams that a socket keeps. */
+  readonly bufferMessages: number;
+  /** Files that the system can have open. */
+  readonly files: number;
+}
+
+/** Standard input, output and error are taken. */
+const FIRST_FD = 3;
+
+/** A process. */
+export class Process implements Sender {
+  readonly machine: Machine;
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Size of the descriptor table. */
+  readonly limit: number;
+  /** The descriptor table, by number. */
+  readonly table: (Descriptor | undefined)[] = [];
+  /** Descriptors that the library has recorded as its own. */
+  readonly owned: Set<number> = new Set();
+  /** Descriptors that a child would inherit. */
+  inheritable = 0;
+  #alive = true;
+
+  constructor(machine: Machine, pid: number, uid: number, gid: number, limit: number) {
+    this.machine = machine;
+    this.pid = pid;
+    this.uid = uid;
+    this.gid = gid;
+    this.limit = limit;
+  }
+
+  get alive(): boolean {
+    return this.#alive;
+  }
+
+  /** Free slots of the descriptor table. */
+  get free(): number {
+    let used = FIRST_FD;
+    for (const descriptor of this.table) if (descriptor !== undefined) used++;
+    return this.limit - used;
+  }
+
+  /** The lowest free number now refers to `file`; `-errno`: the table is full. */
+  install(file: OpenFile, cloexec: boolean): number {
+    for (let fd = FIRST_FD; fd < this.limit; fd++) {
+      if (this.table[fd] !== undefined) continue;
+      file.references++;
+      this.table[fd] = { file, cloexec };
+      if (!cloexec) {
+        this.inheritable++;
+        if (this.machine.abi.MSG_CMSG_CLOEXEC !== null)
+          this.violate(`received descriptor ${fd} without MSG_CMSG_CLOEXEC: a child could inherit it`);
+      }
+      return fd;
+    }
+    return errnoOf("EMFILE");
+  }
+
+  /** {@link install}, CLOEXEC and owned. */
+  make(file: OpenFile): number {
+    const fd = this.install(file, true);
+    if (fd >= 0) this.owned.add(fd);
+    return fd;
+  }
+
+  /** Frees a number. */
+  remove(fd: number): void {
+    const descriptor = this.table[fd]!;
+    this.table[fd] = undefined;
+    if (!descriptor.cloexec) this.inheritable--;
+    unreference(descriptor.file);
+    this.machine.collect();
+  }
+
+  /** Ends it: everything that it had open is closed. */
+  kill(): void {
+    this.#alive = false;
+    for (const [fd, descriptor] of this.table.entries()) {
+      if (descriptor === undefined) continue;
+      this.table[fd] = undefined;
+      unreference(descriptor.file);
+    }
+    this.owned.clear();
+    this.inheritable = 0;
+    this.machine.collect();
+  }
+
+  revive(): void {
+    this.#alive = true;
+  }
+
+  /** Records what must not be done. The code of a dead process still runs here, without effect. */
+  violate(what: string): void {
+    if (this.#alive) this.machine.violations.push(`process ${this.pid} ${what}`);
+  }
+}
+
+/** A system, without its calls. */
+export class Machine {
+  readonly abi: Abi;
+  readonly limits: MachineLimits;
+  readonly processes: Process[] = [];
+  /** What was done that must not be. */
+  readonly violations: string[] = [];
+  /** What was sent with descriptors and neither received nor lost. */
+  readonly inFlight: Set<Segment> = new Set();
+  /** Sockets by the name they are bound to, and a number that stands for the inode. */
+  readonly names: Map<string, { socket: Socket | null; inode: number }> = new Map();
+  #inodes = 0;
+
+  constructor(abi: Abi, limits: MachineLimits) {
+    this.abi = abi;
+    this.limits = limits;
+  }
+
+  nextInode(): number {
+    return ++this.#inodes;
+  }
+
+  /** Descriptors in flight: of all users, and of one. */
+  inFlightOf(uid: number): { total: number; ofUser: number } {
+    let total = 0;
+    let ofUser = 0;
+    for (const segment of this.inFlight) {
+      if (segment.rights === null) this.inFlight.delete(segment);
+      const count = segment.rights?.flat().length ?? 0;
+      total += count;
+      if (segment.owner.uid === uid) ofUser += count;
+    }
+    return { total, ofUser };
+  }
+
+  /** Drops sockets that are only in the queues of one another, with those queues (net/unix/garbage.c, unp_gc). */
+  collect(): void {
+    if (this.inFlight.size === 0) return;
+    let sockets = false;
+    for (const segment of this.inFlight) {
+      if (segment.rights === null) this.inFlight.delete(segment);
+      else sockets ||= segment.rights.some((files) => files.some(({ kind }) => kind === "socket"));
+    }
+    if (!sockets) return;
+    const roots = this.processes.flatMap(({ table }) =>
+      table.flatMap((slot) => (slot === undefined ? [] : [slot.file])),
+    );
+    for (const socket of unreachable(roots, this.inFlight))
+      for (const segment of socket.queue.splice(0)) discard(segment);
+  }
+
+  /** Revives the processes, which were killed; no names, nothing in flight, no violations. */
+  reset(): void {
+    for (const process of this.processes) process.revive();
+    this.violations.length = 0;
+    this.names.clear();
+    this.inFlight.clear();
+  }
+}
