@@ -350,7 +350,9 @@ export interface Fault {
     readonly short?: number;
     readonly room?: number;
     readonly allowed?: number;
-    readonly dies?: VirtualProcess;
+    readonly dies?: {
+        kill(): void;
+    };
 }
 
 export declare class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Frame> {
@@ -840,12 +842,12 @@ export interface VerdictInput {
 
 export declare class VirtualKernel {
     readonly abi: Abi;
-    fault: ((call: Call) => Fault | null) | null;
-    whileWaiting: (() => boolean) | null;
     readonly violations: string[];
-        inode: number;
-    }>;
     constructor(abi: Abi | AbiName, options?: KernelOptions);
+    get fault(): ((call: Call) => Fault | null) | null;
+    set fault(fault: ((call: Call) => Fault | null) | null);
+    get whileWaiting(): (() => boolean) | null;
+    set whileWaiting(act: (() => boolean) | null);
     process(options?: ProcessOptions): VirtualProcess;
     get calls(): number;
     get now(): number;
@@ -855,16 +857,14 @@ export declare class VirtualKernel {
     check(options?: {
         open?: ReadonlyMap<VirtualProcess, readonly number[]> | undefined;
     }): void;
-        ofUser: number;
-    };
 }
 
 export declare class VirtualProcess {
     readonly kernel: VirtualKernel;
-    readonly pid: number;
-    readonly uid: number;
-    readonly gid: number;
     readonly platform: Platform;
+    get pid(): number;
+    get uid(): number;
+    get gid(): number;
     get alive(): boolean;
     open(name: string): OwnedFd;
     get descriptors(): ReadonlyMap<number, string>;

@@ -1,4 +1,4 @@
-// The export list, and what an environment owns until it ends.
+// The exports, and the descriptors that an environment owns until it ends.
 
 #include <errno.h>
 #include <string.h>
@@ -93,7 +93,7 @@ napi_value Bind(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// bindOwned(ArrayBuffer): the ownership bits; a larger one replaces a smaller, with its content already copied.
+// bindOwned(ArrayBuffer): the ownership bits. A larger buffer replaces a smaller one; its caller has copied the content.
 napi_value BindOwned(napi_env env, napi_callback_info info) {
   napi_value buffer;
   Environment* e = EnvironmentOf(env, info, &buffer);

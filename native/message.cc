@@ -41,7 +41,7 @@ long ReceiveMessage(int fd, msghdr* message, int flags) { return recvmsg(fd, mes
 int CloseFd(int fd) { return close(fd); }
 #endif
 
-// One Uint8Array: from kOffset, kLength bytes, cut to what is there.
+// kLength bytes of a Uint8Array from kOffset on, or the bytes up to its end.
 size_t OneIovec(napi_env env, Environment* e, napi_value payload, iovec* iov) {
   const Memory bytes = MemoryOf(env, payload);
   const size_t offset = std::min(bytes.length, static_cast<size_t>(e->words[kOffset]));
@@ -50,7 +50,7 @@ size_t OneIovec(napi_env env, Environment* e, napi_value payload, iovec* iov) {
   return 1;
 }
 
-// An array of Uint8Array less the first kOffset bytes. False: more pieces than one call takes.
+// An array of Uint8Array without its first kOffset bytes. False: it has more pieces than one call takes.
 bool ManyIovecs(napi_env env, Environment* e, napi_value payload, std::vector<iovec>* iov) {
   uint32_t pieces = 0;
   napi_get_array_length(env, payload, &pieces);
@@ -67,7 +67,7 @@ bool ManyIovecs(napi_env env, Environment* e, napi_value payload, std::vector<io
   return iov->size() <= kIovMax;
 }
 
-// The control buffer, and the peer's name if there is one.
+// Sets the iovec, the control buffer and, if not null, the name.
 void Fill(Environment* e, msghdr* message, iovec* iov, size_t count, sockaddr_un* name) {
   message->msg_iov = iov;
   message->msg_iovlen = static_cast<decltype(message->msg_iovlen)>(count);

@@ -1,8 +1,8 @@
 /**
- * Node's own modules, for everything below `src/node` and `src/channel`.
+ * Node's own modules, for the library.
  *
- * They are asked for and not imported: of six of them `import` makes 2.1 ms of a program's start, since Node makes a module of all
- * that each exports, and this 0.2 ms. `node:net` and `node:child_process`, 1.6 ms more, are loaded when they are first needed
+ * `process.getBuiltinModule` takes 0.2 ms of a program's start where `import` of six modules takes 2.1 ms, because Node makes an
+ * ES module with all exports of each. `node:net` and `node:child_process`, 1.6 ms more, are loaded when they are first needed
  * (Node 20.20, 2026-11).
  */
 
@@ -11,7 +11,7 @@ export const os: typeof import("node:os") = process.getBuiltinModule("node:os");
 export const url: typeof import("node:url") = process.getBuiltinModule("node:url");
 export const util: typeof import("node:util") = process.getBuiltinModule("node:util");
 
-/** Of any realm, and no Proxy of one: the memory is handed to the kernel. */
+/** True for arrays of any realm, and false for a Proxy of one: the kernel gets the memory. */
 export const isUint8Array: (value: unknown) => value is Uint8Array = util.types.isUint8Array;
 
 /** Taken once: what a caller puts in their place, or into a subclass, does not run. */

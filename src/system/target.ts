@@ -1,4 +1,4 @@
-/** Which machine this is, as the folders of `prebuilds/` are named. */
+/** The name of this machine among the folders of `prebuilds/`. */
 
 import { fs } from "./builtins.ts";
 
@@ -12,7 +12,7 @@ export function isMusl(): boolean {
 
 function askMusl(): boolean {
   try {
-    // The loader is among the mapped files; the process report would take milliseconds.
+    // musl's loader is among the mapped files; the process report would take milliseconds.
     return /\/ld-musl-/.test(fs.readFileSync("/proc/self/maps", "utf8"));
   } catch {
     const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
@@ -20,7 +20,7 @@ function askMusl(): boolean {
   }
 }
 
-/** `linux-x64`, `linux-arm64-musl`, `darwin-arm64` ...: where in `prebuilds/` this machine's addon is. */
+/** `linux-x64`, `linux-arm64-musl`, `darwin-arm64` ...: the folder of `prebuilds/` with this machine's addon. */
 export function target(): string {
   const libc = process.platform === "linux" && isMusl() ? "-musl" : "";
   return `${process.platform}-${process.arch}${libc}`;

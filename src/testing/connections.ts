@@ -5,7 +5,7 @@ import { errnoOf } from "./errno.ts";
 import { discard, Socket } from "./files.ts";
 import type { Machine, Process } from "./machine.ts";
 import { bindSocket, find, NO_PATH, unbind } from "./names.ts";
-import { tellsSender } from "./options.ts";
+import { namesSender } from "./options.ts";
 import { maySend } from "./send.ts";
 import type { Caller } from "./system-call.ts";
 import { rulesOf } from "./systems.ts";
@@ -37,7 +37,7 @@ export function connectionCalls(caller: Caller): Pick<System, Calls> {
     connect: (fd, to) =>
       caller.socketCall("connect", fd, "connected", (socket) => {
         // A socket whose messages name their sender gets a name, even if the call fails later (Linux, unix_autobind).
-        if (socket.path === null && tellsSender(machine.abi, socket)) bindSocket(machine, socket, NO_PATH);
+        if (socket.path === null && namesSender(machine.abi, socket)) bindSocket(machine, socket, NO_PATH);
         const target = find(machine, to, socket.type);
         if (typeof target === "string") return target;
         if (socket.type === "dgram") {

@@ -2,7 +2,7 @@
 
 import type { SocketType } from "../system/socket-type.ts";
 
-/** Who sent something. */
+/** A process and its user, as senders of messages. */
 export interface Sender {
   readonly pid: number;
   readonly uid: number;
@@ -12,7 +12,7 @@ export interface Sender {
 /** An open file description: shared by every descriptor that was duplicated or passed. */
 export class OpenFile {
   readonly kind: "file" | "socket" | "pidfd";
-  /** What a test knows it by. */
+  /** The name by which a test knows it. */
   readonly name: string;
   nonblocking = false;
   /** Descriptors, and messages in flight, that refer to it. */
@@ -23,7 +23,7 @@ export class OpenFile {
     this.name = name;
   }
 
-  /** The last reference has gone. */
+  /** Called when the last reference is dropped. */
   released(): void {}
 }
 
@@ -33,18 +33,18 @@ export interface Descriptor {
   cloexec: boolean;
 }
 
-/** Bytes that were sent together, and what travels with the first of them. */
+/** Bytes that were sent together, and the control data that belong to the first of them. */
 export interface Segment {
   readonly bytes: Uint8Array;
   /** How many of them were received. */
   taken: number;
   /** One list for each SCM_RIGHTS; null once delivered. */
   rights: OpenFile[][] | null;
-  /** Behind how many of these the kernel says who sent it, because the sender asked for it. */
+  /** Behind how many of these the kernel adds the credentials that the sender asked for; null: it asked for none. */
   credentialsAt: number | null;
-  /** Null: it was sent when nobody passed credentials. */
+  /** Null: neither end passed credentials when it was sent. */
   readonly sender: Sender | null;
-  /** Whose descriptors are in flight. */
+  /** The process that sent it: its user has the descriptors in flight. */
   readonly owner: Sender;
   /** The socket it was sent on. */
   readonly from: Socket;
@@ -53,15 +53,15 @@ export interface Segment {
 /** A Unix socket. */
 export class Socket extends OpenFile {
   readonly type: SocketType;
-  /** Who made it, or connected it. */
+  /** The process that made it, or that listened. */
   readonly owner: Sender;
   peer: Socket | null = null;
-  /** What `getsockopt` says of the peer. */
+  /** The peer's process, for `getsockopt`; null: it was never connected. */
   peerOwner: Sender | null = null;
-  /** The name of a peer that has gone. */
+  /** The name of a peer that is closed. */
   lastPeerPath: Uint8Array | null = null;
   readonly queue: Segment[] = [];
-  /** Connections that wait to be accepted; null: it does not listen. */
+  /** Connections that are not accepted yet; null: it does not listen. */
   backlog: Socket[] | null = null;
   backlogLimit = 0;
   path: Uint8Array | null = null;
@@ -83,7 +83,7 @@ export class Socket extends OpenFile {
     return this.queue.reduce((sum, { bytes, taken }) => sum + bytes.length - taken, 0);
   }
 
-  /** Whether no byte will come any more. */
+  /** Whether no more bytes can be received, beside those in the queue. */
   get ended(): boolean {
     return this.shutRead;
   }
@@ -95,7 +95,7 @@ export class Socket extends OpenFile {
     peer.peerOwner = this.owner;
   }
 
-  /** Ends directions, on both sides of a connection. */
+  /** Shuts directions, on both ends of a connection. */
   shut(read: boolean, write: boolean): void {
     this.shutRead ||= read;
     this.shutWrite ||= write;
@@ -118,17 +118,17 @@ export class Socket extends OpenFile {
     this.#unbind(this);
   }
 
-  /** A first message without bytes does not count (measured on Linux 6.18). */
+  /** Whether messages are unread. A first one without bytes does not count (measured on Linux 6.18). */
   get #unread(): boolean {
     const [first] = this.queue;
     return this.queue.length > (first?.bytes.length === 0 ? 1 : 0);
   }
 
-  /** ECONNRESET of the host, set by the kernel. */
+  /** ECONNRESET of the host, positive; set when it is made. */
   resetError = 0;
-  /** What nobody will read is a reset (Linux, unix_release_sock). */
+  /** Whether its close with unread messages resets the peer (Linux, unix_release_sock). */
   resetsUnread = false;
-  /** It waits in a backlog: a listener that goes resets it. */
+  /** It is in a backlog; the close of the listener resets the peer. */
   peerNotAccepted = false;
 }
 
@@ -136,19 +136,19 @@ export function unreference(file: OpenFile): void {
   if (--file.references === 0) file.released();
 }
 
-/** What was in flight in a segment has gone. */
+/** Drops the descriptors in flight of a segment. */
 export function discard(segment: Segment): void {
   const { rights } = segment;
   segment.rights = null;
   for (const files of rights ?? []) for (const file of files) unreference(file);
 }
 
-/** Whether control data travel with it. */
+/** Whether it has control data. */
 export function isCarrier({ rights, credentialsAt }: Segment): boolean {
   return rights !== null || credentialsAt !== null;
 }
 
-/** Sockets that no descriptor table leads to, neither by their queues: of those in flight, what can never be received. */
+/** Sockets in flight that can never be received: neither a descriptor table nor the queues behind one lead to them. */
 export function unreachable(roots: Iterable<OpenFile>, inFlight: Iterable<Segment>): Socket[] {
   const reached = new Set<OpenFile>();
   const open = [...roots];

@@ -1,6 +1,6 @@
 /**
- * Control buffers to test a decoder, or whatever handles messages, with: canonical ones and hostile ones, for every ABI, the
- * same for the same seed on every machine.
+ * Control buffers for tests of decoders and message handlers: canonical and hostile ones, for every ABI. The same seed makes
+ * the same buffers on every machine.
  */
 
 import { type Abi, type AbiName, abiOf } from "../core/abis/table.ts";
@@ -13,12 +13,12 @@ import { generator } from "./random.ts";
 export interface GeneratedControl {
   /** The bytes; a new array each time. */
   readonly control: Uint8Array;
-  /** What was encoded. Of a canonical buffer exactly this can be decoded; a hostile one was damaged afterwards. */
+  /** The messages that were encoded. A canonical buffer decodes to exactly these; a hostile one was damaged afterwards. */
   readonly messages: readonly ControlMessage[];
   readonly kind: "canonical" | "hostile";
 }
 
-/** What to generate. */
+/** Options of {@link controlBuffers}. */
 export interface GeneratorOptions {
   /** Same seed, same buffers; 0 to 2^32 - 1, by default 1. */
   seed?: number | undefined;
@@ -34,7 +34,7 @@ const OPTIONS: Checks = {
 };
 
 /**
- * Control buffers without end. Take as many as you like:
+ * An endless sequence of control buffers:
  *
  * ```js
  * for (const { control } of controlBuffers("darwin-arm64", { seed: 7 })) yourDecoder(control);
@@ -56,7 +56,7 @@ export function* controlBuffers(
   }
 }
 
-/** Descriptors mostly, then what else kernels send, then anything. */
+/** Descriptors most often, then other messages that kernels send, then arbitrary ones. */
 function anyMessage(codec: Codec, random: (below: number) => number): ControlMessage {
   const { SOL_SOCKET: level, maxFdsPerMessage, credentials, timestamps, SCM_PIDFD } = codec.abi;
   const bytes = (length: number) => Uint8Array.from({ length }, () => random(256));
@@ -65,7 +65,7 @@ function anyMessage(codec: Codec, random: (below: number) => number): ControlMes
     case 1:
       return codec.rights(Array.from({ length: random(8) }, () => random(1024)));
     case 2:
-      // Around the limits: none, and the most that the system takes.
+      // The limits: none, and the most that the system takes.
       return codec.rights(new Array(random(2) * maxFdsPerMessage).fill(3));
     case 3: {
       const known = [...credentials, ...timestamps];
@@ -79,7 +79,7 @@ function anyMessage(codec: Codec, random: (below: number) => number): ControlMes
   }
 }
 
-/** One to three of: a byte changed, a length a little off or wild, the end cut off, bytes added. */
+/** One to three of: a changed byte, a length that is wrong by a little or a lot, the end cut off, bytes added. */
 function damaged(
   { lengthOffset, lengthBytes, endian }: Abi,
   control: Uint8Array,

@@ -1,4 +1,4 @@
-/** The public list of `unix-ancillary/testing`. */
+/** The exports of `unix-ancillary/testing`. */
 
 export type { ErrnoName } from "./errno.ts";
 export { controlBuffers, type GeneratedControl, type GeneratorOptions } from "./generators.ts";

@@ -75,7 +75,7 @@ export function option(socket: Socket, name: number | null, unset: number): numb
 }
 
 /** Whether messages name their sender. Bytes of different senders are not put together then. */
-export function tellsSender(abi: Abi, socket: Socket): boolean {
+export function namesSender(abi: Abi, socket: Socket): boolean {
   const { SO_PASSCRED, SO_PASSPIDFD } = abi;
   return option(socket, SO_PASSCRED, 0) !== 0 || option(socket, SO_PASSPIDFD, 0) !== 0;
 }

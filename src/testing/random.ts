@@ -1,6 +1,6 @@
-/** Numbers that follow from a seed, the same on every machine. */
+/** Numbers from a seed, the same on every machine. */
 
-/** Whole numbers below a bound: a linear congruential generator, whose high bits are used. */
+/** A function that returns whole numbers below a bound: the high bits of a linear congruential generator. */
 export function generator(seed: number): (below: number) => number {
   let state = seed >>> 0;
   return (below) => {

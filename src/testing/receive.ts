@@ -6,7 +6,7 @@ import { type ErrnoName, errnoOf } from "./errno.ts";
 import { isCarrier, OpenFile, type Segment, type Sender, type Socket, unreference } from "./files.ts";
 import type { Process } from "./machine.ts";
 import { reportName } from "./names.ts";
-import { option, takeError, tellsSender } from "./options.ts";
+import { namesSender, option, takeError } from "./options.ts";
 import { ControlWriter } from "./rules.ts";
 import type { Fault } from "./system-call.ts";
 import { rulesOf } from "./systems.ts";
@@ -73,14 +73,14 @@ function segments(abi: Abi, socket: Socket, most: number, peeks: boolean): Segme
   if (socket.type !== "stream") return [socket.queue[0]!];
   const taken: Segment[] = [];
   const breaksAfter = abi.rightsCarrier === "last";
-  const tells = tellsSender(abi, socket);
+  const named = namesSender(abi, socket);
   let bytes = 0;
   for (const segment of socket.queue) {
     // A peek continues to a segment with descriptors, though it takes no byte of it (Linux, unix_stream_read_generic).
     if (bytes >= most && taken.length > 0 && !(peeks && breaksAfter)) break;
     if (taken.length > 0) {
       if (!breaksAfter && isCarrier(segment)) break;
-      if (tells && !isSameSender(segment, taken[0]!)) break;
+      if (named && !isSameSender(segment, taken[0]!)) break;
     }
     taken.push(segment);
     bytes += segment.bytes.length - segment.taken;

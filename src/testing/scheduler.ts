@@ -129,7 +129,7 @@ export class Scheduler implements Events {
       this.#quiet = 0;
       if (++this.#spins > SPIN_LIMIT) {
         const [{ process, fd }] = ready[0]!;
-        process.violate(`was told ${SPIN_LIMIT} times that descriptor ${fd} is ready`);
+        process.violate(`was notified ${SPIN_LIMIT} times that descriptor ${fd} is ready`);
         return;
       }
       const [watcher, bits] = ready[this.#random(ready.length)]!;
@@ -154,8 +154,8 @@ export class Scheduler implements Events {
       const descriptor = watcher.process.table[watcher.fd];
       const bits = descriptor === undefined ? 0 : readiness(this.#machine, descriptor);
       // Errors and hang-ups set both bits, as in the addon.
-      const told = (bits & (POLLERR | CONSTANTS.POLLHUP)) !== 0 ? watcher.events : bits & watcher.events;
-      if (told !== 0) ready.push([watcher, told]);
+      const notified = (bits & (POLLERR | CONSTANTS.POLLHUP)) !== 0 ? watcher.events : bits & watcher.events;
+      if (notified !== 0) ready.push([watcher, notified]);
     }
     return ready;
   }

@@ -5,7 +5,7 @@ import type { ErrnoName } from "./errno.ts";
 import { discard, type Segment, type Socket } from "./files.ts";
 import type { Machine, Process } from "./machine.ts";
 import { bindSocket, find, NO_PATH } from "./names.ts";
-import { option, takeError, tellsSender } from "./options.ts";
+import { namesSender, option, takeError } from "./options.ts";
 import { readSent } from "./rules.ts";
 import type { Fault } from "./system-call.ts";
 import { rulesOf } from "./systems.ts";
@@ -29,7 +29,7 @@ export function send(
   if (typeof sent === "string") return sent;
   const files = sent.rights.map((numbers) => numbers.map((number) => table[number]!.file));
   // A socket whose messages name their sender gets a name (Linux, unix_autobind).
-  if (socket.type !== "stream" && socket.path === null && tellsSender(abi, socket))
+  if (socket.type !== "stream" && socket.path === null && namesSender(abi, socket))
     bindSocket(machine, socket, NO_PATH);
   if (socket.type !== "stream" && socket.error !== 0) return takeError(socket);
   if (socket.shutWrite) return "EPIPE";
@@ -72,7 +72,7 @@ export function send(
   for (const group of files) for (const file of group) file.references++;
   // A message to a socket that is not accepted yet names its sender, with or without the option (Linux, maybe_add_creds).
   const passes =
-    sent.credentials !== null || tellsSender(abi, socket) || tellsSender(abi, peer) || peer.peerNotAccepted;
+    sent.credentials !== null || namesSender(abi, socket) || namesSender(abi, peer) || peer.peerNotAccepted;
   const segment: Segment = {
     bytes: bytes.slice(0, taken),
     taken: 0,
