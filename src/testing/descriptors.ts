@@ -97,13 +97,14 @@ export function descriptorCalls(caller: Caller): Pick<System, Calls> {
         return descriptor === undefined ? "EBADF" : process.make(descriptor.file);
       }),
 
-    fstat(fd, into) {
-      const file = process.table[fd]?.file;
-      if (file === undefined) return errnoOf("EBADF");
-      into.fill(0n);
-      into[FILE_STATUS.MODE] = BigInt(TYPES[file.kind]);
-      return 0;
-    },
+    fstat: (fd, into) =>
+      caller.call("fstat", fd, () => {
+        const file = process.table[fd]?.file;
+        if (file === undefined) return "EBADF";
+        into.fill(0n);
+        into[FILE_STATUS.MODE] = BigInt(TYPES[file.kind]);
+        return 0;
+      }),
 
     fdLink(fd) {
       const file = process.table[fd]?.file;

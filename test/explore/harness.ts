@@ -274,6 +274,8 @@ const FAULTS: Readonly<Record<string, readonly PlannedFault[]>> = {
   bind: errnos("EADDRINUSE", "EACCES"),
   listen: errnos("EADDRINUSE"),
   chmod: errnos("EPERM"),
+  lstat: errnos("EACCES"),
+  fstat: errnos("ENOMEM"),
   unlink: errnos("EACCES"),
   rename: errnos("EACCES"),
   link: errnos("EPERM"),

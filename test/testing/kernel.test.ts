@@ -62,6 +62,43 @@ test("every-system: descriptors arrive, whatever the layout, the byte order and 
   }
 });
 
+test("described-by-the-same-calls: files, sockets and pidfds, on every system, and a call that fails", () => {
+  for (const abi of SYSTEMS) {
+    const kernel = new VirtualKernel(abi);
+    const { platform } = kernel.process();
+    const listener = UnixListener.bind("/socket", { platform });
+    const [a, b] = UnixStream.pair({ platform });
+    a.sendFdsSync("x", [listener, b]);
+    const { fds } = b.recvFdsSync(2);
+    const [listening, connected] = fds.map((fd) => fd.describe());
+    assert.equal(
+      listening,
+      {
+        kind: "socket",
+        access: "read-write",
+        nonblocking: true,
+        socket: { family: "unix", type: "stream", listening: true, address: "/socket" },
+      },
+      abi,
+    );
+    assert.equal(connected?.socket, { family: "unix", type: "stream", listening: false, address: null }, abi);
+    if (abi.startsWith("linux")) fds.push(a.peerPidfd());
+    if (abi.startsWith("linux")) assert.is(fds[2]?.describe().kind, "pidfd");
+    for (const fd of [...fds, a, b, listener]) fd.close();
+    kernel.check();
+  }
+});
+
+test("describe-fails: the error of the call that failed, of a file that is open", async () => {
+  const kernel = new VirtualKernel("linux-x86_64-glibc");
+  const file = kernel.process().open("the file");
+  assert.equal(file.describe(), { kind: "file", access: "read-write", nonblocking: false, size: 0 });
+  kernel.fault = ({ name }) => (name === "fstat" ? { errno: "ENOMEM" } : null);
+  assert.is(await codeOf(() => file.describe()), "ENOMEM");
+  file.close();
+  kernel.check();
+});
+
 test("same-seed-same-run: the order in which things happen follows from the seed", async () => {
   const run = async (seed: number): Promise<string> => {
     const kernel = new VirtualKernel("linux-x86_64-glibc", { seed });
