@@ -78,7 +78,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["cli/failure"],
   ["cli/waiting", "cli/arguments"],
   ["cli/output"],
-  ["cli/place", "cli/runner"],
+  ["cli/address", "cli/runner"],
   ["cli/sockets"],
   ["cli/send", "cli/receive", "cli/decode", "cli/doctor"],
   ["cli/main"],

@@ -3,10 +3,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Credentials, type OwnedFd, type ReceivedFds, type UnixDatagram, UnixStream } from "../index.ts";
 import { hostPlatform } from "../system/platform.ts";
+import { type Place, placeName, placeOf } from "./address.ts";
 import type { Command, Given, Option } from "./arguments.ts";
 import { EXIT, Failure, failureOf, usage } from "./failure.ts";
 import { count, describe, described, json, plain, print, quoted, say, shellName, textOf } from "./output.ts";
-import { type Place, placeName, placeOf } from "./place.ts";
 import { DATA_BYTES, namesOf, Runner } from "./runner.ts";
 import {
   bind,

@@ -2,10 +2,10 @@
 
 import { type OwnedFd, SocketAncillary, sendmsg, UnixDatagram } from "../index.ts";
 import { hostPlatform } from "../system/platform.ts";
+import { openFiles, type Place, placeName, placeOf } from "./address.ts";
 import type { Command, Given } from "./arguments.ts";
 import { EXIT, Failure, usage } from "./failure.ts";
 import { count, describe, described, json, plain, print, say } from "./output.ts";
-import { openFiles, type Place, placeName, placeOf } from "./place.ts";
 import {
   bind,
   type Connected,

@@ -2,9 +2,9 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Credentials, type OwnedFd, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream } from "../index.ts";
+import { inherited, placeName } from "./address.ts";
 import { type Given, type Option, wholeNumber } from "./arguments.ts";
 import { EXIT, Failure, failureOf, usage } from "./failure.ts";
-import { inherited, placeName } from "./place.ts";
 
 /** A socket with a peer. */
 export type Connected = UnixStream | UnixSeqpacket;
