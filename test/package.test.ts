@@ -141,7 +141,7 @@ test("npx lets no descriptor of the shell's through, which is said", async () =>
   const send = `npx --offline unix-ancillary send ${folder}/none fd:5 5</dev/null`;
   const { code, stderr } = await run("sh", ["-c", send], { cwd: installed });
   assert.is(code, 1);
-  assert.match(stderr, "run the command itself");
+  assert.match(stderr, "npx passes on only 0, 1 and 2");
 });
 
 test("the command without an addon: it decodes, and doctor says what is missing", async () => {

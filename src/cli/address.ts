@@ -1,19 +1,22 @@
-/** Where to: a path, an abstract name, or a socket that the shell opened. And which files. */
+/** Addresses of sockets (a path, an abstract name, or a descriptor of the shell's), and the files to send. */
 
 import { constants, openSync, readdirSync, readlinkSync } from "node:fs";
 import { OwnedFd } from "../index.ts";
 import { wholeNumber } from "./arguments.ts";
 import { EXIT, Failure, usage } from "./failure.ts";
 
-/** Where a socket is. */
-export type Place = { readonly path: string } | { readonly fd: number };
+/** The address of a socket. */
+export type Address = { readonly path: string } | { readonly fd: number };
 
-/** `PATH`, `@NAME` (abstract) or `fd:N`. */
-export function placeOf(word: string | undefined): Place {
+/** Parses `PATH`, `@NAME` (abstract) or `fd:N`. */
+export function parseAddress(word: string | undefined): Address {
   if (word === undefined || word === "")
-    throw usage("expected the PATH of a socket, @NAME or fd:N, got nothing", "as in: unix-ancillary recv /tmp/my.sock");
+    throw usage(
+      "expected the PATH of a socket, @NAME or fd:N, got nothing",
+      "example: unix-ancillary recv /tmp/my.sock",
+    );
   if (word.startsWith("fd:")) return { fd: fdNumber(word) };
-  // A leading @ is how ss, socat and systemd write the NUL of an abstract name; a path of that name is ./@name.
+  // ss, socat and systemd write the NUL of an abstract name as a leading @. A file named @name is ./@name.
   return { path: word.startsWith("@") ? `\0${word.slice(1)}` : word };
 }
 
@@ -21,22 +24,22 @@ function fdNumber(word: string): number {
   return wholeNumber("fd:N", word.slice("fd:".length), 0, 0x7fffffff);
 }
 
-/** A place as it was written. */
-export function placeName(place: Place): string {
-  if ("fd" in place) return `fd:${place.fd}`;
-  return place.path.startsWith("\0") ? `@${place.path.slice(1)}` : place.path;
+/** An address as the user writes it. */
+export function addressText(address: Address): string {
+  if ("fd" in address) return `fd:${address.fd}`;
+  return address.path.startsWith("\0") ? `@${address.path.slice(1)}` : address.path;
 }
 
 /**
- * Takes over a descriptor that this process was started with; of 0, 1 and 2, which Node holds on to, a duplicate.
+ * Takes ownership of a descriptor that this process inherited. Node keeps 0, 1 and 2: of these it returns a duplicate.
  *
- * @throws Failure when it is not open, or no descriptor of the shell's but one of Node's own
+ * @throws Failure when it is not open, or belongs to Node and was not opened by the shell
  */
 export function inherited(fd: number): OwnedFd {
   const hint =
     process.env.npm_command === "exec"
-      ? "npx passes on 0, 1 and 2 alone: run the command itself, node_modules/.bin/unix-ancillary"
-      : `open it in the shell, as in: unix-ancillary ... fd:${fd} ${fd}<FILE`;
+      ? "npx passes on only 0, 1 and 2: run node_modules/.bin/unix-ancillary itself"
+      : `open it in the shell: unix-ancillary ... fd:${fd} ${fd}<FILE`;
   let owned: OwnedFd;
   try {
     owned = OwnedFd.from(fd);
@@ -46,13 +49,14 @@ export function inherited(fd: number): OwnedFd {
   if (fd <= 2) return owned;
   const nodes = isNodes(owned, fd);
   owned.close();
-  if (nodes) throw new Failure(EXIT.FAILED, "EBADF", `descriptor ${fd} is Node's own, the shell did not open it`, hint);
+  if (nodes)
+    throw new Failure(EXIT.FAILED, "EBADF", `descriptor ${fd} belongs to Node, the shell did not open it`, hint);
   return OwnedFd.fromRaw(fd);
 }
 
 /**
- * Whether a descriptor is one that Node opened before this program began. Those it uses to wake itself and to wait: their
- * kinds, and pipes of which it holds both ends.
+ * Whether Node opened a descriptor before this program began. Node's own descriptors serve its event loop: they are of certain
+ * kinds, or pipes of which this process has both ends.
  */
 function isNodes(owned: OwnedFd, fd: number): boolean {
   const { kind, access } = owned.describe();
@@ -75,12 +79,12 @@ function linkOf(fd: number): string | null {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`);
   } catch {
-    // No /proc, or closed meanwhile: the listing's own.
+    // No /proc; or the descriptor was closed meanwhile, as the one that listed the directory.
     return null;
   }
 }
 
-/** What `--open` can say. */
+/** The values of `--open`. */
 const OPEN: Readonly<Record<string, number>> = {
   read: constants.O_RDONLY,
   "read-write": constants.O_RDWR,
@@ -88,10 +92,10 @@ const OPEN: Readonly<Record<string, number>> = {
   append: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND,
 };
 
-/** Opens what is to be sent: paths, `fd:N`, `-`. What was opened is closed when one fails. */
-export function openFiles(words: readonly string[], how: string): OwnedFd[] {
-  const flags = Object.hasOwn(OPEN, how) ? OPEN[how]! : null;
-  if (flags === null) throw usage(`--open expected one of ${Object.keys(OPEN).join(", ")}, got "${how}"`);
+/** Opens the files to send: paths, `fd:N`, `-`. If one fails, the others are closed. */
+export function openFiles(words: readonly string[], mode: string): OwnedFd[] {
+  const flags = Object.hasOwn(OPEN, mode) ? OPEN[mode]! : null;
+  if (flags === null) throw usage(`--open expected one of ${Object.keys(OPEN).join(", ")}, got "${mode}"`);
   const opened: OwnedFd[] = [];
   const byNumber = new Map<number, OwnedFd>();
   try {
@@ -101,10 +105,10 @@ export function openFiles(words: readonly string[], how: string): OwnedFd[] {
         opened.push(OwnedFd.fromRaw(openSync(word, flags | constants.O_NOCTTY, 0o666)));
         continue;
       }
-      // Twice the same is fine: the second is a duplicate.
-      const before = byNumber.get(number);
-      const owned = before === undefined ? inherited(number) : before.dup();
-      if (before === undefined) byNumber.set(number, owned);
+      // The same number may be repeated: later ones are duplicates.
+      const earlier = byNumber.get(number);
+      const owned = earlier === undefined ? inherited(number) : earlier.dup();
+      if (earlier === undefined) byNumber.set(number, owned);
       opened.push(owned);
     }
     return opened;
@@ -115,7 +119,7 @@ export function openFiles(words: readonly string[], how: string): OwnedFd[] {
       throw new Failure(
         EXIT.FAILED,
         code,
-        `${(error as Error).message}: a socket file or a FIFO that nobody reads cannot be opened`,
+        `${(error as Error).message}: it is a socket, or a FIFO without a reader, and cannot be opened`,
       );
     throw error;
   }

@@ -1,16 +1,16 @@
-/** The command line: what a command understands, its help, and what was given. */
+/** The command line: the options of a command, its help, and its parsed arguments. */
 
 import { parseArgs } from "node:util";
 import { nearest, usage } from "./failure.ts";
-import type { Outcome } from "./waiting.ts";
+import type { Exit } from "./waiting.ts";
 
 /** An option. */
 export interface Option {
-  /** What its value is called in the help; none: it is there or not. */
+  /** The name of its value in the help. Absent: the option takes no value. */
   readonly value?: string;
-  /** Whether it may be given several times. */
+  /** Whether it may be repeated. */
   readonly several?: boolean;
-  /** Takes all that follows, as words of another command. */
+  /** Whether all following words belong to it, as another command line. */
   readonly rest?: boolean;
   readonly help: string;
 }
@@ -18,27 +18,27 @@ export interface Option {
 /** A command of the program. */
 export interface Command {
   readonly name: string;
-  /** The lines of its synopsis, without the program's name. */
+  /** The lines of its synopsis, without the name of the program. */
   readonly synopsis: readonly string[];
   /** One line. */
   readonly summary: string;
-  /** What it does, for somebody who has never done it. */
+  /** What it does, for a first-time user. */
   readonly about: string;
   readonly options: Readonly<Record<string, Option>>;
-  /** What to type, and what it does. */
+  /** Command lines, and what each does. */
   readonly examples: readonly (readonly [string, string])[];
-  /** How it ended. */
-  run(given: Given): Outcome | Promise<Outcome>;
+  /** Runs the command, and returns how it ends. */
+  run(args: Arguments): Exit | Promise<Exit>;
 }
 
-/** What every command understands. */
+/** Options of every command. */
 export const COMMON: Readonly<Record<string, Option>> = {
-  json: { help: "output for programs: one JSON object a line; errors too, on stderr" },
-  help: { help: "this text" },
+  json: { help: "prints JSON for programs, one object per line; errors too, on stderr" },
+  help: { help: "prints this help" },
 };
 
-/** What was given to a command. */
-export class Given {
+/** The parsed arguments of a command. */
+export class Arguments {
   readonly words: readonly string[];
   readonly #values: ReadonlyMap<string, readonly string[]>;
 
@@ -51,37 +51,38 @@ export class Given {
     return this.#values.has(name);
   }
 
-  /** The values of an option, in their order; empty: it was not given. */
+  /** The values of an option, in order; empty if it is absent. */
   all(name: string): readonly string[] {
     return this.#values.get(name) ?? [];
   }
 
-  /** The value of an option; null: it was not given. */
+  /** The value of an option; null if it is absent. */
   text(name: string): string | null {
     return this.all(name)[0] ?? null;
   }
 
-  /** A whole number from `least` to `most`. */
+  /** The value of an option as an integer from `least` to `most`; null if it is absent. */
   integer(name: string, least: number, most: number): number | null {
     const text = this.text(name);
     return text === null ? null : wholeNumber(`--${name}`, text, least, most);
   }
 
-  /** Milliseconds of a value in seconds. */
+  /** The value of an option in seconds, as milliseconds; null if it is absent. */
   milliseconds(name: string): number | null {
     const text = this.text(name);
     if (text === null) return null;
     if (!/^(\d+\.?\d*|\.\d+)$/.test(text)) throw usage(`--${name} expected seconds, as in 5 or 0.5, got "${text}"`);
-    // As far as a timer of Node's goes, 24 days.
+    // The longest timer of Node, 24 days.
     return Math.min(Number(text) * 1000, 0x7fffffff);
   }
 
-  /** Refuses two options that cannot both be meant. */
-  exclude(one: string, other: string, why: string): void {
-    if (this.has(one) && this.has(other)) throw usage(`--${one} and --${other} cannot be combined: ${why}`);
+  /** Throws if both options are present. */
+  exclude(first: string, second: string, reason: string): void {
+    if (this.has(first) && this.has(second)) throw usage(`--${first} and --${second} cannot be combined: ${reason}`);
   }
 }
 
+/** An integer from `least` to `most`, in decimal digits. @throws Failure for any other text */
 export function wholeNumber(name: string, text: string, least: number, most: number): number {
   const number = /^\d{1,10}$/.test(text) ? Number(text) : -1;
   if (number < least || number > most)
@@ -89,8 +90,8 @@ export function wholeNumber(name: string, text: string, least: number, most: num
   return number;
 }
 
-/** Reads the arguments behind a command's name. @throws Failure that names the nearest option */
-export function parse(command: Command, args: readonly string[]): Given {
+/** Parses the arguments after a command's name. @throws Failure that names the nearest option */
+export function parse(command: Command, args: readonly string[]): Arguments {
   const known: Readonly<Record<string, Option>> = { ...command.options, ...COMMON };
   const options = Object.fromEntries(
     Object.entries(known).map(([name, { value }]) => [
@@ -98,7 +99,7 @@ export function parse(command: Command, args: readonly string[]): Given {
       { type: value === undefined ? ("boolean" as const) : ("string" as const) },
     ]),
   );
-  // Not strict, so that what is wrong is said by us.
+  // Not strict, so that the messages are our own.
   const { tokens } = parseArgs({
     args: [...args],
     options: { ...options, h: { type: "boolean" } },
@@ -116,8 +117,8 @@ export function parse(command: Command, args: readonly string[]): Given {
     if (option === undefined) {
       const near = nearest(name, Object.keys(known));
       throw usage(
-        `${command.name} has no option ${token.rawName}`,
-        near === null ? `unix-ancillary ${command.name} --help lists them` : `did you mean --${near}?`,
+        `${command.name}: unknown option ${token.rawName}`,
+        near === null ? `for the list of options: unix-ancillary ${command.name} --help` : `did you mean --${near}?`,
       );
     }
     if (option.rest === true) {
@@ -128,7 +129,7 @@ export function parse(command: Command, args: readonly string[]): Given {
       break;
     }
     if (values.has(name) && option.several !== true && option.value !== undefined)
-      throw usage(`--${name} expected one value, was given twice`);
+      throw usage(`--${name} expected one value, got two`);
     if (option.value === undefined) {
       if (token.value !== undefined) throw usage(`--${name} expected no value, got "${token.value}"`);
       values.set(name, []);
@@ -136,12 +137,15 @@ export function parse(command: Command, args: readonly string[]): Given {
     }
     const value = token.value as string | undefined;
     if (value === undefined) throw usage(`--${name} expected ${option.value}, got nothing`);
-    // `--data --json` forgot its value; `--data=--json` did not.
+    // In `--data --json` the value is missing; in `--data=--json` it is `--json`.
     if (token.inlineValue === false && value.startsWith("--"))
-      throw usage(`--${name} expected ${option.value}, got the option ${value}`, `if it is meant: --${name}=${value}`);
+      throw usage(
+        `--${name} expected ${option.value}, got the option ${value}`,
+        `to use it as the value: --${name}=${value}`,
+      );
     values.set(name, [...(values.get(name) ?? []), value]);
   }
-  return new Given(words, values);
+  return new Arguments(words, values);
 }
 
 /** The help of one command. */

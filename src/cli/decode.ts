@@ -1,19 +1,19 @@
-/** `decode`, `layout`, `abis`: control messages as bytes and as pictures. Needs no addon. */
+/** `decode`, `layout`, `abis`: control messages as text and as pictures. They need no addon. */
 
 import { readFileSync } from "node:fs";
 import { type Abi, type AbiName, Codec, hostAbiName, inspect, abis as table } from "../core/index.ts";
 import { typeName } from "../core/inspect.ts";
 import { isMusl } from "../system/target.ts";
-import type { Command, Given, Option } from "./arguments.ts";
+import type { Arguments, Command, Option } from "./arguments.ts";
 import { EXIT, nearest, usage } from "./failure.ts";
 import { json, print } from "./output.ts";
 
 const ABI: Option = {
   value: "NAME",
-  help: 'whose layout; this machine\'s unless given; "unix-ancillary abis" lists them',
+  help: 'the layout to use, a name from "unix-ancillary abis"; default: that of this machine',
 };
 
-/** The name of this machine's row; null: it has none. */
+/** The name of this machine's row in the ABI table; null if it has none. */
 export function hostAbi(): AbiName | null {
   return hostAbiName(
     process.platform,
@@ -22,9 +22,9 @@ export function hostAbi(): AbiName | null {
   );
 }
 
-function abiOf(given: Given): Abi {
-  const name = given.text("abi") ?? hostAbi();
-  if (name === null) throw usage("--abi NAME is needed: this machine is not in the table");
+function abiOf(args: Arguments): Abi {
+  const name = args.text("abi") ?? hostAbi();
+  if (name === null) throw usage("--abi NAME is required: this machine is not in the ABI table");
   if (!Object.hasOwn(table, name)) {
     const near = nearest(name, Object.keys(table));
     throw usage(
@@ -38,32 +38,32 @@ function abiOf(given: Given): Abi {
 export const decode: Command = {
   name: "decode",
   synopsis: ["decode [--abi NAME] [--hex] [FILE]"],
-  summary: "read a control buffer: what recvmsg left in msg_control",
-  about: `Reads the bytes of a control buffer, the first msg_controllen of them, from FILE or standard input, and shows every
-control message in it: its header, its payload and what it says. The exit code is 3 when they are malformed; then it says
-where and why.`,
+  summary: "decode a control buffer, as recvmsg returned it in msg_control",
+  about: `Reads a control buffer, the first msg_controllen bytes of msg_control, from FILE or standard input, and prints every
+control message in it: its header, its payload and their meaning. If the buffer is malformed, it also prints where and why,
+and exits with 3.`,
   options: {
     abi: ABI,
     hex: {
-      help: "the input is hex digits: blanks, line breaks, commas, colons, 0x and \\x between them do not matter",
+      help: "reads hex digits; ignores spaces, line breaks, commas, colons, 0x and \\x between them",
     },
   },
   examples: [
     [
       "echo 14000000 00000000 01000000 01000000 07000000 | unix-ancillary decode --abi linux-x86_64-glibc --hex",
-      "one SCM_RIGHTS with the descriptor 7",
+      "decodes an SCM_RIGHTS message with descriptor 7",
     ],
-    ["unix-ancillary decode --abi darwin-arm64 control.bin", "bytes that were saved on a Mac"],
+    ["unix-ancillary decode --abi darwin-arm64 control.bin", "decodes a control buffer saved on a Mac"],
   ],
-  async run(given) {
-    if (given.words.length > 1) throw usage(`expected one FILE, got ${given.words.length}`);
-    const abi = abiOf(given);
-    const [file = "-"] = given.words;
+  async run(args) {
+    if (args.words.length > 1) throw usage(`expected one FILE, got ${args.words.length}`);
+    const abi = abiOf(args);
+    const [file = "-"] = args.words;
     const input = file === "-" ? await standardInput() : readFileSync(file);
-    const control = given.has("hex") ? fromHex(input.toString("latin1")) : input;
+    const control = args.has("hex") ? fromHex(input.toString("latin1")) : input;
     const codec = new Codec(abi);
     const { messages, malformed } = codec.decode(control);
-    if (given.has("json")) {
+    if (args.has("json")) {
       json({
         abi: abi.name,
         bytes: control.length,
@@ -94,25 +94,25 @@ function fromHex(text: string): Uint8Array {
   const wrong = /[^0-9a-f]/i.exec(digits);
   if (wrong !== null)
     throw usage(
-      `--hex expected hex digits, got ${JSON.stringify(wrong[0])} behind ${wrong.index} digits`,
-      "without --hex the input is taken as the bytes themselves",
+      `--hex expected hex digits, got ${JSON.stringify(wrong[0])} after ${wrong.index} digits`,
+      "to decode raw bytes, leave out --hex",
     );
-  if (digits.length % 2 === 1) throw usage(`--hex expected two digits a byte, got ${digits.length} digits`);
+  if (digits.length % 2 === 1) throw usage(`--hex expected two digits per byte, got ${digits.length} digits`);
   return Buffer.from(digits, "hex");
 }
 
 export const abis: Command = {
   name: "abis",
   synopsis: ["abis"],
-  summary: "list the systems and architectures whose control messages are known",
-  about: `Lists the rows of the ABI table: what each system and architecture makes of a control message. "known by" says how: measured on a
-running kernel, compiled with the target's headers, read in its sources, or taken from other projects' tables.`,
+  summary: "list the known systems and architectures",
+  about: `Lists the rows of the ABI table: the layout of control messages on each system and architecture. "known by" is the evidence for
+a row: measured on a running kernel, compiled with the target's headers, read in its sources, or taken from other projects' tables.`,
   options: {},
-  examples: [["unix-ancillary abis --json", "every number of every row"]],
-  run(given) {
-    if (given.words.length > 0) throw usage(`abis expected nothing more, got "${given.words[0]}"`);
+  examples: [["unix-ancillary abis --json", "prints every number of every row"]],
+  run(args) {
+    if (args.words.length > 0) throw usage(`abis expected no argument, got "${args.words[0]}"`);
     const host = hostAbi();
-    if (given.has("json")) {
+    if (args.has("json")) {
       for (const abi of Object.values(table)) json({ ...abi, host: abi.name === host });
       return EXIT.DONE;
     }
@@ -153,19 +153,22 @@ running kernel, compiled with the target's headers, read in its sources, or take
 export const layout: Command = {
   name: "layout",
   synopsis: ["layout [--abi NAME]"],
-  summary: "draw a control message: where its header, descriptor and padding lie",
-  about: `Draws the control buffer with which one descriptor, 3, is sent, byte by byte, and says the sizes that the CMSG_ macros give
-and the numbers in the header.`,
+  summary: "draw the layout of a control message: header, descriptor and padding",
+  about: `Draws, byte by byte, the control buffer that sends one descriptor, 3, and prints the results of the CMSG_ macros and the
+numbers in the header.`,
   options: { abi: ABI },
-  examples: [["unix-ancillary layout --abi darwin-arm64", "no padding there, and SOL_SOCKET is 65535"]],
-  run(given) {
-    if (given.words.length > 0)
-      throw usage(`layout expected nothing more, got "${given.words[0]}"`, "as in: unix-ancillary layout --abi NAME");
-    const abi = abiOf(given);
+  examples: [["unix-ancillary layout --abi darwin-arm64", "draws a layout without padding, with SOL_SOCKET 65535"]],
+  run(args) {
+    if (args.words.length > 0)
+      throw usage(
+        `layout expected no argument, got "${args.words[0]}"`,
+        "to choose a layout: unix-ancillary layout --abi NAME",
+      );
+    const abi = abiOf(args);
     const codec = new Codec(abi);
     const fields = fieldsOf(abi, codec);
     const control = codec.encode([codec.rights([EXAMPLE])]);
-    if (given.has("json")) {
+    if (args.has("json")) {
       json({
         abi: abi.name,
         pointerBytes: abi.pointerBytes,
@@ -209,7 +212,7 @@ interface Field {
   readonly value: number | null;
 }
 
-/** A message with one descriptor, part by part, what lies between them too. */
+/** The parts of a message with one descriptor, padding included. */
 function fieldsOf(abi: Abi, codec: Codec): Field[] {
   const parts: Field[] = [
     { name: "cmsg_len", offset: abi.lengthOffset, bytes: abi.lengthBytes, value: codec.len(4) },
@@ -231,7 +234,7 @@ function fieldsOf(abi: Abi, codec: Codec): Field[] {
   return fields;
 }
 
-/** Boxes of 4 bytes, two a row. */
+/** Boxes of 4 bytes, two per row. */
 function picture(fields: readonly Field[]): string {
   const width = 20;
   const cells = fields.flatMap(({ name, bytes, value }) => {

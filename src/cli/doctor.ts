@@ -1,4 +1,4 @@
-/** `doctor`: what works here. Every line is the outcome of trying it. */
+/** `doctor`: what works on this machine. Every line is the result of a check that was run. */
 
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -15,64 +15,64 @@ import type { Command } from "./arguments.ts";
 import { EXIT, usage } from "./failure.ts";
 import { json, print, quoted } from "./output.ts";
 
-/** What came of a try. `absent`: this system, or this kernel, does not have it, and nothing is wrong. */
+/** The result of a check. `absent`: this system or kernel does not have the feature, which is not an error. */
 interface Finding {
   readonly check: string;
   readonly status: "ok" | "absent" | "failed";
   readonly detail: string;
 }
 
-/** A try: what it found out, or what it throws. */
+/** A check: it returns what it found, or throws. */
 interface Check {
   readonly name: string;
-  /** Whether the library is of no use without it. */
+  /** Whether the library needs it. */
   readonly needed: boolean;
   run(): string | Promise<string>;
 }
 
-/** Thrown by a try that found out that there is no such thing. */
+/** Thrown by a check when the system does not have the feature. */
 class Absent extends Error {}
 
 export const doctor: Command = {
   name: "doctor",
   synopsis: ["doctor"],
-  summary: "try what this system and runtime can do, and say what is missing",
-  about: `Tries each thing that the library builds on: it loads the addon, passes descriptors over each type of socket, turns on each
-option and looks at what comes. "no" is what this system does not have; "FAIL" is what should work and does not, and makes
-the exit code 1.`,
+  summary: "check what works on this system and runtime",
+  about: `Checks everything that the library uses: it loads the addon, passes descriptors over each type of socket, sets each socket
+option and looks at the result. "no" marks a feature that this system does not have; "FAIL" marks a feature that should
+work and does not: doctor then exits with 1.`,
   options: {},
-  examples: [["unix-ancillary doctor", "to put into a bug report"]],
-  async run(given) {
-    if (given.words.length > 0) throw usage(`doctor expected nothing more, got "${given.words[0]}"`);
+  examples: [["unix-ancillary doctor", "prints a report for a bug report"]],
+  async run(args) {
+    if (args.words.length > 0) throw usage(`doctor expected no argument, got "${args.words[0]}"`);
     let failed = false;
     for (const check of CHECKS) {
-      const finding = await tried(check);
+      const finding = await runCheck(check);
       failed ||= finding.status === "failed";
-      if (given.has("json")) json(finding);
+      if (args.has("json")) json(finding);
       else {
         const mark = { ok: "ok  ", absent: "no  ", failed: "FAIL" }[finding.status];
         print(`${mark}  ${finding.check.padEnd(22)} ${finding.detail}`);
       }
-      // Without an addon nothing else can be tried.
+      // Without an addon nothing else can be checked.
       if (finding.status === "failed" && check === ADDON) break;
     }
     return failed ? EXIT.FAILED : EXIT.DONE;
   },
 };
 
-async function tried({ name, needed, run }: Check): Promise<Finding> {
+async function runCheck({ name, needed, run }: Check): Promise<Finding> {
   try {
     return { check: name, status: "ok", detail: await run() };
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };
-    // What kernels say to an option or a type that they do not know.
+    // The errors of kernels for unknown options and socket types.
     const unknown = ["ENOTSUP", "EOPNOTSUPP", "ENOPROTOOPT", "EPROTONOSUPPORT"].includes(code ?? "");
     const absent = error instanceof Absent || (!needed && unknown);
     return { check: name, status: absent ? "absent" : "failed", detail: message };
   }
 }
 
-/** Runs something with two sockets. */
+/** Runs `body` with a pair of sockets, and closes them. */
 async function between<S extends UnixStream | UnixSeqpacket | UnixDatagram>(
   pair: [S, S],
   body: (from: S, to: S) => string | Promise<string>,
@@ -84,7 +84,7 @@ async function between<S extends UnixStream | UnixSeqpacket | UnixDatagram>(
   }
 }
 
-/** Passes a pipe's end and writes through it: what arrives is what was sent, and CLOEXEC. */
+/** Passes one end of a socket pair, and checks that the received descriptor is CLOEXEC and refers to the same socket. */
 function passes(from: UnixStream | UnixSeqpacket | UnixDatagram, to: typeof from): string {
   const [near, far] = UnixStream.pair();
   try {
@@ -100,8 +100,8 @@ function passes(from: UnixStream | UnixSeqpacket | UnixDatagram, to: typeof from
       near.sendFdsSync("y");
       const { data } = copy.recvFdsSync(0, { timeout: TRY_MS });
       copy.close();
-      if (data.toString() !== "y") throw new Error("the descriptor that arrived is another file");
-      return "a descriptor was passed, and works; CLOEXEC";
+      if (data.toString() !== "y") throw new Error("the received descriptor refers to another file");
+      return "a descriptor arrived, works, and is CLOEXEC";
     } finally {
       received[Symbol.dispose]();
     }
@@ -111,7 +111,7 @@ function passes(from: UnixStream | UnixSeqpacket | UnixDatagram, to: typeof from
   }
 }
 
-/** How long a try may take, in milliseconds: all of them are within this process. */
+/** Time limit of a check in milliseconds: each one runs within this process. */
 const TRY_MS = 5000;
 
 const ADDON: Check = {
@@ -123,7 +123,7 @@ const ADDON: Check = {
   },
 };
 
-/** An option of a receiver, and what it makes messages bring. */
+/** A receiver's socket option that adds ancillary data to messages. */
 function passing(option: string, turnOn: (socket: UnixStream) => void, look: (received: Received) => string): Check {
   return {
     name: option,
@@ -144,7 +144,7 @@ function passing(option: string, turnOn: (socket: UnixStream) => void, look: (re
 
 type Received = ReturnType<UnixStream["recvFdsSync"]>;
 
-/** An option that tells about the peer. */
+/** A socket option that describes the peer. */
 function peer(option: string, look: (bytes: Buffer) => string): Check {
   return {
     name: option,
@@ -172,8 +172,8 @@ const CHECKS: readonly Check[] = [
   {
     name: "ABI",
     needed: true,
-    // Composing the platform compared them.
-    run: () => `${hostPlatform().abi.name}: the table and the C compiler's headers say the same`,
+    // hostPlatform() has compared them.
+    run: () => `${hostPlatform().abi.name}: the ABI table agrees with the C compiler's headers`,
   },
   { name: "stream", needed: true, run: () => between(UnixStream.pair(), passes) },
   { name: "datagram", needed: true, run: () => between(UnixDatagram.pair(), passes) },
@@ -186,7 +186,7 @@ const CHECKS: readonly Check[] = [
         const waiting = to.recvFds(0, { signal: AbortSignal.timeout(TRY_MS) });
         setImmediate(() => from.sendFdsSync("x"));
         await waiting;
-        return `a receive that waited was woken, by ${readinessBackend()}`;
+        return `a waiting receive was woken, by ${readinessBackend()}`;
       }),
   },
   {
@@ -200,17 +200,17 @@ const CHECKS: readonly Check[] = [
         const { length } = received.fds;
         received[Symbol.dispose]();
         if (length !== most) throw new Error(`${length} of ${most} descriptors arrived`);
-        return `${most} in one message were sent, and arrived`;
+        return `${most} descriptors arrived in one message`;
       }),
   },
   {
     name: "RLIMIT_NOFILE",
     needed: false,
     run() {
-      // Node raises its own to the hard limit; a command that is run gets that one.
+      // Node raises its own soft limit to the hard limit; a child process inherits that.
       const { stdout } = spawnSync("/bin/sh", ["-c", "ulimit -Sn; ulimit -Hn"], { encoding: "utf8" });
       const [soft, hard] = stdout.trim().split("\n");
-      return `${soft} descriptors a process, ${hard} at most; as many of a user's may be in flight (unix(7))`;
+      return `${soft} descriptors per process, at most ${hard}; the same number per user in flight (unix(7))`;
     },
   },
   {
@@ -231,27 +231,27 @@ const CHECKS: readonly Check[] = [
     name: "abstract names",
     needed: false,
     async run() {
-      if (hostPlatform().abi.os !== "linux") throw new Absent("only Linux has them");
+      if (hostPlatform().abi.os !== "linux") throw new Absent("only Linux has abstract names");
       const name = `unix-ancillary-${randomBytes(8).toString("hex")}`;
       await listens(`\0${name}`, {}, () => "");
-      return `@${name} was bound and connected to`;
+      return `bound and connected, as @${name}`;
     },
   },
   passing(
     "SO_PASSCRED",
     (socket) => socket.setPassCredentials(true),
     ({ credentials }) => {
-      if (credentials === null) throw new Error("it was turned on, and no credentials came");
-      if (credentials.pid !== process.pid) throw new Error(`pid ${credentials.pid} came, expected ${process.pid}`);
-      return `credentials came: pid ${credentials.pid}, uid ${credentials.uid}, gid ${credentials.gid}`;
+      if (credentials === null) throw new Error("the option is set, but no credentials arrived");
+      if (credentials.pid !== process.pid) throw new Error(`expected pid ${process.pid}, got ${credentials.pid}`);
+      return `credentials arrived: pid ${credentials.pid}, uid ${credentials.uid}, gid ${credentials.gid}`;
     },
   ),
   passing(
     "SO_PASSPIDFD",
     (socket) => socket.setPassPidfd(true),
     ({ pidfd }) => {
-      if (pidfd === null) throw new Error("it was turned on, and no pidfd came");
-      return `a descriptor of the sender's process came: ${pidfd.describe().kind}`;
+      if (pidfd === null) throw new Error("the option is set, but no pidfd arrived");
+      return `a descriptor for the sender's process arrived: ${pidfd.describe().kind}`;
     },
   ),
   passing(
@@ -259,8 +259,8 @@ const CHECKS: readonly Check[] = [
     (socket) => socket.setPassSecurity(true),
     ({ security }) =>
       security === null
-        ? "turned on; no label came: no security module gives any"
-        : `a label came: ${quoted(security)}`,
+        ? "the option is set; no label arrived: no security module provides one"
+        : `a label arrived: ${quoted(security)}`,
   ),
   {
     name: "SO_PASSRIGHTS",
@@ -272,10 +272,10 @@ const CHECKS: readonly Check[] = [
           from.sendFdsSync("x", [from]);
         } catch (error) {
           if ((error as { code?: string }).code === "EPERM")
-            return "a receiver can refuse descriptors: EPERM to the sender";
+            return "a receiver can refuse descriptors: the sender gets EPERM";
           throw error;
         }
-        throw new Error("it was turned off, and a descriptor was accepted");
+        throw new Error("the option is off, but a descriptor was accepted");
       }),
   },
   {
@@ -284,8 +284,8 @@ const CHECKS: readonly Check[] = [
     run: () =>
       between(UnixStream.pair(), (socket) => {
         const { pid, uid, gid } = socket.peerCredentials();
-        if (uid !== process.geteuid!()) throw new Error(`uid ${uid} was told, expected ${process.geteuid!()}`);
-        return `pid ${pid ?? "not told"}, uid ${uid}, gid ${gid}`;
+        if (uid !== process.geteuid!()) throw new Error(`expected uid ${process.geteuid!()}, got ${uid}`);
+        return `pid ${pid ?? "unknown"}, uid ${uid}, gid ${gid}`;
       }),
   },
   {
@@ -296,7 +296,7 @@ const CHECKS: readonly Check[] = [
         const pidfd = socket.peerPidfd();
         const { kind } = pidfd.describe();
         pidfd.close();
-        return `a descriptor of the peer's process: ${kind}`;
+        return `a descriptor for the peer's process: ${kind}`;
       }),
   },
   peer("SO_PEERGROUPS", (bytes) => `${bytes.length / 4} supplementary groups of the peer`),
@@ -305,17 +305,18 @@ const CHECKS: readonly Check[] = [
     name: "Unix sockets only",
     needed: true,
     run() {
-      // What it is there for: on anything else the kernel takes descriptors and drops them.
+      // On other sockets the kernel would accept descriptors and drop them.
       const file = OwnedFd.from(2);
       try {
         UnixStream.from(file).close();
       } catch (error) {
-        if ((error as { code?: string }).code === "ERR_NOT_UNIX_SOCKET") return "another kind of descriptor is refused";
+        if ((error as { code?: string }).code === "ERR_NOT_UNIX_SOCKET")
+          return "other kinds of descriptors are refused";
         throw error;
       } finally {
         file.close();
       }
-      return "standard error is a Unix socket here: not tried";
+      return "not checked: standard error is a Unix socket here";
     },
   },
   {
@@ -330,13 +331,13 @@ const CHECKS: readonly Check[] = [
         },
       );
       if (error !== undefined) throw error;
-      if (Number(stdout) !== pid) throw new Error(`pid ${stdout.trim()} was said, expected ${pid}`);
-      return "a command finds its own pid in LISTEN_PID";
+      if (Number(stdout) !== pid) throw new Error(`expected pid ${pid}, got ${stdout.trim()}`);
+      return "the pid of the shell becomes the pid of the command, for LISTEN_PID";
     },
   },
 ];
 
-/** Binds a name, and passes a byte to it. */
+/** Binds an address, and passes a byte to it. */
 async function listens(path: string, options: { mode?: number }, look: () => string): Promise<string> {
   const listener = UnixListener.bind(path, options);
   try {

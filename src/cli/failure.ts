@@ -1,11 +1,11 @@
-/** What the command fails with: exit codes, and errors that say what to try. */
+/** Failures of the command: exit codes, and errors with a hint. */
 
 /** Exit codes, as `--help` lists them. */
 export const EXIT = {
   DONE: 0,
   FAILED: 1,
   USAGE: 2,
-  /** Nothing came, or less than `--count`; or the control bytes are malformed. */
+  /** Nothing was received, or fewer descriptors than `--count`; or the control buffer is malformed. */
   NOTHING: 3,
   TIMEOUT: 4,
 } as const;
@@ -13,7 +13,7 @@ export const EXIT = {
 /** A failure with an exit code of its own. */
 export class Failure extends Error {
   readonly exit: number;
-  /** What to try. */
+  /** What the user can do about it. */
   readonly hint: string | null;
   readonly code: string;
 
@@ -25,12 +25,12 @@ export class Failure extends Error {
   }
 }
 
-/** A command line that cannot be meant. */
+/** An invalid command line. */
 export function usage(message: string, hint: string | null = null): Failure {
   return new Failure(EXIT.USAGE, "ERR_USAGE", message, hint);
 }
 
-/** Any error as a {@link Failure}. Values that the library refused came from the command line. */
+/** Any error as a {@link Failure}. Argument errors of the library come from the command line. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof Failure) return error;
   const { message = String(error), code = "ERR_FAILED" } = error as { message?: string; code?: string };
@@ -43,21 +43,21 @@ export function failureOf(error: unknown): Failure {
   return new Failure(exit, code, message);
 }
 
-/** The one of `known` that was probably meant: few letters differ, or it goes on where `given` ends; null: none. */
-export function nearest(given: string, known: readonly string[]): string | null {
+/** The name that `word` probably stands for: few letters differ, or it begins with `word`; null if there is none. */
+export function nearest(word: string, known: readonly string[]): string | null {
   let best: string | null = null;
-  let least = Math.min(3, Math.ceil(given.length / 2));
+  let least = Math.min(3, Math.ceil(word.length / 2));
   for (const name of known) {
-    const differs = distance(given, name);
+    const differs = distance(word, name);
     if (differs < least) {
       best = name;
       least = differs;
     }
   }
-  return best ?? known.find((name) => given.length >= 2 && name.startsWith(given)) ?? null;
+  return best ?? known.find((name) => word.length >= 2 && name.startsWith(word)) ?? null;
 }
 
-/** Letters to change, add, leave out or swap with their neighbour to make one word of the other. */
+/** The number of letters to change, insert, delete or swap with a neighbour to turn `a` into `b`. */
 function distance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {

@@ -9,7 +9,7 @@ import { failureOf, nearest, usage } from "./failure.ts";
 import { complain, json, print, say } from "./output.ts";
 import { listen, recv } from "./receive.ts";
 import { send } from "./send.ts";
-import { end, Interrupted, type Outcome } from "./waiting.ts";
+import { type Exit, end, Interrupted } from "./waiting.ts";
 
 const COMMANDS: readonly Command[] = [send, recv, listen, decode, layout, abis, doctor];
 
@@ -19,45 +19,43 @@ usage: unix-ancillary COMMAND [options] ...
 
 ${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}`).join("\n")}
 
-  unix-ancillary COMMAND --help   what it does, its options, examples
+  unix-ancillary COMMAND --help   prints what it does, its options, and examples
   unix-ancillary --version
 
-the first time, in two terminals:
+to try it, in two terminals:
   unix-ancillary recv /tmp/demo.sock --fd 0 --exec cat
-      waits for a descriptor, and shows what can be read from it
+      waits for a descriptor, and prints what it reads from it
   unix-ancillary send /tmp/demo.sock /etc/hostname
-      opens a file and passes it
+      opens a file and passes its descriptor
 
 exit codes:
-  0  done
-  1  failed
-  2  the command line cannot be meant
-  3  nothing came, or less than --count; decode: malformed
-  4  --timeout is over
-  of recv --exec: the command's own, 126 or 127 when it cannot be run; a signal that ended it ends recv`;
+  0  success
+  1  failure
+  2  invalid command line
+  3  nothing received, or fewer descriptors than --count; decode: malformed input
+  4  --timeout expired
+  recv --exec exits with the code of the command (126 or 127 if it cannot be run), or by the signal that ended it`;
 
-/** The bundle lies in dist/. */
+/** Runs from a bundle in dist/. */
 function version(): string {
   return JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version;
 }
 
 function commandNamed(name: string): Command {
-  const command = COMMANDS.find((one) => one.name === name);
+  const command = COMMANDS.find((candidate) => candidate.name === name);
   if (command !== undefined) return command;
   const near = nearest(
     name,
-    COMMANDS.map((one) => one.name),
+    COMMANDS.map((candidate) => candidate.name),
   );
-  const hint = near === null ? "unix-ancillary --help lists them" : `did you mean ${near}?`;
-  throw usage(
-    name.startsWith("-") ? `there is no option ${name} before a command` : `there is no command "${name}"`,
-    hint,
-  );
+  const hint = near === null ? "for the list of commands: unix-ancillary --help" : `did you mean ${near}?`;
+  throw usage(name.startsWith("-") ? `unknown option ${name} before the command` : `unknown command "${name}"`, hint);
 }
 
-function run(args: readonly string[]): Outcome | Promise<Outcome> {
+function run(args: readonly string[]): Exit | Promise<Exit> {
   const [first, ...rest] = args;
-  if (first === undefined) throw usage("expected a command, got nothing", "unix-ancillary --help lists them");
+  if (first === undefined)
+    throw usage("expected a command, got nothing", "for the list of commands: unix-ancillary --help");
   if (first === "--help" || first === "-h" || (first === "help" && rest.length === 0)) {
     print(OVERVIEW);
     return 0;
@@ -68,21 +66,21 @@ function run(args: readonly string[]): Outcome | Promise<Outcome> {
     return 0;
   }
   const command = commandNamed(first === "help" ? rest[0]! : first);
-  const given = first === "help" ? null : parse(command, rest);
-  if (given === null || given.has("help")) {
+  const parsed = first === "help" ? null : parse(command, rest);
+  if (parsed === null || parsed.has("help")) {
     print(help(command).trimEnd());
     return 0;
   }
-  return command.run(given);
+  return command.run(parsed);
 }
 
-/** Whether errors are for a program: what belongs to `--exec` is not ours. */
+/** Whether errors are printed as JSON. A `--json` after `--exec` belongs to the other command. */
 function wantsJson(args: readonly string[]): boolean {
   const exec = args.indexOf("--exec");
   return (exec === -1 ? args : args.slice(0, exec)).includes("--json");
 }
 
-function fail(error: unknown, asJson: boolean): Outcome {
+function fail(error: unknown, asJson: boolean): Exit {
   if (error instanceof Interrupted) return error.signal;
   const { exit, code, message, hint } = failureOf(error);
   if (asJson) complain(JSON.stringify({ event: "error", exit, code, message, hint }));

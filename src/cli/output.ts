@@ -1,4 +1,4 @@
-/** What is printed: nothing of what a peer sent reaches the terminal as anything but text. */
+/** Printing. Bytes from a peer reach the terminal only as text, with control characters escaped. */
 
 import { readlinkSync, writeSync } from "node:fs";
 import type { FdDescription, OwnedFd } from "../index.ts";
@@ -8,23 +8,24 @@ export function print(text: string): void {
   write(1, `${text}\n`);
 }
 
-/** For the eyes of whoever waits: on stderr, so that it is in no pipe. */
+/** Prints a line for the user on stderr, which stays out of pipes. */
 export function say(text: string): void {
   complain(`unix-ancillary: ${text}`);
 }
 
+/** Prints a line on stderr, and ignores failures. */
 export function complain(line: string): void {
   try {
     write(2, `${line}\n`);
   } catch {
-    // Nobody is there to be told.
+    // Stderr is closed: the error cannot be reported.
   }
 }
 
 /**
- * Writes it all, at once. Not by `process.stdout`, which would make a pipe nonblocking that a command we run shares.
+ * Writes all bytes synchronously. `process.stdout` would make a pipe non-blocking that the command run by `--exec` shares.
  *
- * @throws Interrupted when whoever read it has had enough, as `head` does
+ * @throws Interrupted when the reader has closed the pipe, as `head` does
  */
 function write(fd: number, text: string): void {
   const bytes = Buffer.from(text);
@@ -35,7 +36,7 @@ function write(fd: number, text: string): void {
       const { code } = error as { code?: string };
       if (code === "EPIPE") throw new Interrupted("SIGPIPE");
       if (code !== "EAGAIN") throw error;
-      // Somebody else made it nonblocking.
+      // Another process made the pipe non-blocking.
       Atomics.wait(PAUSE, 0, 0, 10);
     }
   }
@@ -47,7 +48,7 @@ export function json(value: unknown): void {
   print(JSON.stringify(value, (_, part) => (typeof part === "bigint" ? String(part) : part)));
 }
 
-/** A string with quotes; what could steer a terminal is escaped. */
+/** A string in quotes; characters that could control a terminal are escaped. */
 export function quoted(text: string): string {
   return JSON.stringify(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) =>
     Array.from(
@@ -57,7 +58,7 @@ export function quoted(text: string): string {
   );
 }
 
-/** Without quotes where none are needed. */
+/** As {@link quoted}, without quotes where nothing is escaped. */
 export function plain(text: string): string {
   const shown = quoted(text);
   return shown === `"${text}"` ? text : shown;
@@ -65,7 +66,7 @@ export function plain(text: string): string {
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The bytes as text; null: they are no UTF-8. */
+/** The bytes as text; null if they are not UTF-8. */
 export function textOf(bytes: Uint8Array): string | null {
   try {
     return decoder.decode(bytes);
@@ -78,7 +79,7 @@ export function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
-/** What a descriptor refers to, with its path where the system tells. */
+/** What a descriptor refers to, with its path where the system reports it. */
 export type Described = FdDescription & { readonly path?: string };
 
 export function describe(fd: OwnedFd): Described {
@@ -97,7 +98,7 @@ function pathOf(fd: number): string | null {
   }
 }
 
-/** `file, read, 21 bytes, /etc/hostname`. */
+/** A description as text: `file, read, 21 bytes, /etc/hostname`. */
 export function described(description: Described): string {
   const { kind, access, nonblocking, size, seals, socket, path } = description;
   const parts: string[] = [kind];
@@ -109,14 +110,14 @@ export function described(description: Described): string {
     else if (address !== null)
       parts.push(`${address.address.includes(":") ? `[${address.address}]` : address.address}:${address.port}`);
   } else parts.push(access);
-  if (nonblocking) parts.push("nonblocking");
+  if (nonblocking) parts.push("non-blocking");
   if (size !== undefined) parts.push(count(size, "byte"));
   if (seals !== undefined && seals.length > 0) parts.push(`sealed: ${seals.join(" ")}`);
   if (path !== undefined) parts.push(plain(path));
   return parts.join(", ");
 }
 
-/** An abstract name as shells write it. */
+/** An abstract name as it is written in a shell, with `@`. */
 export function shellName(address: string): string {
   return address.startsWith("\0") ? `@${address.slice(1)}` : address;
 }

@@ -1,10 +1,10 @@
-/** `recv` and `listen`: descriptors that come, shown or given to a command. */
+/** `recv` and `listen`: receive descriptors, and print them or give them to a command. */
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Credentials, type OwnedFd, type ReceivedFds, type UnixDatagram, UnixStream } from "../index.ts";
 import { hostPlatform } from "../system/platform.ts";
-import { type Place, placeName, placeOf } from "./address.ts";
-import type { Command, Given, Option } from "./arguments.ts";
+import { type Address, addressText, parseAddress } from "./address.ts";
+import type { Arguments, Command, Option } from "./arguments.ts";
 import { EXIT, Failure, failureOf, usage } from "./failure.ts";
 import { count, describe, described, json, plain, print, quoted, say, shellName, textOf } from "./output.ts";
 import { DATA_BYTES, namesOf, Runner } from "./runner.ts";
@@ -22,73 +22,76 @@ import {
   TYPES,
   typeOf,
 } from "./sockets.ts";
-import { Interrupted, interruptible, type Outcome, within } from "./waiting.ts";
+import { type Exit, Interrupted, interruptible, within } from "./waiting.ts";
 
-/** Bytes of one receive: more than a datagram or record can have with the system's usual limits. */
+/** Bytes of one receive: more than a datagram or record can have under the usual limits of the system. */
 const BUFFER_BYTES = 1 << 20;
 const STREAM_BUFFER_BYTES = 65536;
 
-/** Connections, and commands, of `listen` at a time; others wait to be accepted. */
+/** Connections, and commands, that `listen` serves at a time; further ones wait to be accepted. */
 const AT_ONCE = 64;
 
 const OPTIONS: Readonly<Record<string, Option>> = {
   exec: {
     rest: true,
-    help: "gives the descriptors to a command, of all the words that follow, instead of showing them",
+    help: "runs a command, made of all following words, with the descriptors instead of printing them",
   },
   name: {
     value: "NAME",
     several: true,
-    help: "with --exec: a name in LISTEN_FDNAMES; one for all, or several in their order, also as A:B",
+    help: "with --exec: a name for LISTEN_FDNAMES; one for all descriptors, or one each, in order, also as A:B",
   },
   fd: {
     value: "N",
     several: true,
-    help: "with --exec: the number that the first (second, ...) descriptor gets, 0 for standard input; without LISTEN_*",
+    help: "with --exec: the number of the first (second, ...) descriptor in the command, 0 for standard input; LISTEN_* are not set",
   },
-  count: { value: "N", help: "so many descriptors are expected: done when they are there, exit code 3 on fewer" },
+  count: { value: "N", help: "stops after N descriptors; exits with 3 if there are fewer" },
   "max-fds": {
     value: "N",
-    help: "more descriptors than these are closed, and counted; as many as one message has, unless given",
+    help: "closes and counts descriptors beyond N; default: as many as one message can carry",
   },
-  timeout: { value: "SECONDS", help: "how long to wait, with exit code 4; for ever unless given" },
-  credentials: { help: "shows who sent each message, as the kernel vouches for it (SO_PASSCRED)" },
+  timeout: { value: "SECONDS", help: "waits at most this long, then exits with 4; default: no limit" },
+  credentials: { help: "prints the credentials of each message's sender, as verified by the kernel (SO_PASSCRED)" },
   mode: MODE,
   ...TYPES,
 };
 
-const HANDED_OVER = `With --exec the descriptors are 3, 4, ... in CMD, which finds their number in LISTEN_FDS, their names in
-LISTEN_FDNAMES and its own pid in LISTEN_PID, as a service does that systemd starts with its sockets; with --fd they get
-the numbers you say. CMD has these descriptors, 0, 1 and 2, and no others. The bytes that came with them are in
-UNIX_ANCILLARY_DATA, where they are text.`;
+const ABOUT_EXEC = `With --exec, CMD gets the descriptors as 3, 4, ..., their count in LISTEN_FDS, their names in LISTEN_FDNAMES and its own
+pid in LISTEN_PID, as systemd passes sockets to a service. With --fd they get the numbers you choose. CMD has these
+descriptors, 0, 1 and 2, and no others. If the received bytes are text, they are in UNIX_ANCILLARY_DATA.`;
 
 export const recv: Command = {
   name: "recv",
   synopsis: ["recv [options] PATH|@NAME|fd:N [--exec CMD...]"],
-  summary: "receive descriptors: show what came, or give them to a command",
-  about: `Binds a Unix socket at PATH, waits for one sender, and receives until the sender has finished (of datagrams: one), or
---count descriptors are there. It shows what came; descriptors are closed again. @NAME is an abstract name (Linux), fd:N a
-socket that the shell opened, connected or listening.
+  summary: "receive descriptors, and print them or give them to a command",
+  about: `Binds a Unix socket at PATH, waits for one sender, and receives until the sender has finished, until one datagram has
+arrived, or until --count descriptors have arrived. It prints each message and closes its descriptors. @NAME is an
+abstract name (Linux), fd:N a connected or listening socket that the shell opened.
 
-${HANDED_OVER} The exit code is CMD's then, and signals reach it.`,
+${ABOUT_EXEC}
+recv forwards signals to CMD and exits with CMD's exit code.`,
   options: {
     ...OPTIONS,
-    connect: { help: "connects to somebody who listens at PATH, instead of listening there" },
-    wait: { help: "with --connect: waits until somebody listens" },
+    connect: { help: "connects to a sender that listens at PATH (send --listen), instead of listening" },
+    wait: { help: "with --connect: waits until a sender listens" },
   },
   examples: [
     [
       "unix-ancillary recv /tmp/demo.sock",
-      "waits, and shows what came; in another terminal: unix-ancillary send /tmp/demo.sock FILE",
+      "waits for a message and prints it; in another terminal: unix-ancillary send /tmp/demo.sock FILE",
     ],
     ["unix-ancillary recv /tmp/demo.sock --fd 0 --exec wc -l", "counts the lines of a file that the sender opened"],
     [
       "unix-ancillary recv /run/web.sock --name http --exec node server.js",
-      "starts a server with the socket that a privileged process opened",
+      "starts a server with a socket that a privileged process opened",
     ],
-    ["unix-ancillary recv @demo --timeout 5 --json", "an abstract name, five seconds at most, for a program"],
+    [
+      "unix-ancillary recv @demo --timeout 5 --json",
+      "receives at an abstract name, for at most five seconds, and prints JSON",
+    ],
   ],
-  run: (given) => interruptible((interrupt) => runRecv(given, interrupt)),
+  run: (args) => interruptible((interrupt) => runRecv(args, interrupt)),
 };
 
 const { count: COUNT, ...LISTEN_OPTIONS } = OPTIONS;
@@ -96,30 +99,31 @@ const { count: COUNT, ...LISTEN_OPTIONS } = OPTIONS;
 export const listen: Command = {
   name: "listen",
   synopsis: ["listen [options] PATH|@NAME|fd:N [--exec CMD...]"],
-  summary: "the same for every sender that connects, until it is stopped",
-  about: `Binds a Unix socket at PATH and receives from everybody who connects (of datagrams: every one), until it is stopped by ^C or
-SIGTERM; then it removes PATH. What a sender does wrong is said on stderr, and the next one served.
+  summary: "receive from every sender, until stopped",
+  about: `Binds a Unix socket at PATH and receives from every sender that connects, or every datagram, until ^C or SIGTERM stops
+it; then it removes PATH. It reports the error of a sender on stderr, and goes on with the next.
 
-${HANDED_OVER} One CMD is started for each connection or datagram, ${AT_ONCE} at a time; it reads nothing on 0.`,
+${ABOUT_EXEC}
+listen starts one CMD per connection or datagram, at most ${AT_ONCE} at a time, with empty standard input.`,
   options: {
     ...LISTEN_OPTIONS,
     count: COUNT!,
-    timeout: { value: "SECONDS", help: "how long one sender may take; for ever unless given" },
+    timeout: { value: "SECONDS", help: "the longest time for one sender; default: no limit" },
   },
   examples: [
-    ["unix-ancillary listen /tmp/demo.sock", "shows what each sender passes"],
+    ["unix-ancillary listen /tmp/demo.sock", "prints the messages of each sender"],
     [
       "unix-ancillary listen --datagram --credentials /tmp/log.sock --json",
-      "a line of JSON for each datagram, with who sent it",
+      "prints a line of JSON for each datagram, with the credentials of its sender",
     ],
-    ["unix-ancillary listen /tmp/in.sock --fd 0 --exec sha256sum", "the checksum of every file that is passed"],
+    ["unix-ancillary listen /tmp/in.sock --fd 0 --exec sha256sum", "prints the checksum of every received file"],
   ],
-  run: (given) => interruptible((interrupt) => runListen(given, interrupt)),
+  run: (args) => interruptible((interrupt) => runListen(args, interrupt)),
 };
 
-/** What the options of both commands say. */
+/** The options of both commands, parsed. */
 interface Settings {
-  readonly place: Place;
+  readonly address: Address;
   readonly type: SocketType | null;
   readonly mode: number | null;
   readonly count: number | null;
@@ -131,113 +135,121 @@ interface Settings {
   readonly runner: Runner | null;
 }
 
-function settingsOf(given: Given, stdin: boolean): Settings {
-  const [word, ...more] = given.words;
-  const place = placeOf(word);
+function settingsOf(args: Arguments, stdin: boolean): Settings {
+  const [word, ...more] = args.words;
+  const address = parseAddress(word);
   if (more.length > 0)
-    throw usage(`expected one PATH, got also "${more[0]}"`, "a command to run is written behind --exec");
-  given.exclude("json", "exec", "the output is the command's");
-  given.exclude("fd", "name", "LISTEN_FDNAMES is for descriptors 3, 4, ...");
-  for (const name of ["name", "fd"])
-    if (given.has(name) && !given.has("exec")) throw usage(`--${name} is for a command: it needs --exec CMD`);
-  const command = given.all("exec");
-  const numbers = numbersOf(given.all("fd"));
-  const names = namesOf(given.all("name"));
-  const wanted = given.integer("count", 1, 0x7fffffff);
-  const limit = given.integer("max-fds", 0, 0x7fffffff);
-  if (wanted !== null && limit !== null && wanted > limit)
-    throw usage(`--count ${wanted} can never be reached with --max-fds ${limit}`);
-  // Without a number a descriptor has no place.
+    throw usage(`expected one PATH, got another argument, "${more[0]}"`, "to run a command: --exec CMD");
+  args.exclude("json", "exec", "with --exec the output is that of the command");
+  args.exclude("fd", "name", "LISTEN_FDNAMES names descriptors 3, 4, ...");
+  for (const name of ["name", "fd"]) if (args.has(name) && !args.has("exec")) throw usage(`--${name} needs --exec CMD`);
+  const command = args.all("exec");
+  const numbers = numbersOf(args.all("fd"));
+  const names = namesOf(args.all("name"));
+  const count = args.integer("count", 1, 0x7fffffff);
+  const limit = args.integer("max-fds", 0, 0x7fffffff);
+  if (count !== null && limit !== null && count > limit)
+    throw usage(`--count ${count} can never be reached with --max-fds ${limit}`);
+  // With --fd, only descriptors that get a number are accepted.
   const most = numbers.length > 0 ? numbers.length : hostPlatform().abi.maxFdsPerMessage;
-  if (numbers.length > 0 && wanted !== null && wanted > numbers.length)
-    throw usage(`--count ${wanted} expected as many --fd, got ${numbers.length}`);
+  if (numbers.length > 0 && count !== null && count > numbers.length)
+    throw usage(`--count ${count} expected as many --fd options, got ${numbers.length}`);
   return {
-    place,
-    type: typeOf(given),
-    mode: modeOf(given),
-    count: wanted,
-    maxFds: limit ?? Math.max(most, wanted ?? 0),
-    timeout: given.milliseconds("timeout"),
-    credentials: given.has("credentials"),
-    json: given.has("json"),
-    least: given.has("exec") ? Math.max(1, numbers.length) : 0,
-    runner: given.has("exec")
-      ? new Runner({ command, names, numbers, stdin: stdin && !("fd" in place && place.fd === 0) })
+    address,
+    type: typeOf(args),
+    mode: modeOf(args),
+    count,
+    maxFds: limit ?? Math.max(most, count ?? 0),
+    timeout: args.milliseconds("timeout"),
+    credentials: args.has("credentials"),
+    json: args.has("json"),
+    least: args.has("exec") ? Math.max(1, numbers.length) : 0,
+    runner: args.has("exec")
+      ? new Runner({ command, names, numbers, stdin: stdin && !("fd" in address && address.fd === 0) })
       : null,
   };
 }
 
-async function runRecv(given: Given, interrupt: AbortSignal): Promise<Outcome> {
-  const settings = settingsOf(given, true);
-  const { place } = settings;
-  if (given.has("wait") && !given.has("connect")) throw usage("--wait needs --connect: else recv waits anyway");
-  if (given.has("connect") && ("fd" in place || settings.type === "datagram"))
+async function runRecv(args: Arguments, interrupt: AbortSignal): Promise<Exit> {
+  const settings = settingsOf(args, true);
+  const { address } = settings;
+  if (args.has("wait") && !args.has("connect")) throw usage("--wait needs --connect: without it recv always waits");
+  if (args.has("connect") && ("fd" in address || settings.type === "datagram"))
     throw usage(
-      `--connect needs the path of a stream or seqpacket socket, got ${"fd" in place ? placeName(place) : "--datagram"}`,
+      `--connect needs the path of a stream or seqpacket socket, got ${"fd" in address ? addressText(address) : "--datagram"}`,
     );
-  if (settings.mode !== null && ("fd" in place || given.has("connect")))
-    throw usage("--mode is for the file that recv makes: it makes none here");
-  const reception = new Reception(settings, null);
-  await within(settings.timeout, "nothing came", interrupt, async (signal) => {
-    const opened = given.has("connect")
+  if (settings.mode !== null && ("fd" in address || args.has("connect")))
+    throw usage("--mode sets the mode of the file that recv creates: it creates none here");
+  const receiver = new Receiver(settings, null);
+  await within(settings.timeout, "nothing received", interrupt, async (signal) => {
+    const opened = args.has("connect")
       ? {
           kind: "connected" as const,
-          socket: await connect((place as { path: string }).path, connectedType(settings), signal, given.has("wait")),
+          socket: await connect(
+            (address as { path: string }).path,
+            connectedType(settings),
+            signal,
+            args.has("wait"),
+            "send --listen",
+          ),
         }
       : open(settings);
     const { socket } = opened;
     try {
       if (settings.credentials) socket.setPassCredentials(true);
       if (opened.kind !== "connected") announce(settings);
-      if (opened.kind !== "listener") return await reception.from(opened.socket, signal);
-      // Who only looks whether somebody listens is no sender. Behind the first that is, others are told that nobody does.
-      while (reception.empty)
-        await reception.from(await opened.socket.accept({ signal }), signal, () => socket.close());
+      if (opened.kind !== "listener") return await receiver.receive(opened.socket, signal);
+      // A connection that sends nothing only checked whether a socket listens here. After the first message the listener closes.
+      while (receiver.empty)
+        await receiver.receive(await opened.socket.accept({ signal }), signal, () => socket.close());
     } finally {
       socket.close();
     }
   });
-  return reception.finish();
+  return receiver.finish();
 }
 
 function connectedType(settings: Settings): "stream" | "seqpacket" {
   return settings.type === "seqpacket" ? "seqpacket" : "stream";
 }
 
-function open({ place, type, mode }: Settings) {
-  return "fd" in place ? inheritedSocket(place.fd, type) : bind(place.path, type ?? "stream", mode);
+function open({ address, type, mode }: Settings) {
+  return "fd" in address ? inheritedSocket(address.fd, type) : bind(address.path, type ?? "stream", mode);
 }
 
-function announce({ json: asJson, runner, place }: Settings): void {
-  if (asJson) json({ event: "listening", address: placeName(place) });
-  else say(`listening on ${plain(placeName(place))}${runner === null ? "" : ", to give what comes to a command"}`);
+function announce({ json: asJson, runner, address }: Settings): void {
+  if (asJson) json({ event: "listening", address: addressText(address) });
+  else
+    say(
+      `listening on ${plain(addressText(address))}${runner === null ? "" : ", to run a command with the descriptors"}`,
+    );
 }
 
-async function runListen(given: Given, interrupted: AbortSignal): Promise<Outcome> {
-  const settings = settingsOf(given, false);
-  if (settings.mode !== null && "fd" in settings.place)
-    throw usage("--mode is for the file that listen makes: it makes none here");
+async function runListen(args: Arguments, interrupted: AbortSignal): Promise<Exit> {
+  const settings = settingsOf(args, false);
+  if (settings.mode !== null && "fd" in settings.address)
+    throw usage("--mode sets the mode of the file that listen creates: it creates none here");
   const opened = open(settings);
   if (opened.kind === "connected") {
     opened.socket.close();
-    throw usage(`${placeName(settings.place)} is connected already`, "unix-ancillary recv receives from it");
+    throw usage(`${addressText(settings.address)} is already connected`, "to receive from it: unix-ancillary recv");
   }
   const stop = new AbortController();
   interrupted.addEventListener("abort", () => stop.abort(interrupted.reason));
   const interrupt = stop.signal;
   const active = new Set<Promise<void>>();
   let number = 0;
-  const serve = (receive: (reception: Reception) => Promise<void>): void => {
-    const reception = new Reception(settings, ++number);
-    const served = receive(reception)
-      .then(() => reception.finish())
-      .then((outcome) => {
-        if (outcome !== 0) say(`#${reception.number}: the command ended with ${outcome}`);
+  const serve = (receive: (receiver: Receiver) => Promise<void>): void => {
+    const receiver = new Receiver(settings, ++number);
+    const served = receive(receiver)
+      .then(() => receiver.finish())
+      .then((exit) => {
+        if (exit !== 0) say(`#${receiver.number}: the command ended with ${exit}`);
       })
       .catch((error) => {
-        // Nobody reads what is shown: then there is nothing to listen for.
+        // The output has lost its reader: stop listening.
         if (error instanceof Interrupted) stop.abort(error);
-        else reception.fail(error);
+        else receiver.fail(error);
       })
       .finally(() => active.delete(served));
     active.add(served);
@@ -249,11 +261,13 @@ async function runListen(given: Given, interrupted: AbortSignal): Promise<Outcom
       while (active.size >= AT_ONCE) await Promise.race(active);
       if (opened.kind === "datagram") {
         const first = await nextDatagram(opened.socket, settings, interrupt);
-        serve(async (reception) => reception.take(first));
+        serve(async (receiver) => receiver.handle(first));
       } else {
         const socket = await accept(opened.socket, interrupt);
-        serve((reception) =>
-          within(settings.timeout, "it did not finish", interrupt, (signal) => reception.from(socket, signal)),
+        serve((receiver) =>
+          within(settings.timeout, "the sender did not finish", interrupt, (signal) =>
+            receiver.receive(socket, signal),
+          ),
         );
       }
     }
@@ -263,7 +277,7 @@ async function runListen(given: Given, interrupted: AbortSignal): Promise<Outcom
   }
 }
 
-/** The next connection, though the descriptor table may be full for a while. */
+/** The next connection; while the descriptor table is full, it tries again. */
 async function accept(listener: Listener, signal: AbortSignal): Promise<Connected> {
   for (;;) {
     try {
@@ -271,13 +285,13 @@ async function accept(listener: Listener, signal: AbortSignal): Promise<Connecte
     } catch (error) {
       const { code } = error as { code?: string };
       if (code !== "EMFILE" && code !== "ENFILE") throw error;
-      say(`${(error as Error).message}: others have to finish first`);
+      say(`${(error as Error).message}: waiting for other senders to finish`);
       await sleep(200);
     }
   }
 }
 
-/** The next datagram; one that cannot be received whole is said, and passed over. */
+/** The next datagram; reports and skips datagrams that cannot be received whole. */
 async function nextDatagram(socket: UnixDatagram, settings: Settings, signal: AbortSignal): Promise<ReceivedFds> {
   for (;;) {
     try {
@@ -289,8 +303,8 @@ async function nextDatagram(socket: UnixDatagram, settings: Settings, signal: Ab
   }
 }
 
-/** What comes from one sender. */
-class Reception {
+/** Receives the messages of one sender. */
+class Receiver {
   readonly number: number | null;
   readonly #settings: Settings;
   readonly #kept: OwnedFd[] = [];
@@ -305,13 +319,13 @@ class Reception {
     this.number = number;
   }
 
-  /** Whether nothing has come. */
+  /** Whether nothing has been received. */
   get empty(): boolean {
     return this.#messages === 0;
   }
 
-  /** Receives until the sender has finished, or enough is there; the socket is closed then. `first` is called when something comes. */
-  async from(socket: Connected | UnixDatagram, signal: AbortSignal, first?: () => void): Promise<void> {
+  /** Receives until the sender has finished or `--count` is reached, and closes the socket. Calls `onFirst` after the first message. */
+  async receive(socket: Connected | UnixDatagram, signal: AbortSignal, onFirst?: () => void): Promise<void> {
     const { count, maxFds } = this.#settings;
     const datagram = "recvFdsFrom" in socket;
     try {
@@ -322,20 +336,20 @@ class Reception {
         const most = maxFds - this.#fds;
         const message = datagram ? await socket.recvFdsFrom(most, options) : await socket.recvFds(most, options);
         if (message.eof) break;
-        if (this.empty) first?.();
-        this.take(message, peer);
+        if (this.empty) onFirst?.();
+        this.handle(message, peer);
         if (count === null ? datagram : this.#fds >= count) break;
       }
     } catch (error) {
-      this.drop();
+      this.closeKept();
       throw error;
     } finally {
       socket.close();
     }
   }
 
-  /** Shows a message, or keeps it for the command. */
-  take(message: ReceivedFds, peer: Credentials | null = null): void {
+  /** Prints a message, or keeps it for the command. */
+  handle(message: ReceivedFds, peer: Credentials | null = null): void {
     this.#messages++;
     this.#fds += message.fds.length;
     const { runner, maxFds } = this.#settings;
@@ -347,7 +361,7 @@ class Reception {
       }
       return;
     }
-    if (message.surplus > 0) say(`${count(message.surplus, "descriptor")} beyond the first ${maxFds}: closed`);
+    if (message.surplus > 0) say(`${count(message.surplus, "descriptor")} beyond the first ${maxFds} closed`);
     this.#kept.push(...message.fds);
     message.pidfd?.close();
     const room = Math.min(message.data.length, DATA_BYTES - this.#dataBytes);
@@ -356,29 +370,30 @@ class Reception {
     this.#omittedBytes += message.data.length - room;
   }
 
-  /** Runs the command, where there is one. */
-  async finish(): Promise<Outcome> {
-    const { count: wanted, runner, least } = this.#settings;
+  /** Runs the command of `--exec`, if there is one. */
+  async finish(): Promise<Exit> {
+    const { count: expected, runner, least } = this.#settings;
     try {
-      if (this.empty) throw nothing("the sender finished and had sent nothing");
-      const needed = Math.max(wanted ?? 0, least);
+      if (this.empty) throw nothing("the sender finished without sending anything");
+      const needed = Math.max(expected ?? 0, least);
       if (this.#fds < needed)
         throw nothing(
           `expected ${count(needed, "descriptor")}, got ${this.#fds}${runner === null ? "" : ": the command was not run"}`,
         );
       return runner === null ? EXIT.DONE : await runner.run(this.#kept, Buffer.concat(this.#data), this.#omittedBytes);
     } finally {
-      this.drop();
+      this.closeKept();
     }
   }
 
-  drop(): void {
+  /** Closes the descriptors kept for the command. */
+  closeKept(): void {
     for (const fd of this.#kept.splice(0)) fd.close();
   }
 
-  /** Says what went wrong with one of many senders. */
+  /** Reports an error of one of many senders. */
   fail(error: unknown): void {
-    this.drop();
+    this.closeKept();
     const { exit, code, message } = failureOf(error);
     if (this.#settings.json) json({ event: "error", number: this.number, exit, code, message });
     else say(`#${this.number}: ${message}`);
@@ -403,7 +418,8 @@ class Reception {
       });
       return;
     }
-    const from = peer !== null ? ` from ${who(peer)}` : address !== null ? ` from ${plain(shellName(address))}` : "";
+    const from =
+      peer !== null ? ` from ${credentialsText(peer)}` : address !== null ? ` from ${plain(shellName(address))}` : "";
     print(
       [
         `${this.number === null ? "" : `#${this.number} `}${count(fds.length, "descriptor")}, ${count(data.length, "byte")}${from}`,
@@ -411,14 +427,16 @@ class Reception {
         ...(surplus > 0 ? [`  ${count(surplus, "descriptor")} beyond --max-fds, closed`] : []),
         ...(data.length > 0 ? [`  data ${text === null ? `in hex ${data.toString("hex")}` : quoted(text)}`] : []),
         ...(this.#settings.credentials
-          ? [`  sent by ${credentials === null ? "somebody unknown: before this end asked" : who(credentials)}`]
+          ? [
+              `  sent by ${credentials === null ? "an unknown process: credentials were requested after the message was sent" : credentialsText(credentials)}`,
+            ]
           : []),
       ].join("\n"),
     );
   }
 }
 
-function who({ pid, uid, gid }: Credentials): string {
+function credentialsText({ pid, uid, gid }: Credentials): string {
   return `${pid === null ? "" : `pid ${pid}, `}uid ${uid}, gid ${gid}`;
 }
 

@@ -1,4 +1,4 @@
-/** Runs a command with descriptors, as systemd starts a service with its sockets (sd_listen_fds(3)). */
+/** Runs a command with descriptors, as systemd passes sockets to a service (sd_listen_fds(3)). */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
@@ -7,36 +7,37 @@ import type { OwnedFd } from "../index.ts";
 import { hostPlatform } from "../system/platform.ts";
 import { usage } from "./failure.ts";
 import { say, textOf } from "./output.ts";
-import type { Outcome } from "./waiting.ts";
+import type { Exit } from "./waiting.ts";
 
 /** SD_LISTEN_FDS_START. */
 const FIRST = 3;
 
-/** What a command must not believe it was given: the variables of the protocol, and our own. */
 const DATA = "UNIX_ANCILLARY_DATA";
+
+/** Variables that the command must not inherit: those of the protocol, and our own. */
 const VARIABLES = ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES", DATA];
 
-/** Longest value of {@link DATA}: Linux takes 128 KiB a variable (MAX_ARG_STRLEN). */
+/** Longest value of {@link DATA}: on Linux a variable has at most 128 KiB (MAX_ARG_STRLEN). */
 export const DATA_BYTES: number = 65536;
 
-/** The shell replaces itself by the command, so that the pid which it writes down is the command's. */
+/** The shell replaces itself with the command: its pid in LISTEN_PID is then the command's. */
 const SCRIPT = 'export LISTEN_PID=$$; exec "$@"';
 
-/** Passed on while a command runs. */
+/** Signals forwarded to running commands. */
 const FORWARDED = ["SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
 
-/** How commands are run. */
+/** How to run the command. */
 export interface RunnerOptions {
   readonly command: readonly string[];
-  /** Of LISTEN_FDNAMES: one for all, or one each. */
+  /** Names for LISTEN_FDNAMES: one for all descriptors, or one each. */
   readonly names: readonly string[];
-  /** The numbers that the descriptors get, without the variables; empty: 3, 4, ..., with them. */
+  /** The numbers of the descriptors in the command, without the variables; empty: 3, 4, ..., with the variables. */
   readonly numbers: readonly number[];
-  /** Whether commands read what we would; else nothing. */
+  /** Whether the command inherits standard input; otherwise its standard input is empty. */
   readonly stdin: boolean;
 }
 
-/** The names in `--name` values. @throws Failure for what systemd would not take (fdname_is_valid) */
+/** The names in the values of `--name`. @throws Failure for names that systemd refuses (fdname_is_valid) */
 export function namesOf(values: readonly string[]): string[] {
   return values.flatMap((value) =>
     value.split(":").map((name) => {
@@ -47,7 +48,7 @@ export function namesOf(values: readonly string[]): string[] {
   );
 }
 
-/** Runs a command, as often as it is asked to. */
+/** Runs a command, any number of times. */
 export class Runner {
   readonly #options: RunnerOptions;
   readonly #running = new Set<ChildProcess>();
@@ -56,8 +57,8 @@ export class Runner {
     this.#options = options;
   }
 
-  /** Runs the command with these descriptors, and closes them here; how it ended. */
-  async run(fds: readonly OwnedFd[], data: Buffer, omitted: number): Promise<Outcome> {
+  /** Runs the command with these descriptors, closes them here, and returns how the command ended. */
+  async run(fds: readonly OwnedFd[], data: Buffer, omitted: number): Promise<Exit> {
     const { command, numbers, stdin } = this.#options;
     closeOnExec();
     const stdio: ("inherit" | "ignore" | number)[] = [stdin ? "inherit" : "ignore", "inherit", "inherit"];
@@ -78,13 +79,14 @@ export class Runner {
     }
   }
 
+  /** The environment of the command. */
   #environment(count: number, data: Buffer, omitted: number): NodeJS.ProcessEnv {
     const { names, numbers } = this.#options;
     const env = { ...process.env };
     for (const name of VARIABLES) delete env[name];
     if (numbers.length === 0) {
       if (names.length > 1 && names.length !== count)
-        say(`${names.length} names were given for ${count} descriptors: those without one are called "unknown"`);
+        say(`--name gave ${names.length} names for ${count} descriptors: those without a name are called "unknown"`);
       env.LISTEN_FDS = String(count);
       env.LISTEN_FDNAMES = Array.from(
         { length: count },
@@ -92,19 +94,19 @@ export class Runner {
       ).join(":");
     }
     const text = textOf(data);
-    // A NUL alone is what descriptors travel with when there is nothing to say.
+    // A single NUL is the byte that carries descriptors without data.
     if (omitted > 0 || text === null || (text.includes("\0") && text !== "\0"))
       say(
-        `${data.length + omitted} bytes came that are no text of at most ${DATA_BYTES} bytes: the command does not get them`,
+        `${DATA} is not set: the ${data.length + omitted} bytes received are not text of at most ${DATA_BYTES} bytes`,
       );
     else if (text !== "\0") env[DATA] = text;
     return env;
   }
 
-  #end(child: ChildProcess, file: string): Promise<Outcome> {
+  #end(child: ChildProcess, file: string): Promise<Exit> {
     if (this.#running.size === 0) for (const signal of FORWARDED) process.on(signal, this.#forward);
     this.#running.add(child);
-    return new Promise<Outcome>((resolve) => {
+    return new Promise<Exit>((resolve) => {
       child.on("error", (error: NodeJS.ErrnoException) => {
         // The exit codes of shells.
         say(`${file}: ${error.message}`);
@@ -117,7 +119,7 @@ export class Runner {
     });
   }
 
-  /** What a terminal sends with a key goes to the command too: it would get it twice. */
+  /** Forwards a signal, unless a key sent it: the terminal has sent it to the command, too. */
   readonly #forward = (signal: NodeJS.Signals): void => {
     const key = signal === "SIGINT" || signal === "SIGQUIT";
     if (key && [0, 1, 2].some((fd) => isatty(fd))) return;
@@ -125,7 +127,7 @@ export class Runner {
   };
 }
 
-/** So that a command gets what it is given, and nothing that we were started with. Node sees to most of it, not to all. */
+/** Sets FD_CLOEXEC on every inherited descriptor, so that the command does not get it. Node does this for most, not for all. */
 function closeOnExec(): void {
   const { system, constants } = hostPlatform();
   const { F_GETFD, F_SETFD, FD_CLOEXEC } = constants as Record<string, number>;

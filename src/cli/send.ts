@@ -1,9 +1,9 @@
-/** `send`: files, as descriptors, to another process. */
+/** `send`: opens files and sends their descriptors to another process. */
 
 import { type OwnedFd, SocketAncillary, sendmsg, UnixDatagram } from "../index.ts";
 import { hostPlatform } from "../system/platform.ts";
-import { openFiles, type Place, placeName, placeOf } from "./address.ts";
-import type { Command, Given } from "./arguments.ts";
+import { type Address, addressText, openFiles, parseAddress } from "./address.ts";
+import type { Arguments, Command } from "./arguments.ts";
 import { EXIT, Failure, usage } from "./failure.ts";
 import { count, describe, described, json, plain, print, say } from "./output.ts";
 import {
@@ -19,82 +19,82 @@ import {
   TYPES,
   typeOf,
 } from "./sockets.ts";
-import { interruptible, type Outcome, within } from "./waiting.ts";
+import { type Exit, interruptible, within } from "./waiting.ts";
 
 export const send: Command = {
   name: "send",
   synopsis: ["send [options] PATH|@NAME|fd:N FILE...", "send [options] PATH|@NAME|fd:N --data TEXT"],
   summary: "open files and pass their descriptors to another process",
-  about: `Opens each FILE, connects to the Unix socket at PATH, and passes the descriptors, all in one message. The receiver gets
-the files as you opened them: it can read what it could not open itself. FILE may be fd:N, a descriptor that the shell
-opened (a socket, a pipe, a file with whatever redirection), and "-", standard input. @NAME is an abstract name (Linux).`,
+  about: `Opens each FILE, connects to the Unix socket at PATH, and passes all descriptors in one message. The receiver gets the
+open files: it can read a file that it could not open itself. FILE can also be fd:N, a descriptor that the shell opened
+(a socket, a pipe, any redirection), or "-", standard input. @NAME is an abstract name (Linux).`,
   options: {
     data: {
       value: "TEXT",
-      help: "bytes to send with them; a single NUL unless given, as descriptors travel with bytes",
+      help: "bytes to send with the descriptors; default: one NUL, as descriptors need at least one byte",
     },
-    open: { value: "HOW", help: "read (unless given), read-write, write (made or emptied), append (made)" },
-    wait: { help: "waits until somebody receives at PATH, as long as --timeout says" },
-    timeout: { value: "SECONDS", help: "how long to wait, with exit code 4; for ever unless given" },
+    open: {
+      value: "MODE",
+      help: "how to open FILE: read (default), read-write, write (creates or truncates), append (creates)",
+    },
+    wait: { help: "waits until a receiver listens at PATH, at most for --timeout" },
+    timeout: { value: "SECONDS", help: "waits at most this long, then exits with 4; default: no limit" },
     credentials: {
-      help: "says who sends (SCM_CREDENTIALS); the kernel vouches for it. The receiver has to ask for it",
+      help: "sends the credentials of this process (SCM_CREDENTIALS), verified by the kernel; the receiver must ask for them",
     },
     listen: {
-      help: "binds PATH and waits for one receiver, instead of connecting to it: the other end is recv --connect",
+      help: "binds PATH and waits for one receiver (recv --connect), instead of connecting",
     },
     mode: MODE,
     ...TYPES,
   },
   examples: [
-    [
-      "unix-ancillary send /tmp/demo.sock notes.txt",
-      'passes a file to whoever runs "unix-ancillary recv /tmp/demo.sock"',
-    ],
+    ["unix-ancillary send /tmp/demo.sock notes.txt", 'passes a file to a running "unix-ancillary recv /tmp/demo.sock"'],
     [
       "unix-ancillary send /tmp/demo.sock fd:5 5>>log.txt --data 'write here'",
-      "passes a file that the shell opened for appending, and a word",
+      "passes a file that the shell opened for appending, with a text",
     ],
-    ["echo hello | unix-ancillary send /tmp/demo.sock -", "passes the pipe: the receiver reads hello from it"],
+    ["echo hello | unix-ancillary send /tmp/demo.sock -", "passes the pipe; the receiver reads hello from it"],
     [
       "unix-ancillary send --wait --timeout 5 @demo /etc/hostname",
-      "waits five seconds for a receiver at an abstract name",
+      "waits up to five seconds for a receiver at an abstract name",
     ],
   ],
   run: runSend,
 };
 
-async function runSend(given: Given): Promise<Outcome> {
-  const [word, ...files] = given.words;
-  const place = placeOf(word);
-  const type = typeOf(given);
-  const mode = modeOf(given);
-  const timeout = given.milliseconds("timeout");
-  if (files.length === 0 && !given.has("data"))
-    throw usage("expected at least one FILE to pass, or --data TEXT", `as in: unix-ancillary send ${word} FILE`);
+async function runSend(args: Arguments): Promise<Exit> {
+  const [word, ...files] = args.words;
+  const address = parseAddress(word);
+  const type = typeOf(args);
+  const mode = modeOf(args);
+  const timeout = args.milliseconds("timeout");
+  if (files.length === 0 && !args.has("data"))
+    throw usage("expected at least one FILE to pass, or --data TEXT", `example: unix-ancillary send ${word} FILE`);
   const most = hostPlatform().abi.maxFdsPerMessage;
-  if (files.length > most)
-    throw usage(`expected at most ${most} files, as many as one message has, got ${files.length}`);
-  given.exclude("listen", "wait", "with --listen it is the receiver who comes");
-  given.exclude("listen", "datagram", "datagrams have no connection");
-  if ("fd" in place && (given.has("listen") || given.has("wait")))
-    throw usage(`--listen and --wait need a PATH, got ${placeName(place)}`);
-  if (mode !== null && !given.has("listen")) throw usage("--mode is for the file that --listen makes");
-  if ("fd" in place && files.some((file) => file === `fd:${place.fd}` || (file === "-" && place.fd === 0)))
-    throw usage(`fd:${place.fd} is the socket to send on: it cannot be passed over itself`);
-  // Opening a FIFO waits for its other end, and has to be ended by a signal as ever: before any is caught.
-  const fds = openFiles(files, given.text("open") ?? "read");
+  if (files.length > most) throw usage(`expected at most ${most} files, the limit of one message, got ${files.length}`);
+  args.exclude("listen", "wait", "with --listen the receiver connects");
+  args.exclude("listen", "datagram", "datagram sockets have no connections");
+  if ("fd" in address && (args.has("listen") || args.has("wait")))
+    throw usage(`--listen and --wait need a PATH, got ${addressText(address)}`);
+  if (mode !== null && !args.has("listen"))
+    throw usage("--mode needs --listen: it sets the mode of the file that --listen creates");
+  if ("fd" in address && files.some((file) => file === `fd:${address.fd}` || (file === "-" && address.fd === 0)))
+    throw usage(`fd:${address.fd} is the socket to send on, and cannot be sent on itself`);
+  // Opening a FIFO blocks until its other end is opened. A signal must end it: open before signals are caught.
+  const fds = openFiles(files, args.text("open") ?? "read");
   try {
-    const what = fds.map(describe);
-    const sender = new Sender(fds, Buffer.from(given.text("data") ?? "\0"), given.has("credentials"));
-    const waited = given.has("listen") || given.has("wait") ? "nobody came to receive" : "it could not be sent";
+    const descriptions = fds.map(describe);
+    const sender = new Sender(fds, Buffer.from(args.text("data") ?? "\0"), args.has("credentials"));
+    const failure = args.has("listen") || args.has("wait") ? "no receiver" : "the message could not be sent";
     await interruptible((interrupt) =>
-      within(timeout, waited, interrupt, (signal) => sender.run(place, type, mode, given, signal)),
+      within(timeout, failure, interrupt, (signal) => sender.run(address, type, mode, args, signal)),
     );
     const bytes = sender.data.length;
-    if (given.has("json")) json({ event: "sent", to: placeName(place), fds: what, bytes });
+    if (args.has("json")) json({ event: "sent", to: addressText(address), fds: descriptions, bytes });
     else {
-      print(`sent ${count(fds.length, "descriptor")} and ${count(bytes, "byte")} to ${plain(placeName(place))}`);
-      for (const [i, description] of what.entries()) print(`  [${i}] ${described(description)}`);
+      print(`sent ${count(fds.length, "descriptor")} and ${count(bytes, "byte")} to ${plain(addressText(address))}`);
+      for (const [i, description] of descriptions.entries()) print(`  [${i}] ${described(description)}`);
     }
     return EXIT.DONE;
   } finally {
@@ -115,24 +115,30 @@ class Sender {
   }
 
   async run(
-    place: Place,
+    address: Address,
     type: SocketType | null,
     mode: number | null,
-    given: Given,
+    args: Arguments,
     signal: AbortSignal,
   ): Promise<void> {
-    if ("path" in place && type === "datagram") return this.#sendTo(place.path, given.has("wait"), signal);
-    if ("path" in place && !given.has("listen")) {
-      const socket = await connect(place.path, type === "seqpacket" ? type : "stream", signal, given.has("wait"));
+    if ("path" in address && type === "datagram") return this.#sendTo(address.path, args.has("wait"), signal);
+    if ("path" in address && !args.has("listen")) {
+      const socket = await connect(
+        address.path,
+        type === "seqpacket" ? type : "stream",
+        signal,
+        args.has("wait"),
+        "recv",
+      );
       return this.#sendOn(socket, signal);
     }
-    const opened = "fd" in place ? inheritedSocket(place.fd, type) : bind(place.path, type ?? "stream", mode);
+    const opened = "fd" in address ? inheritedSocket(address.fd, type) : bind(address.path, type ?? "stream", mode);
     if (opened.kind === "connected") return this.#sendOn(opened.socket, signal);
     if (opened.kind === "datagram") return this.#sendConnected(opened.socket, signal);
     let socket: Connected;
     try {
-      if (given.has("json")) json({ event: "listening", address: placeName(place) });
-      else say(`listening on ${plain(placeName(place))}`);
+      if (args.has("json")) json({ event: "listening", address: addressText(address) });
+      else say(`listening on ${plain(addressText(address))}`);
       socket = await opened.socket.accept({ signal });
     } finally {
       opened.socket.close();
@@ -175,13 +181,13 @@ class Sender {
     } catch (error) {
       if ((error as { code?: string }).code === "EMSGSIZE") throw tooLong(error as Error);
       if (signal.aborted) throw error;
-      throw explained(error, placeName({ path }));
+      throw explained(error, addressText({ path }));
     } finally {
       socket.close();
     }
   }
 
-  /** The library's queues send descriptors alone: this is one `sendmsg`, tried again while there is no room. */
+  /** One `sendmsg` with credentials, repeated while the socket is full: the queued sends of the library take descriptors only. */
   async #withCredentials(socket: Connected | UnixDatagram, signal: AbortSignal, address?: string): Promise<number> {
     const room = SocketAncillary.bufferSizeForRights(this.#fds.length) + SocketAncillary.bufferSizeForCredentials();
     const ancillary = new SocketAncillary(room);
@@ -203,7 +209,7 @@ function tooLong(error: Error): Failure {
   return new Failure(
     EXIT.FAILED,
     "EMSGSIZE",
-    `${error.message}: longer than a datagram may be here`,
-    "send less, or use a stream",
+    `${error.message}: the message is longer than a datagram may be`,
+    "send less data, or leave out --datagram",
   );
 }

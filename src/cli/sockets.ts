@@ -1,16 +1,17 @@
-/** The sockets that send and receive, by what the command line says. */
+/** Creates the sockets that the command line asks for. */
 
+import { lstatSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Credentials, type OwnedFd, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream } from "../index.ts";
-import { inherited, placeName } from "./address.ts";
-import { type Given, type Option, wholeNumber } from "./arguments.ts";
+import { addressText, inherited } from "./address.ts";
+import { type Arguments, type Option, wholeNumber } from "./arguments.ts";
 import { EXIT, Failure, failureOf, usage } from "./failure.ts";
 
 /** A socket with a peer. */
 export type Connected = UnixStream | UnixSeqpacket;
 export type Listener = UnixListener<UnixStream | UnixSeqpacket>;
 
-/** What a place turned out to be. */
+/** The socket at an address. */
 export type Opened =
   | { readonly kind: "listener"; readonly socket: Listener }
   | { readonly kind: "connected"; readonly socket: Connected }
@@ -18,61 +19,64 @@ export type Opened =
 
 export type SocketType = "stream" | "datagram" | "seqpacket";
 
-/** Options that say which type of socket. */
+/** Options for the type of socket. */
 export const TYPES: Readonly<Record<string, Option>> = {
-  datagram: { help: "a datagram socket (SOCK_DGRAM): each message for itself, no connection" },
-  seqpacket: { help: "a seqpacket socket (SOCK_SEQPACKET): a connection that keeps messages apart; not on macOS" },
+  datagram: { help: "uses a datagram socket (SOCK_DGRAM): separate messages, no connection" },
+  seqpacket: { help: "uses a seqpacket socket (SOCK_SEQPACKET): a connection with message boundaries; not on macOS" },
 };
 
 export const MODE: Option = {
   value: "OCTAL",
-  help: "permissions of the socket's file, as chmod has them: who may connect; 600 unless given, you alone",
+  help: "the mode of the socket's file, as for chmod: which users may connect; default: 600, only you",
 };
 
-/** The type that the options name; null: none, which means a stream where a socket is made. */
-export function typeOf(given: Given): SocketType | null {
-  given.exclude("datagram", "seqpacket", "a socket has one type");
-  return given.has("datagram") ? "datagram" : given.has("seqpacket") ? "seqpacket" : null;
+/** The type that the options name; null if there is none: a new socket is then a stream. */
+export function typeOf(args: Arguments): SocketType | null {
+  args.exclude("datagram", "seqpacket", "a socket has one type");
+  return args.has("datagram") ? "datagram" : args.has("seqpacket") ? "seqpacket" : null;
 }
 
-export function modeOf(given: Given): number | null {
-  const text = given.text("mode");
+export function modeOf(args: Arguments): number | null {
+  const text = args.text("mode");
   if (text === null) return null;
-  if (!/^0?[0-7]{3}$/.test(text)) throw usage(`--mode expected an octal number as chmod's, 600 or 666, got "${text}"`);
+  if (!/^0?[0-7]{3}$/.test(text))
+    throw usage(`--mode expected an octal number as for chmod, such as 600 or 666, got "${text}"`);
   return Number.parseInt(text, 8);
 }
 
-/** Binds a name, where others connect or send to. */
+/** Binds an address, to which others connect or send. */
 export function bind(path: string, type: SocketType, mode: number | null): Opened {
   const abstract = path.startsWith("\0");
-  if (abstract && mode !== null) throw usage("--mode is for files: everybody may connect to an abstract name");
-  // By the umask, so that the file never has another mode.
+  if (abstract && mode !== null)
+    throw usage("--mode needs a PATH: an abstract name has no mode, every user may connect to it");
+  // Set the mode by the umask, so that the file never has another mode.
   const umask = process.umask(0o777 & ~(mode ?? 0o600));
   try {
     if (type === "datagram") return { kind: "datagram", socket: UnixDatagram.bind(path) };
     const socket = type === "stream" ? UnixListener.bind(path) : UnixListener.bind(path, { type });
     return { kind: "listener", socket: socket as Listener };
   } catch (error) {
-    throw explained(error, placeName({ path }));
+    throw explained(error, addressText({ path }));
   } finally {
     process.umask(umask);
   }
 }
 
-/** Connects; with `retry`, as soon as somebody listens. */
+/** Connects; with `retry`, waits until a socket listens. `listener` is the command that would listen, for the hint. */
 export async function connect(
   path: string,
   type: "stream" | "seqpacket",
   signal: AbortSignal,
   retry: boolean,
+  listener: string,
 ): Promise<Connected> {
   const attempt = () => (type === "stream" ? UnixStream : UnixSeqpacket).connect(path, { signal });
   return retry
     ? retried(attempt, signal)
-    : attempt().catch((error) => Promise.reject(explained(error, placeName({ path }))));
+    : attempt().catch((error) => Promise.reject(explained(error, addressText({ path }), listener)));
 }
 
-/** Tries until somebody is there. The kernel does not tell when a name is bound: it is asked. */
+/** Repeats an attempt until a socket is bound and listens. It polls: the kernel does not report when a name is bound. */
 export async function retried<T>(attempt: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (let pause = 10; ; pause = Math.min(200, pause * 2)) {
     try {
@@ -89,7 +93,7 @@ export async function retried<T>(attempt: () => Promise<T>, signal: AbortSignal)
   }
 }
 
-/** A socket that this process was started with, whichever it is. @throws Failure for anything else */
+/** An inherited socket of any type. @throws Failure for anything else */
 export function inheritedSocket(fd: number, type: SocketType | null): Opened {
   const owned = inherited(fd);
   try {
@@ -113,7 +117,7 @@ function openedFrom(owned: OwnedFd, type: SocketType | "other", listening: boole
   return { kind: "connected", socket: (type === "seqpacket" ? UnixSeqpacket : UnixStream).from(owned) };
 }
 
-/** Who is at the other end; null where the system does not tell. */
+/** The credentials of the peer; null if the system does not report them. */
 export function peerOf(socket: Connected): Credentials | null {
   try {
     return socket.peerCredentials();
@@ -122,30 +126,42 @@ export function peerOf(socket: Connected): Credentials | null {
   }
 }
 
-/** What an error at a name means there, and what to try. */
-export function explained(error: unknown, name: string): Failure {
+/** A failure at an address, with its name and a hint. `listener` is the command that would listen there. */
+export function explained(error: unknown, name: string, listener = "recv"): Failure {
   const failure = failureOf(error);
+  const start = `start "unix-ancillary ${listener} ${name}" first, or wait for it with --wait`;
   const hints: Readonly<Record<string, string>> = {
-    ENOENT: `nobody has bound it: start "unix-ancillary recv ${name}" first, or wait for it with --wait`,
-    ECONNREFUSED: `nobody listens there any more: start "unix-ancillary recv ${name}" first, or wait for it with --wait`,
-    EADDRINUSE: `somebody is there: recv --connect receives from who listens; if it is what a program left that has gone: rm ${name}`,
-    EACCES: "who may connect is said by the mode of the socket's file (--mode of recv) and by its folder's",
-    EPROTOTYPE: "the socket there is of another type: --datagram and --seqpacket have to be the same at both ends",
-    ENOTDIR: "a folder on the way there is no folder",
+    ENOENT: `no socket is bound there: ${start}`,
+    ECONNREFUSED: `no program listens there: ${start}`,
+    EACCES: "you need write permission for the socket's file (recv --mode) and access to its folder",
+    EPROTOTYPE: "the socket there has another type: use the same of --datagram and --seqpacket at both ends",
+    ENOTDIR: "a component of the path is not a folder",
   };
   let hint = failure.hint ?? hints[failure.code] ?? null;
+  if (failure.code === "EADDRINUSE") hint = inUse(name);
   if (failure.code === "ENOENT" && /, bind$/.test(failure.message)) hint = "its folder does not exist";
-  if (failure.code === "EACCES" && /, bind$/.test(failure.message)) hint = "you may not write to its folder";
+  if (failure.code === "EACCES" && /, bind$/.test(failure.message))
+    hint = "you have no write permission for its folder";
   if (failure.exit === EXIT.USAGE && /at most \d+ bytes/.test(failure.message))
-    hint = "names of Unix sockets are short: cd to the folder, and give the last part of the path";
+    hint = "paths of Unix sockets are short: cd to the folder, and give only the last part of the path";
   return new Failure(failure.exit, failure.code, `${name}: ${failure.message}`, hint);
 }
 
-/** Numbers in `--fd` values, no two the same. */
+/** The hint for a name that is taken. It proposes to remove sockets only. */
+function inUse(name: string): string {
+  const connect = "to receive from the program that listens there: recv --connect";
+  const file = name.startsWith("@") ? undefined : lstatSync(name, { throwIfNoEntry: false });
+  if (file === undefined) return connect;
+  return file.isSocket()
+    ? `${connect}; if that program has ended: rm ${name}`
+    : "the file there is not a socket: choose another path";
+}
+
+/** The numbers in the values of `--fd`, all different. */
 export function numbersOf(values: readonly string[]): number[] {
   const numbers = values.map((text) => wholeNumber("--fd", text, 0, 1023));
   for (const number of numbers)
     if (numbers.filter((other) => other === number).length > 1)
-      throw usage(`--fd ${number} was given twice: a number refers to one file`);
+      throw usage(`--fd ${number} was given twice: each descriptor needs a number of its own`);
   return numbers;
 }

@@ -1,12 +1,12 @@
-/** How long the command waits, and what it does when it is told to stop. */
+/** Waiting: with a timeout, and interrupted by signals. */
 
 import { constants } from "node:os";
 import { EXIT, Failure } from "./failure.ts";
 
-/** How a command ends: with an exit code, or by a signal, as what it ran or it itself was ended. */
-export type Outcome = number | NodeJS.Signals;
+/** How a command ends: with an exit code, or by a signal that ended it or the program it ran. */
+export type Exit = number | NodeJS.Signals;
 
-/** Thrown out of a wait by a signal, so that what was made is removed first. */
+/** Ends a wait after a signal, so that the socket's file is removed before the process ends. */
 export class Interrupted extends Error {
   readonly signal: NodeJS.Signals;
 
@@ -16,7 +16,7 @@ export class Interrupted extends Error {
   }
 }
 
-/** Runs something that a signal cuts short: `interrupt` is aborted then, with {@link Interrupted}. */
+/** Runs `body`; a signal aborts its `interrupt`, with {@link Interrupted} as the reason. */
 export async function interruptible<T>(body: (interrupt: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   const stop = (signal: NodeJS.Signals) => controller.abort(new Interrupted(signal));
@@ -29,17 +29,17 @@ export async function interruptible<T>(body: (interrupt: AbortSignal) => Promise
   }
 }
 
-/** Runs something that is aborted when its time is up, or with `interrupt`. */
+/** Runs `body`, whose signal is aborted when the time is up, with `failure` as the message, or with `interrupt`. */
 export async function within<T>(
   milliseconds: number | null,
-  what: string,
+  failure: string,
   interrupt: AbortSignal,
   body: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   if (milliseconds === null) return body(interrupt);
   const controller = new AbortController();
   const timer = setTimeout(
-    () => controller.abort(new Failure(EXIT.TIMEOUT, "ETIMEDOUT", `${what} within ${milliseconds / 1000} s`)),
+    () => controller.abort(new Failure(EXIT.TIMEOUT, "ETIMEDOUT", `${failure} within ${milliseconds / 1000} s`)),
     milliseconds,
   );
   const stop = () => controller.abort(interrupt.reason);
@@ -53,13 +53,13 @@ export async function within<T>(
   }
 }
 
-/** Ends this process as `outcome` says; where a signal does not end it, with the code that a shell gives for it. */
-export function end(outcome: Outcome): void {
-  if (typeof outcome === "number") {
-    process.exitCode = outcome;
+/** Ends this process with a code or by a signal; if the signal does not end it, with the code that a shell reports for it. */
+export function end(exit: Exit): void {
+  if (typeof exit === "number") {
+    process.exitCode = exit;
     return;
   }
-  process.exitCode = 128 + constants.signals[outcome];
-  process.removeAllListeners(outcome);
-  process.kill(process.pid, outcome);
+  process.exitCode = 128 + constants.signals[exit];
+  process.removeAllListeners(exit);
+  process.kill(process.pid, exit);
 }

@@ -64,7 +64,7 @@ test("exec: what the library's own listenFds takes over", async () => {
     lines(wrong.stdout)[0].map(([name]: string[]) => name),
     ["a", "b"],
   );
-  assert.match(wrong.stderr, "3 names were given for 2 descriptors");
+  assert.match(wrong.stderr, "3 names for 2 descriptors");
 });
 
 test("exec: stdout is not made nonblocking for the command, nor what it was given", async () => {
@@ -168,7 +168,7 @@ test("exec: is not run on fewer descriptors than it needs; surplus ones are clos
   assert.is(none.code, 3);
   const more = await passed(["--fd", "5", ...exec("ls /proc/$$/fd")], ["/", "/"]);
   assert.is(more.stdout.trim(), "0\n1\n2\n5");
-  assert.match(more.stderr, "1 descriptor beyond the first 1: closed");
+  assert.match(more.stderr, "1 descriptor beyond the first 1 closed");
 });
 
 test("exec: bytes that are no text are not handed over in silence", async () => {
@@ -180,7 +180,7 @@ test("exec: bytes that are no text are not handed over in silence", async () => 
   peer.close();
   const { stdout, stderr } = await receiver.ended;
   assert.is(stdout, "<>\n");
-  assert.match(stderr, "2 bytes came that are no text");
+  assert.match(stderr, "the 2 bytes received are not text");
 });
 
 test.run();

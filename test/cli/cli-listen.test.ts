@@ -31,7 +31,7 @@ test("listen: what a sender does wrong is said, the next one is served", async (
   const listening = start(["listen", path, "--count", "1", "--timeout", "0.3"]);
   await listening.said("listening");
   const hanging = UnixStream.connectSync(path);
-  await listening.said("it did not finish within 0.3 s");
+  await listening.said("the sender did not finish within 0.3 s");
   hanging.close();
   await cli(["send", path, "--data", "none"]);
   await listening.said("expected 1 descriptor, got 0");

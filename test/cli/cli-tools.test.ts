@@ -57,8 +57,8 @@ test("decode: times are wider than a JSON number", async () => {
 
 test("decode: what is no hex, no file, no ABI", async () => {
   const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
-    [["--hex", file("14 0g")], 2, /expected hex digits, got "g" behind 3 digits/],
-    [["--hex", file("140")], 2, /two digits a byte, got 3/],
+    [["--hex", file("14 0g")], 2, /expected hex digits, got "g" after 3 digits/],
+    [["--hex", file("140")], 2, /two digits per byte, got 3/],
     [["/no/such/file"], 1, /ENOENT/],
     [["--abi", "linux-x86_64-glib", "/dev/null"], 2, /did you mean linux-x86_64-glibc/],
     [["a", "b"], 2, /expected one FILE/],

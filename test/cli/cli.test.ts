@@ -139,7 +139,7 @@ test("fd:N: Node's own descriptors are none of the shell's", async () => {
     );
     assert.is(signal, null, stderr);
     assert.is(code, 1, stderr);
-    assert.match(stderr, /Node's own|is not open|expected a Unix socket/);
+    assert.match(stderr, /belongs to Node|is not open|expected a Unix socket/);
   }
 });
 
@@ -181,10 +181,11 @@ test("who only looks whether somebody listens does not end recv", async () => {
   const path = socketPath();
   const receiver = start(["recv", path]);
   await receiver.said("listening");
-  // It looks, too: the path of a dead socket would be replaced.
+  // The second one connects, too, as it would replace the path of a dead socket.
   const second = await cli(["recv", path]);
   assert.is(second.code, 1);
   assert.match(second.stderr, "EADDRINUSE");
+  assert.match(second.stderr, `rm ${path}`);
   UnixStream.connectSync(path).close();
   assert.is((await cli(["send", path, "/"])).code, 0);
   assert.match((await receiver.ended).stdout, "1 descriptor");
@@ -226,12 +227,22 @@ test("timeout: exit code 4, whatever it waits for", async () => {
   peer.close();
 });
 
-test("nobody there: it is said what to start; a dead socket's file is replaced", async () => {
+test("path-of-another-file: the hint does not propose to remove it", async () => {
+  const file = fileWith("content");
+  const { code, stderr } = await cli(["recv", file]);
+  assert.is(code, 1);
+  assert.match(stderr, "EADDRINUSE");
+  assert.match(stderr, "not a socket");
+  assert.not.match(stderr, "rm ");
+});
+
+test("no-receiver: the hint names the command to start; the file of a dead socket is replaced", async () => {
   const path = socketPath();
-  const nobody = await cli(["send", path, "/"]);
-  assert.is(nobody.code, 1);
-  assert.match(nobody.stderr, "ENOENT");
-  assert.match(nobody.stderr, `unix-ancillary recv ${path}`);
+  const absent = await cli(["send", path, "/"]);
+  assert.is(absent.code, 1);
+  assert.match(absent.stderr, "ENOENT");
+  assert.match(absent.stderr, `unix-ancillary recv ${path}`);
+  assert.match((await cli(["recv", "--connect", path])).stderr, `unix-ancillary send --listen ${path}`);
   const killed = start(["recv", path]);
   await killed.said("listening");
   killed.child.kill("SIGKILL");
@@ -250,7 +261,7 @@ test("another type of socket is listening there", async () => {
   await receiver.said("listening");
   const { code, stderr } = await cli(["send", "--seqpacket", path, "/"]);
   assert.is(code, 1);
-  assert.match(stderr, "--seqpacket have to be the same at both ends");
+  assert.match(stderr, "use the same of --datagram and --seqpacket at both ends");
   receiver.child.kill("SIGKILL");
   await receiver.ended;
 });
@@ -291,18 +302,18 @@ test("open: what is made, emptied and refused", async () => {
 test("usage: what was expected, what came, what to try; exit code 2", async () => {
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
     [[], /expected a command/],
-    [["recieve"], /there is no command "recieve"/],
+    [["recieve"], /unknown command "recieve"/],
     [["sned"], /did you mean send\?/],
-    [["recv", "p", "--exce", "cat"], /no option --exce[\s\S]*did you mean --exec\?/],
+    [["recv", "p", "--exce", "cat"], /unknown option --exce[\s\S]*did you mean --exec\?/],
     [["recv", "p", "--exec"], /--exec expected a command/],
-    [["recv", "p", "-x"], /no option -x/],
+    [["recv", "p", "-x"], /unknown option -x/],
     [["recv"], /expected the PATH/],
-    [["recv", "p", "q"], /got also "q"/],
+    [["recv", "p", "q"], /expected one PATH, got another argument, "q"/],
     [["recv", "fd:x"], /fd:N expected a whole number/],
     [["recv", "p", "--timeout", "soon"], /--timeout expected seconds, as in 5 or 0.5, got "soon"/],
     [["recv", "p", "--timeout", "--json"], /--timeout expected SECONDS, got the option --json/],
     [["recv", "p", "--timeout"], /--timeout expected SECONDS, got nothing/],
-    [["recv", "p", "--count", "2", "--count", "3"], /given twice/],
+    [["recv", "p", "--count", "2", "--count", "3"], /--count expected one value, got two/],
     [["recv", "p", "--count", "3", "--max-fds", "2"], /can never be reached/],
     [["recv", "p", "--json=yes"], /--json expected no value/],
     [["recv", "p", "--json", "--exec", "cat"], /--json and --exec cannot be combined/],
@@ -310,7 +321,7 @@ test("usage: what was expected, what came, what to try; exit code 2", async () =
     [["recv", "p", "--name", "a\nb", "--exec", "cat"], /printable ASCII/],
     [["recv", "p", "--fd", "1", "--fd", "1", "--exec", "cat"], /given twice/],
     [["recv", "p", "--mode", "rw"], /--mode expected an octal number/],
-    [["recv", "@p", "--mode", "600"], /everybody may connect/],
+    [["recv", "@p", "--mode", "600"], /an abstract name has no mode/],
     [["recv", "p", "--datagram", "--seqpacket"], /cannot be combined/],
     [["recv", "p", "--connect", "--datagram"], /--connect needs the path/],
     [["recv", "p", "--wait"], /--wait needs --connect/],
