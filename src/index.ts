@@ -1,4 +1,4 @@
-/** The public list for Node. */
+/** The public exports for Node. */
 
 export { type ChannelOptions, FdChannel, type PeerPolicy } from "./channel/channel.ts";
 export { ChannelError, type ChannelErrorCode } from "./channel/errors.ts";

@@ -1,4 +1,4 @@
-/** systemd's conventions: sockets that the service manager opened, and telling it how one is (sd_listen_fds(3), sd_notify(3)). */
+/** systemd's conventions: socket activation, and notification of the service manager (sd_listen_fds(3), sd_notify(3)). */
 
 import { boolean, outOfRange, readOptions, wrongType } from "./core/errors.ts";
 import type { AsFd } from "./fd/as-fd.ts";
@@ -9,28 +9,28 @@ import { UnixStream } from "./socket/stream.ts";
 import { ENOTSUP, ETIMEDOUT, errnoError } from "./system/errno.ts";
 import { hostPlatform } from "./system/platform.ts";
 
-/** A descriptor that was passed by the service manager, and its name (`FileDescriptorName=`). */
+/** A descriptor passed by the service manager, and its name (`FileDescriptorName=`). */
 export interface ListenFd {
   readonly fd: OwnedFd;
-  /** `"unknown"` when it was given none. */
+  /** `"unknown"` when it has no name. */
   readonly name: string;
 }
 
 /** Options of {@link listenFds}. */
 export interface ListenFdsOptions {
-  /** Whether the variables are taken out of the environment, so that children do not believe them; true by default. */
+  /** Whether to remove the variables from the environment, so that child processes do not use them; true by default. */
   unset?: boolean | undefined;
 }
 
-/** The first of them: SD_LISTEN_FDS_START. */
+/** The first passed descriptor, SD_LISTEN_FDS_START. */
 const FIRST = 3;
 
 /**
  * The descriptors that the service manager passed to this process (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), now owned and
- * CLOEXEC. None when it passed none, or passed them to another process.
+ * CLOEXEC. Empty when it passed none, or passed them to another process.
  *
- * @throws RangeError when LISTEN_FDS is no number of descriptors; SystemError `EBADF` when one of them is not open. Nothing is
- *   taken over then.
+ * @throws RangeError when LISTEN_FDS is not a number of descriptors; SystemError `EBADF` when one of them is not open. No
+ *   descriptor is then adopted.
  */
 export function listenFds(options?: ListenFdsOptions): ListenFd[] {
   const { unset = true } = readOptions("options", options, { unset: (name, value) => void boolean(name, value) });
@@ -47,31 +47,31 @@ export function listenFds(options?: ListenFdsOptions): ListenFd[] {
   const flags: number[] = [];
   for (let fd = FIRST; fd < FIRST + count; fd++) {
     const found = platform.system.fcntl(fd, F_GETFD!, 0);
-    if (found < 0) throw errnoError(found, "fcntl", `descriptor ${fd} of ${count} that LISTEN_FDS tells of`);
+    if (found < 0) throw errnoError(found, "fcntl", `descriptor ${fd}, one of the ${count} in LISTEN_FDS`);
     flags.push(found);
   }
-  return flags.map((before, i) => {
-    platform.system.fcntl(FIRST + i, F_SETFD!, before | FD_CLOEXEC!);
+  return flags.map((old, i) => {
+    platform.system.fcntl(FIRST + i, F_SETFD!, old | FD_CLOEXEC!);
     platform.system.own(FIRST + i);
     return { fd: adopt(platform, FIRST + i), name: names[i] || "unknown" };
   });
 }
 
 /**
- * Tells the service manager (NOTIFY_SOCKET) how this service is: `"READY=1"`, `{ READY: "1", STATUS: "serving" }`. Descriptors are
- * for `FDSTORE=1`.
+ * Sends the state of this service to the service manager (NOTIFY_SOCKET): `"READY=1"`, `{ READY: "1", STATUS: "serving" }`.
+ * Descriptors are for `FDSTORE=1`.
  *
- * @returns false when there is no manager to tell
- * @throws RangeError for a line break in a value; SystemError as of a send, `ENOTSUP` for a vsock address
+ * @returns false when there is no service manager
+ * @throws RangeError for a line break in a value; SystemError as a send does, `ENOTSUP` for a vsock address
  */
 export async function notify(state: string | Record<string, string>, fds: readonly AsFd[] = []): Promise<boolean> {
-  return tell(typeof state === "string" ? state : lines(state), fds);
+  return sendState(typeof state === "string" ? state : lines(state), fds);
 }
 
-async function tell(text: string, fds: readonly AsFd[], signal?: AbortSignal): Promise<boolean> {
+async function sendState(text: string, fds: readonly AsFd[], signal?: AbortSignal): Promise<boolean> {
   const path = process.env.NOTIFY_SOCKET;
   if (path === undefined || path === "") return false;
-  // An abstract name begins with "@" there. systemd also knows vsock:, which is no Unix socket.
+  // In NOTIFY_SOCKET an abstract name begins with "@". systemd also uses vsock:, which is not a Unix socket.
   if (!path.startsWith("/") && !path.startsWith("@")) throw errnoError(ENOTSUP, "sendmsg", `NOTIFY_SOCKET=${path}`);
   const socket = UnixDatagram.unbound();
   try {
@@ -83,14 +83,14 @@ async function tell(text: string, fds: readonly AsFd[], signal?: AbortSignal): P
 }
 
 /**
- * Waits until the service manager has worked off what it was told before, descriptors among it: only then may what they refer
- * to go away. Without a manager there is nothing to wait for.
+ * Waits until the service manager has processed all earlier notifications and their descriptors. Until then the files of these
+ * descriptors must exist. Without a service manager it returns at once.
  *
- * @param options `timeout`: milliseconds after which it is rejected with `ETIMEDOUT`; for ever by default
+ * @param options `timeout`: milliseconds after which the promise is rejected with `ETIMEDOUT`; no limit by default
  */
 export async function notifyBarrier(options?: { timeout?: number | undefined }): Promise<void> {
   const { timeout = Infinity } = readOptions("options", options, TIMEOUT);
-  // The manager closes what comes with BARRIER=1, whatever it is (systemd, manager_process_barrier_fd): our end then ends.
+  // The manager closes the descriptor sent with BARRIER=1 (systemd, manager_process_barrier_fd): our end then reads the end.
   const [ours, theirs] = UnixStream.pair();
   const timeUp = new AbortController();
   const timer =
@@ -101,7 +101,7 @@ export async function notifyBarrier(options?: { timeout?: number | undefined }):
           Math.min(timeout, 0x7fffffff),
         );
   try {
-    if (!(await tell("BARRIER=1", [theirs], timeUp.signal))) return;
+    if (!(await sendState("BARRIER=1", [theirs], timeUp.signal))) return;
     theirs.close();
     while (!(await ours.recvFds(0, { signal: timeUp.signal })).eof);
   } finally {

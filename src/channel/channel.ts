@@ -1,4 +1,4 @@
-/** Messages with descriptors attached, over a stream or a seqpacket socket: bounded, framed, authenticated. */
+/** Frames with descriptors attached, over a stream or seqpacket socket: bounded, ordered, with a policy for the peer. */
 
 import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongType } from "../core/errors.ts";
 import { type AsFd, copyFds, readNumbers } from "../fd/as-fd.ts";
@@ -28,22 +28,22 @@ import {
   writeHeader,
 } from "./frame.ts";
 
-/** Who may be at the other end: these numbers, at least one of them, or whoever the function says `true` to, at once. */
+/** The accepted peers: those with these numbers, at least one of which is given, or those for which the function returns `true`, synchronously. */
 export type PeerPolicy =
   | { readonly uid?: number | undefined; readonly gid?: number | undefined; readonly pid?: number | undefined }
   | ((credentials: Credentials) => boolean);
 
 /** Limits of a channel, in both directions, and its policy. */
 export interface ChannelOptions {
-  /** Bytes of payload in a frame at most; 16 MiB by default. */
+  /** The most bytes of payload in a frame; 16 MiB by default. */
   maxPayload?: number | undefined;
-  /** Descriptors in a frame at most; by default as many as the system can send in one message. */
+  /** The most descriptors in a frame; by default as many as the system can send in one message. */
   maxFds?: number | undefined;
-  /** Milliseconds from the first byte of a frame that is received to its last; for ever by default. */
+  /** The most milliseconds between the first and the last byte of a received frame; no limit by default. */
   frameTimeout?: number | undefined;
-  /** Who may be at the other end; anybody by default. A peer that the system does not name is rejected. */
+  /** The accepted peers; all by default. With a policy, a peer whose credentials the system does not report is rejected. */
   peer?: PeerPolicy | undefined;
-  /** Of `pair`: where the sockets live; a virtual kernel, in tests. */
+  /** For `pair`: the platform of the sockets, such as a virtual kernel in tests. */
   platform?: Platform | undefined;
 }
 
@@ -53,7 +53,7 @@ const POLICY: Checks = {
   pid: (name, value) => void integer(name, value, 1, 0x7fffffff),
 };
 
-/** Checks for the options of everything that makes a channel. */
+/** Checks for the options of every function that creates a channel. */
 const CHANNEL: Checks = {
   maxPayload: (name, value) => void integer(name, value, 0, MAX_PAYLOAD),
   maxFds: (name, value) => void integer(name, value, 0, MAX_FDS),
@@ -68,13 +68,13 @@ const CHANNEL: Checks = {
   ...PLATFORM,
 };
 
-/** Reads the options of everything that makes a channel, the policy's too: each once. */
+/** Reads the options of every function that creates a channel, those of the policy too, once each. */
 export function readChannelOptions(given: ChannelOptions | undefined): ChannelOptions {
   const options = readOptions("options", given, CHANNEL);
   const { peer } = options;
   if (typeof peer !== "object") return options;
   const policy = readOptions("options.peer", peer, POLICY);
-  // A policy that was meant to name a peer and names none must not let every peer in.
+  // A policy whose numbers are all undefined is a mistake, and must not accept every peer.
   if (Object.keys(policy).length === 0)
     throw outOfRange(
       "options.peer",
@@ -87,12 +87,12 @@ export function readChannelOptions(given: ChannelOptions | undefined): ChannelOp
 
 type SignalOption = Pick<WaitOptions, "signal">;
 
-/** The variable that names the descriptor of a child's end. */
+/** The environment variable with the descriptor of the child's end. */
 export const PARENT = "UNIX_ANCILLARY_CHANNEL_FD";
 
 const DEFAULT_PAYLOAD = 16 * 1024 * 1024;
 
-/** With what peer a channel is made whose socket does not name it. */
+/** Creates a channel with the credentials of the peer, where the socket cannot report them. */
 export let channelOver: (
   socket: UnixStream | UnixSeqpacket,
   options: ChannelOptions | undefined,
@@ -100,13 +100,13 @@ export let channelOver: (
 ) => FdChannel;
 
 /**
- * A channel of frames: a payload and descriptors each, in order, once.
+ * A channel of frames. Each frame has a payload and descriptors, and arrives in order, exactly once.
  *
- * A frame that is half sent, or half received when the peer ends or breaks the protocol, poisons that direction: nothing goes on
- * behind it. Frames wait in the kernel until they are received.
+ * A frame that is sent in part, or received in part when the peer ends or breaks the protocol, poisons that direction: no frame
+ * can follow it. Frames wait in the kernel until they are received.
  */
 export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Frame> {
-  /** Who is at the other end, as the kernel recorded it; null: the system does not tell. */
+  /** The credentials of the peer, as the kernel recorded them; null if the system does not report them. */
   readonly peer: Credentials | null;
   readonly #socket: UnixStream | UnixSeqpacket;
   readonly #reader: FdReader;
@@ -117,11 +117,11 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   readonly #records: boolean;
   readonly #sends: Turns = new Turns();
   readonly #receives: Turns = new Turns();
-  /** The most of a frame in one record, as far as is known. */
+  /** The most bytes of a frame in one record, as found so far. */
   #recordBytes = RECORD_BYTES;
   #nextId = 1n;
   #sendPoison: unknown = null;
-  /** The frame that is being received: its header, where it began, and until when it has to be there. */
+  /** The frame that is being received: whether it has begun, its header, and its deadline. */
   #begun = false;
   #header: Header | null = null;
   #deadline = Infinity;
@@ -140,7 +140,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     this.#maxPayload = options?.maxPayload ?? DEFAULT_PAYLOAD;
     this.#maxFds = options?.maxFds ?? this.#most;
     this.#frameTimeout = options?.frameTimeout ?? Infinity;
-    // Behind a whole frame those of the next one's first message may have come.
+    // After a whole frame, the descriptors of the next frame's first message may have arrived as well.
     this.#reader = socket.reader({ maxQueuedFds: this.#maxFds + this.#most });
   }
 
@@ -148,7 +148,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     channelOver = (socket, options, peer) => new FdChannel(socket, options, peer);
   }
 
-  /** Two channels connected with each other. */
+  /** Two channels connected to each other. */
   static pair(given?: ChannelOptions): [FdChannel, FdChannel] {
     const options = readChannelOptions(given);
     const [a, b] = UnixStream.pair({ platform: options.platform });
@@ -162,9 +162,9 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   }
 
   /**
-   * A channel over a connected socket, which it owns from then on.
+   * A channel over a connected socket, which the channel owns from then on.
    *
-   * @throws ChannelError `ERR_CHANNEL_PEER_REJECTED` when the policy says no; the socket is closed then.
+   * @throws ChannelError `ERR_CHANNEL_PEER_REJECTED` when the policy rejects the peer; the socket is then closed.
    *   AncillaryError `ERR_SOCKET_CLOSED`, `ERR_SOCKET_BUSY`
    */
   static over(socket: UnixStream | UnixSeqpacket, given?: ChannelOptions): FdChannel {
@@ -184,31 +184,31 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   }
 
   /**
-   * In a child that was started by {@link spawn}, on its main thread: the channel to its parent. It can be taken once;
-   * what the child starts afterwards does not inherit it.
+   * In a child process started by {@link spawn}, on its main thread: the channel to its parent. It can be taken once;
+   * processes that the child starts afterwards do not inherit it.
    *
    * @throws ChannelError `ERR_NO_PARENT` anywhere else, `ERR_CHANNEL_PEER_REJECTED`
    */
   static fromParent(given?: ChannelOptions): FdChannel {
     const options = readChannelOptions(given);
     // A worker has a copy of the environment: two threads would own one descriptor.
-    if (!isMainThread()) throw new ChannelError("ERR_NO_PARENT", "expected the main thread, this is a worker");
-    const named = process.env[PARENT];
+    if (!isMainThread()) throw new ChannelError("ERR_NO_PARENT", "expected the main thread, got a worker thread");
+    const number = process.env[PARENT];
     delete process.env[PARENT];
-    if (named === undefined || !/^\d{1,9}$/.test(named))
+    if (number === undefined || !/^\d{1,9}$/.test(number))
       throw new ChannelError(
         "ERR_NO_PARENT",
-        `expected a process that spawn() started, ${PARENT} is ${named ?? "not set"}`,
+        `expected a process started by spawn(), but ${PARENT} is ${number ?? "not set"}`,
       );
     let owned: OwnedFd | null = null;
     let socket: UnixStream;
     try {
-      owned = OwnedFd.fromRaw(Number(named));
+      owned = OwnedFd.fromRaw(Number(number));
       socket = UnixStream.from(owned);
     } catch (cause) {
-      // Whatever it is, it is somebody else's.
+      // Another part of the program owns this descriptor.
       owned?.release();
-      throw new ChannelError("ERR_NO_PARENT", `expected a connected socket at descriptor ${named}`, { cause });
+      throw new ChannelError("ERR_NO_PARENT", `expected a connected socket at descriptor ${number}`, { cause });
     }
     // Inherited descriptors are not CLOEXEC.
     const { system, constants } = socket.platform;
@@ -221,13 +221,13 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   }
 
   /**
-   * Sends a frame, behind those before it; fulfilled with its id when the kernel has taken all of it, which is the
-   * back-pressure: how many frames wait is up to the caller. Until then the payload must not be changed; the descriptors
-   * stay the caller's, and must stay open.
+   * Sends a frame, after the frames sent before it. The promise is fulfilled with the id of the frame when the kernel has taken
+   * all of it. This is the back-pressure: the channel does not limit how many frames wait. Until then the payload must not
+   * change; the descriptors stay the caller's, and must stay open.
    *
-   * @throws ChannelError `ERR_CHANNEL_PAYLOAD_TOO_LARGE`, `ERR_CHANNEL_TOO_MANY_FDS`, nothing sent;
-   *   `ERR_CHANNEL_POISONED` behind a frame that was half sent; `ERR_CHANNEL_CLOSED`. AncillaryError `ERR_FD_CLOSED`.
-   *   SystemError `EPIPE` ... The error of a frame that was half sent tells how far it got ({@link SendProgress})
+   * @throws ChannelError `ERR_CHANNEL_PAYLOAD_TOO_LARGE`, `ERR_CHANNEL_TOO_MANY_FDS`, with nothing sent;
+   *   `ERR_CHANNEL_POISONED` after a frame that was sent in part; `ERR_CHANNEL_CLOSED`. AncillaryError `ERR_FD_CLOSED`.
+   *   SystemError `EPIPE` ... The error of a frame that was sent in part has its progress ({@link SendProgress})
    */
   send(payload: string | Uint8Array, fds?: readonly AsFd[], options?: SignalOption): Promise<bigint> {
     try {
@@ -242,7 +242,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
         const text = `expected at most ${this.#most} descriptors for each byte of the frame, got ${descriptors.length}`;
         throw new ChannelError("ERR_CHANNEL_TOO_MANY_FDS", text);
       }
-      // Refused now rather than when its turn comes; they are read again then.
+      // Rejects bad descriptors now. They are read again when the frame is sent.
       readNumbers(this.#socket.platform, descriptors);
       this.#throwIfUnusable(this.#sendPoison);
       return this.#sends.take(() => this.#transmit(bytes, length, descriptors, signal), signal);
@@ -252,12 +252,12 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   }
 
   /**
-   * The next frame; null when the peer has finished between frames. An abort within a frame loses nothing: the next call goes
-   * on with it.
+   * The next frame; null when the peer has finished between frames. An abort within a frame loses nothing: the next call
+   * continues with the same frame.
    *
-   * @throws ChannelError for a peer that breaks the protocol, with `ERR_CHANNEL_POISONED` from then on;
-   *   `ERR_CHANNEL_TIMEOUT`, `ERR_CHANNEL_UNEXPECTED_EOF` likewise; `ERR_CHANNEL_CLOSED`. SystemError `ECONNRESET` ...,
-   *   AncillaryError `ERR_ANCILLARY_TRUNCATED` when the descriptor table is full: these end the connection
+   * @throws ChannelError when the peer breaks the protocol, `ERR_CHANNEL_TIMEOUT`, `ERR_CHANNEL_UNEXPECTED_EOF`: later calls
+   *   fail with `ERR_CHANNEL_POISONED`; `ERR_CHANNEL_CLOSED`. SystemError `ECONNRESET` ..., AncillaryError
+   *   `ERR_ANCILLARY_TRUNCATED` when the descriptor table is full: these end the connection
    */
   recv(options?: SignalOption): Promise<Frame | null> {
     let signal: AbortSignal | undefined;
@@ -269,7 +269,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     return this.#receives.take(() => this.#receive(signal), signal);
   }
 
-  /** The frames until the peer finishes. Leaving the loop leaves the channel open. */
+  /** Yields the frames until the peer finishes. Leaving the loop does not close the channel. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Frame, void, undefined> {
     for (let frame = await this.recv(); frame !== null; frame = await this.recv()) yield frame;
   }
@@ -279,27 +279,27 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     return this.#closed;
   }
 
-  /** Lets what waits keep the process alive (the default). */
+  /** Waiting calls keep the process alive (the default). */
   ref(): this {
     if (!this.#socket.closed) this.#socket.ref();
     return this;
   }
 
-  /** Lets the process end although something waits. */
+  /** Waiting calls do not keep the process alive. */
   unref(): this {
     if (!this.#socket.closed) this.#socket.unref();
     return this;
   }
 
   /**
-   * Closes the channel and every descriptor that was not handed out. What waits fails with `ERR_CHANNEL_CLOSED`. Again: nothing
-   * happens.
+   * Closes the channel and every descriptor that has not been delivered. Waiting calls fail with `ERR_CHANNEL_CLOSED`. Closing
+   * again has no effect.
    */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#header = null;
-    // Closes the socket: what is being sent fails, and those behind it in their turn.
+    // Closes the socket: the current send fails, then the queued ones.
     this.#reader.close();
   }
 
@@ -318,14 +318,14 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   #throwIfUnusable(poison: unknown): void {
     if (this.#closed) throw closedError();
     if (poison !== null) {
-      const text = "a frame before was not sent or received whole: nothing can follow it";
+      const text = "an earlier frame was sent or received in part: no frame can follow it";
       throw new ChannelError("ERR_CHANNEL_POISONED", text, { cause: poison });
     }
-    // By its owner before, or by a failed receive.
+    // The socket was closed by its earlier owner, or by a failed receive.
     if (this.#socket.closed) throw closedError(this.#receivePoison);
   }
 
-  /** Sends a frame in as many pieces as its descriptors, and on a seqpacket socket its bytes, need. */
+  /** Sends a frame in as many messages as its descriptors need, and on a seqpacket socket its bytes. */
   async #transmit(
     payload: Uint8Array,
     length: number,
@@ -340,23 +340,22 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     try {
       this.#throwIfUnusable(this.#sendPoison);
       while (bytesSent < whole) {
-        const now = fds.slice(fdsSent, fdsSent + this.#most);
-        // Whoever has descriptors left sends one byte: the next ones go with the byte behind it.
-        const most = fdsSent + now.length < fds.length ? 1 : whole - bytesSent;
+        const batch = fds.slice(fdsSent, fdsSent + this.#most);
+        // A message sends one byte while descriptors remain: the next descriptors go with the next byte.
+        const most = fdsSent + batch.length < fds.length ? 1 : whole - bytesSent;
         const bytes = byteLengthOf(payload);
-        if (bytes < length)
-          throw outOfRange("payload", `the ${length} bytes that it had at the call`, `${bytes} bytes`);
+        if (bytes < length) throw outOfRange("payload", `the same ${length} bytes as at the call`, `${bytes} bytes`);
         const piece = (bytes: number) => slice(header, payload, bytesSent, bytesSent + bytes);
-        if (this.#records) bytesSent += await this.#sendRecord(piece, most, now, signal);
+        if (this.#records) bytesSent += await this.#sendRecord(piece, most, batch, signal);
         else {
-          await this.#socket.sendFdsAll(piece(most), now, { signal });
+          await this.#socket.sendFdsAll(piece(most), batch, { signal });
           bytesSent += most;
         }
-        fdsSent += now.length;
+        fdsSent += batch.length;
       }
     } catch (error) {
       const aborted = signal?.aborted === true && error === signal.reason;
-      // A reason is the caller's: what it says of bytes is not of these.
+      // An abort reason is the caller's value: a `bytesSent` in it does not count this frame.
       bytesSent += aborted ? 0 : ((error as Partial<SendProgress>).bytesSent ?? 0);
       if (bytesSent === 0) throw aborted ? error : asChannelError(error);
       const failure = aborted ? abortedHalfWay(error) : asChannelError(error);
@@ -367,7 +366,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     return id;
   }
 
-  /** Sends one record of at most so many bytes, and of fewer where the system takes no such record; how many they were. */
+  /** Sends one record of at most `most` bytes, or fewer if the system refuses a record of that size; returns its bytes. */
   async #sendRecord(
     piece: (bytes: number) => Uint8Array | Uint8Array[],
     most: number,
@@ -405,13 +404,13 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
       if (failure instanceof ChannelError && failure.code === "ERR_CHANNEL_CLOSED") throw failure;
       this.#receivePoison = failure;
       this.#header = null;
-      // What came with the bad frame, and behind it, nobody will take.
+      // The descriptors of the bad frame, and of everything after it, will not be delivered: close them.
       this.#reader.discard();
       throw failure;
     }
   }
 
-  /** The rest of a frame that has begun, in time. */
+  /** The rest of a frame that has begun, before its deadline. */
   async #frameInTime(signal: AbortSignal | undefined): Promise<Frame> {
     if (this.#deadline === Infinity) return this.#frame(signal);
     const deadline = new Deadline(this.#socket.platform, this.#deadline, signal);
@@ -437,8 +436,8 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   }
 
   /**
-   * The descriptors of a frame that ends at an offset. They have to have come with its own bytes: none may be left that came
-   * before its end, and none may be taken that came with the next frame.
+   * The descriptors of a frame that ends at offset `end`. They must have arrived with the frame's own bytes: no descriptor that
+   * arrived before `end` may be left, and none of the next frame may be taken.
    */
   #checkFds(count: number, end: number): OwnedFd[] {
     let own = 0;
@@ -446,20 +445,20 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
       if (from === to)
         throw new ChannelError(
           "ERR_CHANNEL_FD_COUNT",
-          `expected descriptors on bytes of a frame, ${batch} came with none`,
+          `expected descriptors with bytes of a frame, got ${batch} without bytes`,
         );
       const carrier = this.#socket.platform.abi.rightsCarrier === "last" ? to - 1 : from;
       if (carrier < end) own += batch;
     }
     if (own !== count) {
-      const text = `expected the ${count} descriptors that the frame tells of, ${own} came with its bytes`;
+      const text = `expected the ${count} descriptors that the header announces, got ${own} with the bytes of the frame`;
       throw new ChannelError("ERR_CHANNEL_FD_COUNT", text);
     }
     return this.#reader.takeFds(count);
   }
 }
 
-/** A signal for what is aborted when a time has come, or by another signal. */
+/** A signal that is aborted at a deadline, or by another signal. */
 class Deadline {
   readonly signal: AbortSignal;
   readonly #outer: AbortSignal | undefined;
@@ -472,14 +471,14 @@ class Deadline {
     this.#outer = outer;
     this.#forward = () => controller.abort(outer!.reason);
     outer?.addEventListener("abort", this.#forward, { once: true });
-    // The event may have been, since what was waited for before came.
+    // The outer signal may have been aborted before the listener was added.
     if (outer?.aborted) this.#forward();
-    // What has come already is looked at first, even if nobody did in time.
+    // At least 1 ms: data that have already arrived are read before the deadline is checked.
     const left = Math.min(Math.max(deadline - system.now(), 1), 0x7fffffff);
     this.#timer = system.timer(left, () =>
       controller.abort(new ChannelError("ERR_CHANNEL_TIMEOUT", "the frame was not complete in time")),
     );
-    // Whoever waits for the frame keeps the process alive, or wants not to.
+    // Only the receive decides whether the process stays alive.
     this.#timer.keepAlive(false);
   }
 
@@ -489,7 +488,7 @@ class Deadline {
   }
 }
 
-/** @throws ChannelError `ERR_CHANNEL_PEER_REJECTED`; the socket is closed then */
+/** Applies a policy. @throws ChannelError `ERR_CHANNEL_PEER_REJECTED`, after closing the socket */
 export function checkPeer(
   socket: { close(): void },
   policy: PeerPolicy | undefined,
@@ -506,25 +505,29 @@ export function checkPeer(
   }
   if (allowed) return;
   socket.close();
-  const who =
-    peer === null ? "a peer that the system does not name" : `pid ${peer.pid}, uid ${peer.uid}, gid ${peer.gid}`;
-  throw new ChannelError("ERR_CHANNEL_PEER_REJECTED", `expected a peer that the policy allows, got ${who}`, { cause });
+  const description =
+    peer === null
+      ? "a peer whose credentials the system does not report"
+      : `pid ${peer.pid}, uid ${peer.uid}, gid ${peer.gid}`;
+  throw new ChannelError("ERR_CHANNEL_PEER_REJECTED", `expected a peer that the policy allows, got ${description}`, {
+    cause,
+  });
 }
 
 function isAllowed(policy: PeerPolicy, peer: Credentials): boolean {
   if (typeof policy !== "function")
     return (["uid", "gid", "pid"] as const).every((name) => policy[name] === undefined || policy[name] === peer[name]);
-  const answer: unknown = policy(peer);
-  // A promise is not a yes.
-  if (typeof answer !== "boolean") throw wrongType("options.peer", "a function that returns a boolean", answer);
-  return answer;
+  const allowed: unknown = policy(peer);
+  // A promise would be truthy.
+  if (typeof allowed !== "boolean") throw wrongType("options.peer", "a function that returns a boolean", allowed);
+  return allowed;
 }
 
 function closedError(cause: unknown = null): ChannelError {
   return new ChannelError("ERR_CHANNEL_CLOSED", "the channel was closed", cause === null ? undefined : { cause });
 }
 
-/** What the reader found, in the channel's words; failures of the system stay what they are. */
+/** An error of the reader as a ChannelError; errors of the system are unchanged. */
 function asChannelError(error: unknown): unknown {
   switch ((error as Partial<AncillaryError>).code) {
     case "ERR_UNEXPECTED_EOF":
@@ -540,7 +543,7 @@ function asChannelError(error: unknown): unknown {
   }
 }
 
-/** Bytes of a frame from `from` to `to`, uncopied. */
+/** The bytes of a frame from `from` to `to`, not copied. */
 function slice(header: Uint8Array, payload: Uint8Array, from: number, to: number): Uint8Array | Uint8Array[] {
   const pieces: Uint8Array[] = [];
   if (from < HEADER_BYTES) pieces.push(header.subarray(from, Math.min(to, HEADER_BYTES)));

@@ -1,6 +1,6 @@
-/** What goes wrong in a channel. */
+/** Errors of channels. */
 
-/** What {@link ChannelError.code} can be. */
+/** The values of {@link ChannelError.code}. */
 export type ChannelErrorCode =
   | "ERR_CHANNEL_CLOSED"
   | "ERR_CHANNEL_FD_COUNT"
@@ -15,9 +15,9 @@ export type ChannelErrorCode =
   | "ERR_CHANNEL_VERSION"
   | "ERR_NO_PARENT";
 
-/** A condition of the protocol. {@link code} says which; the message names the numbers. */
+/** An error of the channel's protocol, identified by {@link code}; the message has the details. */
 export class ChannelError extends Error {
-  /** Stable; the message is not. */
+  /** Stable across versions; the message is not. */
   readonly code: ChannelErrorCode;
 
   constructor(code: ChannelErrorCode, message: string, options?: { cause?: unknown }) {

@@ -1,7 +1,7 @@
 /**
- * A frame on the wire: a header of 20 bytes, big-endian, then the payload. The descriptors travel with the frame's first
- * bytes: as many as one message takes with the first, the next ones with the second, and so on. A message that brings descriptors
- * brings bytes of one frame only; over a seqpacket socket a record has at least 1 byte and at most 65536.
+ * The wire format of a frame: a header of 20 bytes, big-endian, then the payload. The descriptors travel with the frame's first
+ * bytes: as many as one message can carry with the first byte, the next ones with the second, and so on. A message with
+ * descriptors has bytes of one frame only. Over a seqpacket socket a record has 1 to 65536 bytes.
  *
  * | bytes | |
  * | --- | --- |
@@ -21,21 +21,21 @@ export const HEADER_BYTES = 20;
 const MAGIC: Buffer = Buffer.from("UANC");
 const VERSION = 1;
 
-/** The most descriptors that a header can say. */
+/** The most descriptors that a header can announce. */
 export const MAX_FDS = 0xffff;
-/** The most bytes of payload: a frame's offsets are signed 32-bit numbers in the layer below. */
+/** The most bytes of payload: the layer below uses signed 32-bit offsets. */
 export const MAX_PAYLOAD: number = 0x7fffffff - HEADER_BYTES;
-/** The most of a frame in one record. */
+/** The most bytes of a frame in one record. */
 export const RECORD_BYTES: number = RECEIVE_BYTES.seqpacket;
 
-/** What a header says. */
+/** The header of a frame. */
 export interface Header {
   readonly fds: number;
   readonly payload: number;
   readonly messageId: bigint;
 }
 
-/** What is received of a peer at most. */
+/** Limits of a frame. */
 export interface Limits {
   readonly maxFds: number;
   readonly maxPayload: number;
@@ -51,7 +51,7 @@ export function writeHeader({ fds, payload, messageId }: Header): Buffer {
   return bytes;
 }
 
-/** @throws ChannelError for what is no header of this version, or says more than the limits */
+/** Parses a header. @throws ChannelError if it is not a header of this version, or exceeds the limits */
 export function readHeader(bytes: Buffer, limits: Limits): Header {
   if (!bytes.subarray(0, 4).equals(MAGIC))
     throw new ChannelError(
@@ -69,7 +69,7 @@ export function readHeader(bytes: Buffer, limits: Limits): Header {
   return header;
 }
 
-/** The same limits hold for what is sent. */
+/** Checks a frame, sent or received, against the limits. @throws ChannelError */
 export function checkLimits({ fds, payload }: Pick<Header, "fds" | "payload">, { maxFds, maxPayload }: Limits): void {
   if (payload > maxPayload)
     throw new ChannelError(
@@ -80,9 +80,9 @@ export function checkLimits({ fds, payload }: Pick<Header, "fds" | "payload">, {
     throw new ChannelError("ERR_CHANNEL_TOO_MANY_FDS", `expected at most ${maxFds} descriptors in a frame, got ${fds}`);
 }
 
-/** A received message. Disposing of it closes the descriptors that are still open. */
+/** A received frame. Disposing of it closes the descriptors that are still open. */
 export interface Frame extends Disposable {
-  /** Which message it is; the sender numbers them from 1. */
+  /** The number of the frame; the sender counts from 1. */
   readonly messageId: bigint;
   readonly payload: Buffer;
   /** All CLOEXEC, in the sender's order. */

@@ -1,4 +1,4 @@
-/** Children with a channel to their parent. */
+/** Child processes with a channel to their parent. */
 
 import type { ChildProcess, SpawnOptions, StdioOptions } from "node:child_process";
 import { wrongType } from "../core/errors.ts";
@@ -6,37 +6,38 @@ import { UnixStream } from "../socket/stream.ts";
 import { childProcess } from "../system/builtins.ts";
 import { type ChannelOptions, channelOver, checkPeer, type FdChannel, PARENT, readChannelOptions } from "./channel.ts";
 
-/** A child that was started, and the channel to it. */
+/** A child process, and the channel to it. */
 export interface Spawned {
   readonly child: ChildProcess;
-  /** Its `peer` is the child. */
+  /** The `peer` of the channel is the child. */
   readonly channel: FdChannel;
 }
 
-/** As in `child_process.spawn`, the arguments can be left out. */
+/** Whether a value is the list of arguments, which may be omitted as in `child_process.spawn`. */
 const isList = (value: readonly string[] | ChannelSpawnOptions): value is readonly string[] => Array.isArray(value);
 
-/** What the child has at 0, 1 and 2, and what else it was given. */
+/** The `stdio` option as a list of at least three entries. */
 function stdioOf(stdio: StdioOptions | undefined): Exclude<StdioOptions, string> {
   if (Array.isArray(stdio)) {
-    const given = [...stdio];
-    while (given.length < 3) given.push("pipe");
-    return given;
+    const list = [...stdio];
+    while (list.length < 3) list.push("pipe");
+    return list;
   }
   const all = stdio ?? "pipe";
   return [all, all, all] as Exclude<StdioOptions, string>;
 }
 
-/** Of `child_process.spawn`, and the limits and the policy of the channel. */
+/** The options of `child_process.spawn`, and the limits and policy of the channel. */
 export type ChannelSpawnOptions = SpawnOptions & Omit<ChannelOptions, "platform">;
 
 /**
- * Starts a program as `child_process.spawn` does, with one end of a channel: `FdChannel.fromParent()` there. The child inherits
- * it at the first descriptor behind those of `stdio`, which the variable `UNIX_ANCILLARY_CHANNEL_FD` names, and nothing else.
+ * Starts a program as `child_process.spawn` does, with one end of a channel. In the child, `FdChannel.fromParent()` returns it.
+ * The child inherits it as the first descriptor after those of `stdio`; the variable `UNIX_ANCILLARY_CHANNEL_FD` has its number. No
+ * other descriptor is added.
  *
- * A program that cannot be started is the child's `"error"` event, as ever; its channel is at its end then.
+ * If the program cannot be started, the child emits `"error"`, as in Node, and its channel is at its end.
  *
- * @throws what `child_process.spawn` throws; ChannelError `ERR_CHANNEL_PEER_REJECTED`, the child is killed then
+ * @throws what `child_process.spawn` throws; ChannelError `ERR_CHANNEL_PEER_REJECTED`, after killing the child
  */
 export function spawn(command: string, args?: readonly string[], options?: ChannelSpawnOptions): Spawned;
 export function spawn(command: string, options?: ChannelSpawnOptions): Spawned;
@@ -55,18 +56,18 @@ export function spawn(
     const env = { ...(rest.env ?? process.env), [PARENT]: String(stdio.length - 1) };
     const child = childProcess().spawn(command, args, { ...rest, stdio, env });
     theirs.close();
-    // The kernel names the maker of a pair, which is this process: the child is known otherwise.
-    const who =
+    // For a pair the kernel reports its creator, this process: use the pid and ids of the child instead.
+    const credentials =
       child.pid === undefined
         ? null
         : { pid: child.pid, uid: rest.uid ?? process.geteuid!(), gid: rest.gid ?? process.getegid!() };
     try {
-      if (who !== null) checkPeer(ours, channelOptions.peer, who);
+      if (credentials !== null) checkPeer(ours, channelOptions.peer, credentials);
     } catch (error) {
       child.kill("SIGKILL");
       throw error;
     }
-    return { child, channel: channelOver(ours, channelOptions, who) };
+    return { child, channel: channelOver(ours, channelOptions, credentials) };
   } catch (error) {
     ours.close();
     theirs.close();
