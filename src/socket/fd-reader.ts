@@ -1,4 +1,4 @@
-/** For protocols that count descriptors in their own messages (D-Bus, Wayland, tmux, s6, QMP): bytes and descriptors as two queues. */
+/** Bytes and descriptors as two queues, for protocols that count descriptors in their own messages (D-Bus, Wayland, tmux, s6, QMP). */
 
 import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongType } from "../core/errors.ts";
 import { closeAll, type OwnedFd } from "../fd/owned-fd.ts";
@@ -7,26 +7,26 @@ import { isUint8Array } from "../system/builtins.ts";
 import { SIGNAL, type WaitOptions } from "./endpoint.ts";
 import { Turns } from "./turns.ts";
 
-/** Limits of an {@link FdReader}: what a peer can make it hold. */
+/** Limits of an {@link FdReader} on what a peer can make it hold. */
 export interface FdReaderOptions {
-  /** Descriptors in one message at most; by default as many as the system can send in one. */
+  /** The most descriptors in one message; by default as many as the system can send in one. */
   maxFds?: number | undefined;
-  /** Descriptors that have come and were not taken, at most; 1024 by default. */
+  /** The most descriptors that have arrived and are not taken; 1024 by default. */
   maxQueuedFds?: number | undefined;
   /**
-   * Bytes that are received ahead of what was asked for, at most; 65536 by default. On a seqpacket socket the longest record
-   * that can come, and not less than 65536.
+   * The most bytes received ahead of the current read; 65536 by default. On a seqpacket socket, the longest record that can be
+   * received, at least 65536.
    */
   maxQueuedBytes?: number | undefined;
 }
 
-/** A batch of descriptors, and the bytes it arrived with. */
+/** The descriptors of one receive, and the bytes they arrived with. */
 export interface FdRange {
-  /** Offset in the stream of the first byte of the receive that brought it. Linux glues plain bytes in front. */
+  /** Offset in the stream of the first byte of the receive. Linux joins earlier plain bytes into it. */
   readonly from: number;
-  /** Offset behind the last byte. */
+  /** Offset after the last byte. */
   readonly to: number;
-  /** How many of its descriptors are not yet taken. */
+  /** How many of the descriptors are not yet taken. */
   readonly count: number;
 }
 
@@ -36,7 +36,7 @@ export interface ReaderSource {
   close(): void;
 }
 
-/** The least room for a receive: a page; on sockets that keep boundaries a whole record has to fit. */
+/** The least room for a receive: a page on a stream, a whole record on a seqpacket socket. */
 export const RECEIVE_BYTES = { stream: 4096, seqpacket: 65536 } as const;
 
 const LIMITS: Checks = {
@@ -45,18 +45,18 @@ const LIMITS: Checks = {
   maxQueuedBytes: (name, value) => void integer(name, value, 1, 0x7fffffff),
 };
 
-/** Bytes of one receive at most, where no read asks for more. */
+/** The most bytes of one receive, unless a read asks for more. */
 const MOST_AHEAD = 65536;
 
 type ReadOptions = Pick<WaitOptions, "signal">;
 
 /**
- * Reads a stream of bytes with descriptors in it. The descriptors that came with a byte are in {@link takeFds} when that
- * byte has been read.
+ * Reads a stream of bytes that carries descriptors. When a byte has been read, {@link takeFds} can return the descriptors that
+ * arrived with it.
  *
- * It receives only while somebody reads, and not more than its limits: what a peer sends beyond waits in the kernel. Reads are
- * served in the order of the calls. A peer that breaks a limit, and any failure of the socket but an abort, closes the reader
- * and the socket; what is read afterwards fails with the same error.
+ * It receives only during a read, and only within its limits: further data wait in the kernel. Reads are served in the order of
+ * the calls. A peer that exceeds a limit, or any failure of the socket except an abort, closes the reader and the socket; later
+ * reads fail with the same error.
  */
 export class FdReader implements Disposable, AsyncDisposable {
   readonly #source: ReaderSource;
@@ -64,11 +64,11 @@ export class FdReader implements Disposable, AsyncDisposable {
   readonly #maxQueuedFds: number;
   readonly #maxQueuedBytes: number;
   readonly #receiveBytes: number;
-  /** Whether each receive has to have room for a whole record. */
+  /** Whether each receive needs room for a whole record. */
   readonly #records: boolean;
-  /** Bytes of the next receive: few at first, as a page costs a short session nothing. */
+  /** Bytes of the next receive. It starts small, so that a short session needs little memory. */
   #ahead: number;
-  /** Bytes from {@link #start} to {@link #end} have come and were not read; the first has the stream offset {@link #offset}. */
+  /** Bytes from {@link #start} to {@link #end} have arrived and are not read; the first has the stream offset {@link #offset}. */
   #buffer: Buffer = Buffer.alloc(0);
   #start = 0;
   #end = 0;
@@ -77,11 +77,11 @@ export class FdReader implements Disposable, AsyncDisposable {
   readonly #ranges: { from: number; to: number; count: number }[] = [];
   #ended = false;
   #failure: unknown = null;
-  /** What a record socket told of its peer before the records that had come. */
+  /** The ECONNRESET that a seqpacket socket reported before the records that were still queued. */
   #reset: unknown = null;
   readonly #reads: Turns = new Turns();
 
-  /** @internal Made by the `reader` method of a socket. `offset`: how many bytes were received before. */
+  /** @internal Created by the `reader` method of a socket. `offset`: how many bytes the socket has received before. */
   constructor(
     source: ReaderSource,
     options: FdReaderOptions | undefined,
@@ -101,9 +101,9 @@ export class FdReader implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Exactly so many bytes, as soon as they have come. An abort leaves those that have come to the next read.
+   * Reads exactly this many bytes, and waits for them. After an abort, the bytes that have arrived are left for the next read.
    *
-   * @throws AncillaryError `ERR_UNEXPECTED_EOF` when the peer finishes before, with what had come as `data`;
+   * @throws AncillaryError `ERR_UNEXPECTED_EOF` when the peer finishes before, with the bytes that have arrived as `data`;
    *   `ERR_TOO_MANY_FDS`; `ERR_SOCKET_CLOSED`
    */
   read(bytes: number, options?: ReadOptions): Promise<Buffer> {
@@ -122,46 +122,48 @@ export class FdReader implements Disposable, AsyncDisposable {
     }, signal);
   }
 
-  /** @internal {@link read} where nothing has to be waited for; null: it has to. */
+  /** @internal {@link read} without waiting; null if it has to wait. */
   readNow(bytes: number): Buffer | null {
     return !this.#reads.idle || this.#failure !== null || this.#end - this.#start < bytes ? null : this.#take(bytes);
   }
 
   /**
-   * The bytes up to and including a delimiter, at most `max` with it.
+   * Reads the bytes up to and including a delimiter, at most `max` in total.
    *
-   * @throws AncillaryError `ERR_TOO_LONG` when it is not within the next `max` bytes, which stay; as {@link read}
+   * @throws AncillaryError `ERR_TOO_LONG` when the delimiter is not within the next `max` bytes, which stay queued; as {@link read}
    */
   readUntil(delimiter: Uint8Array | string, max: number, options?: ReadOptions): Promise<Buffer> {
-    let wanted: Buffer;
+    let pattern: Buffer;
     let signal: AbortSignal | undefined;
     try {
-      wanted = delimiterOf(delimiter);
+      pattern = delimiterOf(delimiter);
       integer("max", max, 1, 0x7fffffff);
       signal = readOptions("options", options, SIGNAL).signal;
     } catch (error) {
       return Promise.reject(error);
     }
     return this.#inTurn(async () => {
-      // What was searched before is not searched again, but for a delimiter that lies across.
+      // Skip the bytes already searched, except those where a delimiter may begin.
       let searched = 0;
       for (;;) {
         const queued = this.#end - this.#start;
-        const found = this.#buffer.subarray(this.#start, this.#start + Math.min(queued, max)).indexOf(wanted, searched);
-        if (found !== -1) return this.#take(found + wanted.length);
+        const found = this.#buffer
+          .subarray(this.#start, this.#start + Math.min(queued, max))
+          .indexOf(pattern, searched);
+        if (found !== -1) return this.#take(found + pattern.length);
         if (queued >= max) {
           throw new AncillaryError(
             "ERR_TOO_LONG",
-            `expected the delimiter within ${max} bytes, there are ${queued} without`,
+            `expected the delimiter within ${max} bytes, got ${queued} bytes without it`,
           );
         }
-        searched = Math.max(0, queued - wanted.length + 1);
+        searched = Math.max(0, queued - pattern.length + 1);
         if (!(await this.#receive(max, signal))) throw this.#unexpectedEnd("a delimiter");
       }
     }, signal);
   }
 
-  /** Whether the peer has finished and all its bytes are read; waits until that or at least a byte is known. */
+  /** Whether the peer has finished and all its bytes are read; waits until either the end or a byte arrives. */
   ended(options?: ReadOptions): Promise<boolean> {
     let signal: AbortSignal | undefined;
     try {
@@ -170,23 +172,23 @@ export class FdReader implements Disposable, AsyncDisposable {
       return Promise.reject(error);
     }
     return this.#inTurn(async () => {
-      // A message may bring descriptors and no byte: then it goes on.
+      // A message may have descriptors and no bytes: then wait for the next one.
       while (this.#end === this.#start) if (!(await this.#receive(1, signal))) return true;
       return false;
     }, signal);
   }
 
   /**
-   * The oldest descriptors that have come, the caller's from now on.
+   * Takes the oldest descriptors that have arrived. The caller owns them from then on.
    *
-   * @throws AncillaryError `ERR_FD_COUNT` when fewer have come; they stay
+   * @throws AncillaryError `ERR_FD_COUNT` when fewer have arrived; they stay queued
    */
   takeFds(count: number): OwnedFd[] {
     integer("count", count, 0, 0x7fffffff);
     if (count > this.#fds.length) {
       throw new AncillaryError(
         "ERR_FD_COUNT",
-        `expected at least ${count} descriptors to have come, got ${this.#fds.length}`,
+        `expected at least ${count} descriptors, got ${this.#fds.length} so far`,
       );
     }
     for (let left = count; left > 0; ) {
@@ -199,27 +201,27 @@ export class FdReader implements Disposable, AsyncDisposable {
     return this.#fds.splice(0, count);
   }
 
-  /** The batches that are not yet taken, the oldest first, and the bytes they arrived with. */
+  /** The descriptors that are not yet taken, by receive, the oldest first, with the bytes they arrived with. */
   get fdRanges(): readonly FdRange[] {
     return this.#ranges.map((range) => ({ ...range }));
   }
 
-  /** Descriptors that have come and were not taken. */
+  /** How many descriptors have arrived and are not taken. */
   get queuedFds(): number {
     return this.#fds.length;
   }
 
-  /** Bytes that have come and were not read. */
+  /** How many bytes have arrived and are not read. */
   get queuedBytes(): number {
     return this.#end - this.#start;
   }
 
-  /** Offset in the stream of the byte that is read next. */
+  /** Offset in the stream of the next byte to read. */
   get offset(): number {
     return this.#offset;
   }
 
-  /** Closes the descriptors that were not taken, and the socket. Reads that wait fail with `ERR_SOCKET_CLOSED`. */
+  /** Closes the socket and the descriptors that are not taken. Waiting reads fail with `ERR_SOCKET_CLOSED`. */
   close(): void {
     this.#source.close();
     this.discard();
@@ -233,12 +235,12 @@ export class FdReader implements Disposable, AsyncDisposable {
     this.close();
   }
 
-  /** @internal Nothing will be read any more: closes what came, and forgets it. */
+  /** @internal Ends reading: closes the queued descriptors and drops the queued bytes. */
   discard(): void {
     this.#failure ??= new AncillaryError("ERR_SOCKET_CLOSED", "the socket was closed");
     closeAll(this.#fds.splice(0));
     this.#ranges.length = 0;
-    // Whoever keeps a closed reader keeps no memory by it.
+    // A closed reader keeps no buffer alive.
     this.#buffer = Buffer.alloc(0);
     this.#start = 0;
     this.#end = 0;
@@ -255,7 +257,7 @@ export class FdReader implements Disposable, AsyncDisposable {
   /** One receive, for a read of so many bytes; false: the peer has finished. */
   async #receive(wanted: number, signal: AbortSignal | undefined): Promise<boolean> {
     if (this.#ended) return false;
-    const room = this.#makeRoom(wanted);
+    const room = this.#makeRoom(bytes);
     let message: ReceivedFdsInto;
     try {
       const into = this.#buffer.subarray(this.#end, this.#end + room);
@@ -271,15 +273,15 @@ export class FdReader implements Disposable, AsyncDisposable {
       throw this.#failure ?? error;
     }
     const { bytesRead, fds } = message;
-    // Nobody was promised a pidfd of each message.
+    // The reader does not expose the pidfd of each message.
     message.pidfd?.close();
     if (this.#failure !== null) {
-      // It was closed between the receive and here.
+      // The reader was closed during the receive.
       closeAll(fds);
       throw this.#failure;
     }
     const from = this.#offset + this.#end - this.#start;
-    // A peer that fills the room has more.
+    // A full buffer means that more data are waiting.
     if (bytesRead === room && !this.#records) this.#ahead = Math.min(2 * this.#ahead, MOST_AHEAD);
     this.#end += bytesRead;
     if (fds.length > 0) {
@@ -289,7 +291,7 @@ export class FdReader implements Disposable, AsyncDisposable {
     if (message.surplus > 0)
       this.#refuse(`at most ${this.#maxFds} descriptors in one message`, fds.length + message.surplus);
     if (this.#fds.length > this.#maxQueuedFds)
-      this.#refuse(`at most ${this.#maxQueuedFds} descriptors that are not taken`, this.#fds.length);
+      this.#refuse(`at most ${this.#maxQueuedFds} descriptors waiting to be taken`, this.#fds.length);
     this.#ended = message.eof;
     if (message.eof && this.#reset !== null) {
       this.#fail(this.#reset);
@@ -299,8 +301,8 @@ export class FdReader implements Disposable, AsyncDisposable {
   }
 
   /**
-   * A reset comes behind what is left of a stream, but before what is left of records, once
-   * (Linux, __skb_try_recv_datagram): those are read first.
+   * A stream reports a reset after its remaining bytes. A seqpacket socket reports it once, before its remaining records
+   * (Linux, __skb_try_recv_datagram): the reader reads those first.
    */
   #isReset(error: unknown): boolean {
     return (
@@ -311,13 +313,13 @@ export class FdReader implements Disposable, AsyncDisposable {
     );
   }
 
-  /** How much to receive; there is room for it then. */
-  #makeRoom(wanted: number): number {
+  /** The number of bytes to receive, after making room for them. */
+  #makeRoom(bytes: number): number {
     const queued = this.#end - this.#start;
-    // A record has to fit whole; of a stream no more than the limit, or than what is asked for.
+    // A record must fit whole. On a stream, stay within the limit, or within what the read asks for.
     const ahead = this.#records ? this.#ahead : Math.min(this.#ahead, this.#maxQueuedBytes - queued);
-    // Of a large read as much again as has come: whoever announces much has to send much before it costs memory.
-    const room = Math.max(ahead, Math.min(wanted - queued, Math.max(this.#ahead, queued)));
+    // For a large read, at most double what has arrived: a peer must send much data before it costs much memory.
+    const room = Math.max(ahead, Math.min(bytes - queued, Math.max(this.#ahead, queued)));
     if (this.#buffer.length - this.#end >= room) return room;
     const grown = queued + room > this.#buffer.length ? Buffer.allocUnsafeSlow(queued + room) : this.#buffer;
     this.#buffer.copy(grown, 0, this.#start, this.#end);
@@ -331,7 +333,7 @@ export class FdReader implements Disposable, AsyncDisposable {
     const taken = Buffer.from(this.#buffer.subarray(this.#start, this.#start + bytes));
     this.#start += bytes;
     this.#offset += bytes;
-    // A large read leaves no large buffer behind.
+    // Free a large buffer after a large read.
     if (this.#start === this.#end) {
       if (this.#buffer.length > Math.max(this.#maxQueuedBytes, this.#receiveBytes)) this.#buffer = Buffer.alloc(0);
       this.#start = 0;
@@ -342,7 +344,7 @@ export class FdReader implements Disposable, AsyncDisposable {
 
   #unexpectedEnd(expected: string): AncillaryError {
     const data = Buffer.from(this.#buffer.subarray(this.#start, this.#end));
-    const text = `expected ${expected}, the peer finished after ${data.length} bytes`;
+    const text = `expected ${expected}, but the peer finished after ${data.length} bytes`;
     return new AncillaryError("ERR_UNEXPECTED_EOF", text, { data });
   }
 
@@ -360,7 +362,7 @@ export class FdReader implements Disposable, AsyncDisposable {
 function delimiterOf(delimiter: unknown): Buffer {
   if (typeof delimiter !== "string" && !isUint8Array(delimiter))
     throw wrongType("delimiter", "a string or a Uint8Array", delimiter);
-  // A copy: it is looked at later.
+  // A copy, as the caller may change it before the search.
   const bytes = typeof delimiter === "string" ? Buffer.from(delimiter) : Buffer.from(delimiter);
   if (bytes.length === 0) throw outOfRange("delimiter", "at least 1 byte", 0);
   return bytes;
