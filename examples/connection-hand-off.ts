@@ -1,9 +1,9 @@
 /**
  * Connection hand-off: a front process accepts TCP connections, and a pool of workers answers them.
  *
- * `node build/examples/connection-hand-off.js`. The front reads not a byte: `pauseOnConnect` leaves everything that the
- * client sent in the kernel, for the worker. It sends the connection's descriptor and destroys its own socket, which closes
- * a duplicate: the connection lives for as long as anybody has a descriptor of it, one in flight included.
+ * `node build/examples/connection-hand-off.js`. The front process reads no bytes: with `pauseOnConnect` everything that the
+ * client sends stays in the kernel, for the worker. The front sends the descriptor of the connection and destroys its own
+ * socket. The connection stays open while any process has a descriptor of it, or a descriptor is in flight.
  */
 
 import assert from "node:assert/strict";
@@ -17,37 +17,37 @@ import { OwnedFd, UnixStream } from "unix-ancillary";
 
 const WORKERS = 3;
 const CONNECTIONS = 300;
-/** Connections that the clients have open at a time. */
+/** How many connections the clients have open at a time. */
 const AT_ONCE = 30;
 const self = fileURLToPath(import.meta.url);
 
-/** Answers connections as they come, until the front has no more. */
+/** Answers connections until the front process closes its end. */
 async function worker(): Promise<void> {
   const front = UnixStream.from(OwnedFd.fromRaw(3));
   const open: Promise<unknown>[] = [];
-  // Each connection came with a message of its own: never more than one descriptor in a receive.
+  // Each connection is sent in a message of its own: a receive never has more than one descriptor.
   for await (const message of front.messages(1)) {
     const [connection] = message.fds;
-    // A front that sends something else is broken: rather end than guess.
+    // Anything else is a bug of the front process: fail instead of guessing.
     if (connection?.describe().socket?.type !== "stream") throw new Error("expected a connection");
-    // The number is the socket's from here on: it closes it.
+    // From here on the net.Socket owns the descriptor, and closes it.
     const socket = new Socket({ fd: connection.release(), readable: true, writable: true });
     socket.setEncoding("utf8");
     let line = "";
     socket.on("data", (text) => {
       line += text;
-      // The client sends one line. A number can come in pieces.
+      // The client sends one line, which can arrive in several parts.
       if (line.endsWith("\n")) socket.end(`${process.pid} answers ${line}`);
     });
     open.push(once(socket, "close"));
   }
-  // What it has begun it finishes.
+  // Finish all open connections.
   await Promise.all(open);
   await front.sendFds(String(open.length));
   front.close();
 }
 
-/** The clients: prints who answered, as JSON. */
+/** The clients: prints the answers as JSON. */
 async function clients(port: number): Promise<void> {
   const answers: string[] = [];
   let next = 0;
@@ -58,7 +58,7 @@ async function clients(port: number): Promise<void> {
       socket.setEncoding("utf8");
       socket.write(`request ${id}\n`);
       let answer = "";
-      // Until the end: a second answer would be seen.
+      // Read to the end, so that a second answer would be noticed.
       for await (const text of socket) answer += text;
       answers[id] = answer;
     }
@@ -79,10 +79,10 @@ async function front(): Promise<void> {
   const handedOff: Promise<void>[] = [];
   const server = createServer({ pauseOnConnect: true }, (socket) => {
     const { stream } = pool[accepted++ % WORKERS]!;
-    // The sends of one stream are served in their order; each waits while the worker's queue is full.
+    // The sends of one stream are served in order; each waits while the worker's queue is full.
     const handOff = stream.sendFds("c", [socket]).then(() => {
       bytesRead += socket.bytesRead;
-      // Only now: until then the descriptor is read from the socket.
+      // Not before: the send reads the descriptor's number from this socket.
       socket.destroy();
     });
     handedOff.push(handOff);
@@ -114,7 +114,7 @@ async function front(): Promise<void> {
     assert.equal(request, `request ${id}`, `connection ${id} got ${JSON.stringify(answer)}`);
     seen.set(Number(pid), seen.get(Number(pid))! + 1);
   });
-  // What the workers say they did is what the clients saw.
+  // The counts of the workers agree with the answers of the clients.
   assert.deepEqual(seen, counts);
   assert.ok([...counts.values()].every((count) => count > 0));
   assert.deepEqual([accepted, bytesRead, after], [CONNECTIONS, 0, before]);

@@ -1,7 +1,7 @@
 /**
- * The main job: a process that may read a file, and may listen, gives both to one that may neither.
+ * The demo: a process opens a file and a listening socket, and gives both to a process that may open neither.
  *
- * `npm run demo [-- FILE]`. Run as root, the second process drops to `nobody` and cannot open the file itself.
+ * `npm run demo [-- FILE]`. When run as root, the second process drops to `nobody` and cannot open the file itself.
  */
 
 import { spawn } from "node:child_process";
@@ -26,36 +26,35 @@ const NOBODY = 65534;
 const bold = (text: string) => (process.stdout.isTTY ? `\x1b[1m${text}\x1b[0m` : text);
 const dim = (text: string) => (process.stdout.isTTY ? `\x1b[2m${text}\x1b[0m` : text);
 
-/** A line of the story: who, and what. */
+/** Prints a line, with the process that says it. */
 function say(what: string): void {
-  const who = process.argv[2] === "child" ? "  child " : "parent  ";
-  // Written at once: two processes share this terminal.
-  writeSync(1, `${bold(who)}${dim(`pid ${process.pid}`)}  ${what}\n`);
+  const role = process.argv[2] === "child" ? "  child " : "parent  ";
+  // One write: two processes share this terminal.
+  writeSync(1, `${bold(role)}${dim(`pid ${process.pid}`)}  ${what}\n`);
 }
 
-/** Open descriptors, without the one that lists them. */
+/** The number of open descriptors, except the one that lists them. */
 function openFds(): number {
   return readdirSync("/proc/self/fd").length - 1;
 }
 
-/** libuv opens a spare descriptor with its first stream and keeps it: before anything is counted. */
+/** libuv opens a spare descriptor with its first stream and keeps it: do that before counting. */
 async function warmUp(): Promise<void> {
   const server = createServer().listen(0, "127.0.0.1");
   await new Promise((listening) => server.once("listening", listening));
   await new Promise((closed) => server.close(closed));
 }
 
-function who(): string {
+function userName(): string {
   const uid = process.getuid!();
   return uid === 0 ? "root" : uid === NOBODY ? "nobody" : `uid ${uid}`;
 }
 
 async function parent(): Promise<void> {
-  const given = process.argv[2];
-  const source = resolve(given ?? fileURLToPath(new URL("../../README.md", import.meta.url)));
+  const source = resolve(process.argv[2] ?? fileURLToPath(new URL("../../README.md", import.meta.url)));
   const folder = mkdtempSync(join(tmpdir(), "unix-ancillary-demo-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-  // A copy, so that its mode can be set: only its owner may read it.
+  // A copy that only its owner may read.
   const secret = join(folder, basename(source));
   copyFileSync(source, secret);
   chmodSync(secret, 0o600);
@@ -65,7 +64,7 @@ async function parent(): Promise<void> {
   await warmUp();
   const before = openFds();
   const [ours, theirs] = UnixStream.pair();
-  say(`I am ${who()}. ${basename(secret)} is mine, mode 0600; so is a TCP socket that listens on loopback.`);
+  say(`running as ${userName()}. I own ${basename(secret)}, mode 0600, and a TCP socket that listens on loopback.`);
 
   const file = OwnedFd.fromRaw(openSync(secret, "r"));
   const server = createServer();
@@ -77,15 +76,15 @@ async function parent(): Promise<void> {
   });
   theirs.close();
   const ended = new Promise<number | null>((exit) => child.once("exit", exit));
-  if (!root) say("I am not root, so the second process stays who I am: it could open the file itself.");
+  if (!root) say("not running as root, so the child runs as the same user and could open the file itself.");
 
   await ours.sendFds(`${port}`, [file, server]);
   say(`sent 2 descriptors in one message: the file, read-only, and the listener on port ${port}.`);
   file.close();
   await new Promise((closed) => server.close(closed));
-  say("closed mine. Whoever holds the others decides now.");
+  say("closed my descriptors. The child's stay open.");
 
-  // The child says when it listens: it owns the socket.
+  // The child reports when it listens: it owns the socket now.
   const ready = await ours.recvFds(0);
   if (ready.eof) throw new Error("the child ended early");
   const answer = await new Promise<string>((done, fail) => {
@@ -95,11 +94,11 @@ async function parent(): Promise<void> {
       response.on("end", () => done(body));
     }).on("error", fail);
   });
-  say(`asked port ${port} by HTTP; the answer: ${JSON.stringify(answer.trim())}`);
+  say(`sent an HTTP request to port ${port}; the answer: ${JSON.stringify(answer.trim())}`);
   const code = await ended;
   ours.close();
   const after = openFds();
-  say(`descriptors: ${before} at the beginning, ${after} now. The child exited with ${code}.`);
+  say(`descriptors: ${before} at the start, ${after} now. The child exited with ${code}.`);
   process.exitCode = code === 0 && after === before ? 0 : 1;
 }
 
@@ -113,13 +112,13 @@ async function child(): Promise<void> {
   }
   await warmUp();
   const before = openFds();
-  let denied = "nothing: I could open it myself";
+  let denied = "success";
   try {
     closeSync(openSync(path, "r"));
   } catch (error) {
     denied = (error as { code: string }).code;
   }
-  say(`I am ${who()}. Opening ${basename(path)} by its name gives me ${denied}.`);
+  say(`running as ${userName()}. Opening ${basename(path)} by its path: ${denied}.`);
 
   const message = stream.recvFdsExactSync(2);
   const [file, listener] = message.fds as [OwnedFd, OwnedFd];
@@ -127,32 +126,32 @@ async function child(): Promise<void> {
   const socket = listener.describe().socket!;
   const { address, port } = socket.address as { address: string; port: number };
   say(
-    `received a ${kind} of ${size} bytes, to ${access}; and a ${socket.type} socket, listening on ${address}:${port}.`,
+    `received a ${kind} of ${size} bytes, open for ${access}, and a ${socket.type} socket, listening on ${address}:${port}.`,
   );
 
   const content = readFileSync(file.fd, "utf8");
-  say(`read it through the descriptor; it begins ${JSON.stringify(content.split("\n", 1)[0])}`);
-  let refused = "nothing: it is writable";
+  say(`read the file through the descriptor; its first line: ${JSON.stringify(content.split("\n", 1)[0])}`);
+  let refused = "success";
   try {
     writeSync(file.fd, "x");
   } catch (error) {
     refused = (error as { code: string }).code;
   }
-  say(`writing to it gives me ${refused}.`);
+  say(`writing to it: ${refused}.`);
   file.close();
 
-  // The number goes to Node's server, which closes it.
+  // Node's server takes ownership of the descriptor, and closes it.
   const server = createServer((request, response) => {
     response.setHeader("connection", "close");
-    response.end(`${content.length} characters, read by pid ${process.pid}, which is ${who()}\n`);
-    say(`answered ${request.method} ${request.url} on a socket that I never bound.`);
+    response.end(`${content.length} characters, read by pid ${process.pid}, running as ${userName()}\n`);
+    say(`answered ${request.method} ${request.url} on a socket that I did not bind.`);
     server.close();
   });
   await new Promise<void>((listening) => server.listen({ fd: listener.release() }, listening));
   stream.sendFdsSync("ready");
   await new Promise((closed) => server.once("close", closed));
   const after = openFds();
-  say(`descriptors: ${before} at the beginning, ${after} now.`);
+  say(`descriptors: ${before} at the start, ${after} now.`);
   stream.close();
   process.exitCode = after === before && refused === "EBADF" ? 0 : 1;
 }

@@ -1,14 +1,15 @@
 /**
- * Graceful restart: 20 times a new HTTP server takes the place of the old one, under load, and no request fails.
+ * Graceful restart: a new HTTP server replaces the old one 20 times, under load, and no request fails.
  *
- * `node build/examples/graceful-restart.js`. The new process connects to the old one's door, a Unix socket, and receives the
- * listening socket. Both then accept from one backlog, so that at no moment nobody does. What makes requests fail, usually:
+ * `node build/examples/graceful-restart.js`. The new process connects to a Unix socket of the old one and receives the listening
+ * socket. Both then accept from the same backlog, so that at least one of them always accepts. Two common causes of failed
+ * requests are avoided:
  *
- * - closing the listening socket before somebody else has it: connections that wait in the backlog are reset. Here the old
- *   process stops only when the new one has said that it serves;
- * - `close()` of a `node:http` server: it also destroys idle keep-alive connections, in the moment in which a client may be
- *   sending the next request. Here only the accepting stops (`close` of `net.Server`), and each connection ends with a
- *   response that says `Connection: close`, which tells the client to go elsewhere.
+ * - Closing the listening socket before another process has it resets the connections in the backlog. Here the old process
+ *   stops only after the new one has reported that it serves.
+ * - `close()` of a `node:http` server also destroys idle keep-alive connections, on which a client may just be sending its next
+ *   request. Here the server only stops accepting (`close` of `net.Server`), and each connection ends with a response that
+ *   says `Connection: close`, so that the client opens a new one.
  */
 
 import assert from "node:assert/strict";
@@ -28,18 +29,18 @@ const self = fileURLToPath(import.meta.url);
 const load = fileURLToPath(new URL("graceful-restart/load.js", import.meta.url));
 
 const HANDOVERS = 20;
-/** Requests that a server answers before its successor starts. */
+/** How many requests a server answers before its successor starts. */
 const WARM = 50;
 
-const tell = (what: { ready: number } | { warm: true } | { served: number }) => process.send!(what);
+const report = (what: { ready: number } | { warm: true } | { served: number }) => process.send!(what);
 
-/** One server, from the moment it has the listening socket until its last connection has ended. */
-async function serve(door: string, isFirst: boolean): Promise<void> {
+/** One server, from receiving the listening socket until its last connection has ended. */
+async function serve(socketPath: string, isFirst: boolean): Promise<void> {
   let served = 0;
   let draining = false;
   const server = createServer(async (request, response) => {
     const path = request.url!;
-    // Requests of 0 to 15 ms: at each hand-over some are half-way.
+    // Requests take 0 to 15 ms: at each hand-over some are in progress.
     await sleep(5 * (Number(path.slice(1)) % 4));
     if (draining) response.setHeader("connection", "close");
     response.end(`${path} ${process.pid}`);
@@ -49,64 +50,64 @@ async function serve(door: string, isFirst: boolean): Promise<void> {
   if (isFirst) {
     await once(server.listen(0, "127.0.0.1"), "listening");
   } else {
-    const old = await UnixStream.connect(door);
+    const old = await UnixStream.connect(socketPath);
     const { fds } = await old.recvFdsExact(1);
     assert.equal(fds[0]!.describe().socket?.listening, true);
-    // The number is Node's from here on.
+    // From here on Node owns the descriptor.
     await once(server.listen({ fd: fds[0]!.release() }), "listening");
     await old.sendFds("serving");
-    // It hangs up when its door is closed, and ours can have the path.
+    // The old process closes the connection after it has closed its Unix socket: then this process can bind the path.
     await old.recvFds(0);
     old.close();
   }
 
   const stop = once(process, "message");
-  tell({ ready: (server.address() as AddressInfo).port });
-  const over = Promise.race([handOver(door, server), stop]);
+  report({ ready: (server.address() as AddressInfo).port });
+  const over = Promise.race([handOver(socketPath, server), stop]);
   await warm;
-  tell({ warm: true });
+  report({ warm: true });
   await over;
   draining = true;
   const closed = once(server, "close");
-  // And not server.close(): see above.
+  // Not server.close(): see above.
   Server.prototype.close.call(server);
   await closed;
-  tell({ served });
+  report({ served });
   process.disconnect();
 }
 
-/** Gives the listening socket to whoever comes to the door, and returns when that one serves. */
-async function handOver(door: string, server: Server): Promise<void> {
-  // Only this user may come.
-  const listener = UnixListener.bind(door, { mode: 0o600 });
+/** Gives the listening socket to each process that connects, and returns when one of them serves. */
+async function handOver(socketPath: string, server: Server): Promise<void> {
+  // Only this user may connect.
+  const listener = UnixListener.bind(socketPath, { mode: 0o600 });
   for await (const successor of listener) {
-    const given = successor.sendFds("yours too", [server]);
-    const answer = await given.then(() => successor.recvFds(0)).catch(() => null);
+    const sent = successor.sendFds("yours too", [server]);
+    const answer = await sent.then(() => successor.recvFds(0)).catch(() => null);
     const serves = answer?.data.toString() === "serving";
     if (serves) listener.close();
     successor.close();
-    // One that died over it has taken nothing: we still serve, and wait for the next.
+    // If the successor died, this process still serves, and waits for the next one.
     if (serves) return;
   }
 }
 
-/** A process, what it tells, and its end. */
+/** Starts a process; `next` is its next message. */
 function start(
   program: string,
   ...args: string[]
 ): { child: ChildProcess; next: () => Promise<unknown>; exit: Promise<unknown[]> } {
   const child = fork(program, args);
-  // Which comes after the last message; "exit" may come before it.
-  const told = on(child, "message", { close: ["disconnect"] });
-  const next = async () => (await told.next()).value?.[0];
+  // "disconnect" follows the last message; "exit" may precede it.
+  const messages = on(child, "message", { close: ["disconnect"] });
+  const next = async () => (await messages.next()).value?.[0];
   return { child, next, exit: once(child, "exit") };
 }
 
 async function supervisor(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "unix-ancillary-restart-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-  const door = join(folder, "door");
-  let server = start(self, door, "first");
+  const socketPath = join(folder, "socket");
+  let server = start(self, socketPath, "first");
   const port = ((await server.next()) as { ready: number }).ready;
   const clients = start(load, String(port));
   assert.deepEqual(await server.next(), { warm: true });
@@ -118,15 +119,15 @@ async function supervisor(): Promise<void> {
     servers.push(child.pid);
   };
   for (let i = 0; i < HANDOVERS; i++) {
-    // A successor that takes the socket and dies: nothing may come of it.
-    const quitter = await UnixStream.connect(door);
+    // A successor that receives the socket and then dies must have no effect.
+    const quitter = await UnixStream.connect(socketPath);
     (await quitter.recvFdsExact(1))[Symbol.dispose]();
     quitter.close();
     const old = server;
-    server = start(self, door);
+    server = start(self, socketPath);
     assert.deepEqual(await server.next(), { ready: port });
     assert.deepEqual(await server.next(), { warm: true });
-    // The load goes on: the old one ends because its last connection was told to go, and not for want of requests.
+    // The load continues: the old process ends because it has closed its last connection, not because requests have stopped.
     await ended(old);
   }
   clients.child.send("stop");
@@ -141,7 +142,7 @@ async function supervisor(): Promise<void> {
   console.log("held: no request failed, and none was answered twice");
 }
 
-const [door, generation] = process.argv.slice(2);
+const [socketPath, generation] = process.argv.slice(2);
 // A server that loses its supervisor ends.
 process.once("disconnect", () => process.exit());
-await (door === undefined ? supervisor() : serve(door, generation === "first"));
+await (socketPath === undefined ? supervisor() : serve(socketPath, generation === "first"));

@@ -1,15 +1,15 @@
 /**
  * Privilege separation: a root process opens files for a process that may open none of them.
  *
- * `node build/examples/privilege-separation.js`, as root. The helper (root) answers askers that name a file, and never a
- * path: it looks the name up in its policy, checks who asks, and sends the descriptor, open for reading. Askers come through
- * two doors, and each door has its own way to tell who they are:
+ * `node build/examples/privilege-separation.js`, as root. A client asks the helper (root) for a file by name, never by path. The
+ * helper looks the name up in its policy, checks the client's uid, and sends a descriptor open for reading. Clients connect in
+ * two ways, which need two ways to identify them:
  *
- * - a socket pair, one end inherited as descriptor 3. `peerCredentials()` of a pair names whoever made the pair, here the
- *   helper itself, so each message has to bring the sender's credentials (`setPassCredentials`).
- * - a listener at a path. `peerCredentials()` of what it accepts names the process that connected.
+ * - By a socket pair, one end of which is inherited as descriptor 3. `peerCredentials()` of a pair names the process that created
+ *   it, here the helper itself, so each message must carry the sender's credentials (`setPassCredentials`).
+ * - By a listener at a path. `peerCredentials()` of an accepted socket names the process that connected.
  *
- * The user `nobody` has to be able to read the folder that this program is in.
+ * The user `nobody` must be able to read the folder of this program.
  */
 
 import assert from "node:assert/strict";
@@ -24,11 +24,11 @@ import { type Credentials, OwnedFd, UnixListener, UnixStream } from "unix-ancill
 const NOBODY = 65534;
 const STRANGER = 65533;
 
-/** Written at once: several processes share this terminal. */
+/** Prints a line in one write: several processes share this terminal. */
 const say = (what: string): unknown =>
   writeSync(1, `${process.argv[2] ?? "helper"} (uid ${process.getuid!()}): ${what}\n`);
 const digest = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
-/** The code of what a function throws. */
+/** The code of the error that a function throws. */
 const codeOf = (action: () => unknown): string | undefined => {
   try {
     action();
@@ -38,29 +38,29 @@ const codeOf = (action: () => unknown): string | undefined => {
   return undefined;
 };
 
-/** What may be asked for: the name, the file, and the one user that gets it. */
+/** For each name: the file, and the one user that may have it. */
 type Policy = ReadonlyMap<string, { readonly path: string; readonly uid: number }>;
 
-/** Answers the messages of one asker until it leaves. Null credentials are nobody's: refused. */
-async function serve(stream: UnixStream, policy: Policy, asker?: Credentials): Promise<void> {
-  // At most 0 descriptors: an asker has none to send, and one that does finds them closed.
+/** Answers the messages of one client until it disconnects. Messages without credentials are refused. */
+async function serve(stream: UnixStream, policy: Policy, connected?: Credentials): Promise<void> {
+  // At most 0 descriptors: clients have none to send. If one is sent, it is closed.
   for await (const message of stream.messages(0)) {
     const name = message.data.toString();
-    const who = asker ?? message.credentials;
+    const client = connected ?? message.credentials;
     const entry = policy.get(name);
-    if (entry === undefined || who === null || who.uid !== entry.uid) {
-      say(`refused ${JSON.stringify(name)} to uid ${who?.uid}, pid ${who?.pid}`);
+    if (entry === undefined || client === null || client.uid !== entry.uid) {
+      say(`refused ${JSON.stringify(name)} to uid ${client?.uid}, pid ${client?.pid}`);
       await stream.sendFds("refused");
       continue;
     }
-    // O_NOFOLLOW: whoever can write to the folder could otherwise choose which file root opens.
+    // O_NOFOLLOW: a user who can write to the folder could otherwise choose which file root opens.
     const file = OwnedFd.fromRaw(openSync(entry.path, constants.O_RDONLY | constants.O_NOFOLLOW));
     await stream.sendFds("granted", [file]).finally(() => file.close());
-    say(`sent ${JSON.stringify(name)} to uid ${who.uid}, pid ${who.pid}`);
+    say(`sent ${JSON.stringify(name)} to uid ${client.uid}, pid ${client.pid}`);
   }
 }
 
-/** Asks for a file by its name; null: refused. */
+/** Asks for a file by name; null if the helper refuses. */
 async function ask(stream: UnixStream, name: string): Promise<OwnedFd | null> {
   await stream.sendFds(name);
   const answer = await stream.recvFds(1);
@@ -70,39 +70,43 @@ async function ask(stream: UnixStream, name: string): Promise<OwnedFd | null> {
 
 async function helper(): Promise<void> {
   if (process.getuid!() !== 0) {
-    console.log("SKIPPED: privilege-separation: only root has a privilege to separate; run it as root");
+    console.log("SKIPPED: privilege-separation: needs root; run it as root");
     process.exit(process.env.CI === undefined ? 77 : 1);
   }
   const folder = mkdtempSync(join(tmpdir(), "unix-ancillary-privilege-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-  // It is the mode of the files that stops the others, not the folder.
+  // The modes of the files, not of the folder, keep other users out.
   chmodSync(folder, 0o755);
-  const [secret, key, door] = ["secret", "key", "door"].map((name) => join(folder, name)) as [string, string, string];
+  const [secret, key, socketPath] = ["secret", "key", "socket"].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
   const content = randomBytes(64);
   writeFileSync(secret, content, { mode: 0o600 });
-  writeFileSync(key, "of no use to anybody", { mode: 0o600 });
+  writeFileSync(key, "a key for root", { mode: 0o600 });
   const policy: Policy = new Map([
     ["secret", { path: secret, uid: NOBODY }],
     ["key", { path: key, uid: 0 }],
   ]);
 
-  // The door with a path: anybody may knock.
-  const listener = UnixListener.bind(door, { mode: 0o666 });
-  let rude = 0;
-  const visits: Promise<void>[] = [];
-  const doorkeeper = (async () => {
+  // Every user may connect to the path.
+  const listener = UnixListener.bind(socketPath, { mode: 0o666 });
+  let disconnected = 0;
+  const connections: Promise<void>[] = [];
+  const accepting = (async () => {
     for await (const stream of listener) {
-      // An asker that leaves without its answer (EPIPE, ECONNRESET) is no reason for the helper to end.
-      const served = serve(stream, policy, stream.peerCredentials()).catch(() => rude++);
-      visits.push(served.then(() => stream.close()));
+      // A client that disconnects before its answer (EPIPE, ECONNRESET) must not end the helper.
+      const served = serve(stream, policy, stream.peerCredentials()).catch(() => disconnected++);
+      connections.push(served.then(() => stream.close()));
     }
   })();
-  // The door by inheritance, once for each child.
+  // A socket pair for each child, inherited by it.
   const start = async (role: string, uid: number): Promise<void> => {
     const [ours, theirs] = UnixStream.pair();
-    assert.equal(ours.peerCredentials().pid, process.pid, "a pair names its maker");
+    assert.equal(ours.peerCredentials().pid, process.pid, "a pair names the process that created it");
     ours.setPassCredentials(true);
-    const child = spawn(process.execPath, [fileURLToPath(import.meta.url), role, secret, door, digest(content)], {
+    const child = spawn(process.execPath, [fileURLToPath(import.meta.url), role, secret, socketPath, digest(content)], {
       uid,
       gid: uid,
       stdio: ["ignore", "inherit", "inherit", theirs.fd],
@@ -115,15 +119,15 @@ async function helper(): Promise<void> {
   await start("nobody", NOBODY);
   await start("stranger", STRANGER);
   listener.close();
-  await doorkeeper;
-  await Promise.all(visits);
-  assert.equal(rude, 1);
-  console.log("held: the file was read by nobody, who may not open it, and by no other asker");
+  await accepting;
+  await Promise.all(connections);
+  assert.equal(disconnected, 1);
+  console.log("held: the user nobody, which may not open the file, has read it; no other client has");
 }
 
-/** The second process: as the kernel made it, without a privilege that it could drop too late. */
-async function asker(allowed: boolean): Promise<void> {
-  const [, , , secret, door, expected] = process.argv as string[];
+/** A client process. It starts as an unprivileged user, so it has no privileges to drop. */
+async function client(allowed: boolean): Promise<void> {
+  const [, , , secret, socketPath, expected] = process.argv as string[];
   const uid = allowed ? NOBODY : STRANGER;
   assert.deepEqual([process.getuid!(), process.getgid!(), process.getgroups!()], [uid, uid, [uid]]);
   assert.equal(
@@ -133,9 +137,9 @@ async function asker(allowed: boolean): Promise<void> {
   say("opening the file myself: EACCES");
 
   const inherited = UnixStream.from(OwnedFd.fromRaw(3));
-  const connected = await UnixStream.connect(door!);
+  const connected = await UnixStream.connect(socketPath!);
   for (const stream of [inherited, connected]) {
-    // Not in the policy: somebody else's file, a path, nothing at all.
+    // Refused: another user's file, a path, a name that does not exist.
     for (const name of ["key", secret!, "../secret", "nothing"]) assert.equal(await ask(stream, name), null);
     const file = await ask(stream, "secret");
     assert.equal(file !== null, allowed);
@@ -147,13 +151,13 @@ async function asker(allowed: boolean): Promise<void> {
       "EBADF",
     );
     file.close();
-    say("read the file through the descriptor that came; writing to it: EBADF");
+    say("read the file through the received descriptor; writing to it: EBADF");
   }
-  // The stranger leaves with a question still open, which the helper has to survive.
+  // The stranger disconnects without waiting for the answer, which must not end the helper.
   if (!allowed) await connected.sendFds("secret");
   connected.close();
   inherited.close();
 }
 
 const role = process.argv[2];
-await (role === undefined ? helper() : asker(role === "nobody"));
+await (role === undefined ? helper() : client(role === "nobody"));

@@ -1,13 +1,13 @@
 /**
- * A worker that can reach nothing but what it is given: one file to read, one to write.
+ * A worker that can use only the two files it receives: one to read, one to write.
  *
- * `node build/examples/sandboxed-worker.js`. Three fences, one behind the other:
+ * `node build/examples/sandboxed-worker.js`. Three layers restrict the worker:
  *
- * - the user: where this runs as root, the worker is `nobody`, and its folder is `/`;
- * - Node's permission model: no writing, no processes, no threads, and no reading but of the program itself. It looks at
- *   paths, so descriptors that were opened by somebody else work all the same; that is what makes it useful here. The
- *   addon of this library needs `--allow-addons`, and native code is not held by that model: the user is the fence for it;
- * - an empty environment, and no descriptor but the socket, /dev/null and a pipe for errors.
+ * - The user: if this runs as root, the worker runs as `nobody`, in the folder `/`.
+ * - Node's permission model: no writing, no processes, no threads, and reading only the program itself. The model checks paths,
+ *   so descriptors opened by another process still work; that makes it useful here. The addon of this library needs
+ *   `--allow-addons`, and the model does not restrict native code: only the user does.
+ * - An empty environment, and no descriptors except the socket, /dev/null and a pipe for errors.
  */
 
 import assert from "node:assert/strict";
@@ -33,7 +33,7 @@ import { OwnedFd, UnixStream } from "unix-ancillary";
 
 const NOBODY = 65534;
 
-/** What the worker was asked to do, and what it found. */
+/** What the worker received, and what it found. */
 interface Report {
   readonly input: string;
   readonly output: string;
@@ -46,7 +46,7 @@ interface Report {
 async function parent(): Promise<void> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), "unix-ancillary-sandbox-")));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-  // The modes of the files stop the worker, not the folder.
+  // The modes of the files, not of the folder, restrict the worker.
   chmodSync(folder, 0o755);
   const [source, target] = [join(folder, "input"), join(folder, "output")];
   writeFileSync(source, "what the worker may read\n", { mode: 0o600 });
@@ -55,14 +55,14 @@ async function parent(): Promise<void> {
 
   const self = fileURLToPath(import.meta.url);
   const library = fileURLToPath(new URL("..", import.meta.resolve("unix-ancillary")));
-  // Node 20 and 22.0 to 22.12 have it under its first name.
+  // Node 20 and 22.0 to 22.12 use the older name of the option.
   const stable = process.allowedNodeEnvironmentFlags.has("--permission");
   const program = [self, `${library}package.json`, `${library}dist/*`, `${library}prebuilds/*`];
   const flags = [
     stable ? "--permission" : "--experimental-permission",
     "--allow-addons",
     ...program.map((path) => `--allow-fs-read=${path}`),
-    // That the model is young, and addons a hole in it, is known: see above.
+    // Node warns that the model is experimental and that addons bypass it: see above.
     "--no-warnings",
   ];
   const root = process.getuid!() === 0;
@@ -70,7 +70,7 @@ async function parent(): Promise<void> {
   const worker = spawn(process.execPath, [...flags, self, "worker", source, target], {
     cwd: "/",
     env: {},
-    // A terminal would be one more thing that it could reach: only errors, through a pipe.
+    // No terminal, which would be one more thing to reach: only a pipe for errors.
     stdio: ["ignore", "ignore", "pipe", theirs.fd],
     ...(root ? { uid: NOBODY, gid: NOBODY } : {}),
   });
@@ -82,9 +82,12 @@ async function parent(): Promise<void> {
   input.close();
   output.close();
   const answer = await ours.recvFds(0, { bufferSize: 65536 }).catch(() => null);
-  assert.ok(answer?.data.length, `the worker failed; can ${root ? "nobody" : "this user"} read this program?`);
+  assert.ok(
+    answer?.data.length,
+    `the worker failed; check that ${root ? "the user nobody" : "this user"} can read this program`,
+  );
   const report = JSON.parse(answer.data.toString()) as Report;
-  // It waits for our answer: its descriptors can be looked at from outside, where its own word is not needed.
+  // The worker waits for an answer: list its descriptors from outside, without trusting the worker.
   const links = readdirSync(`/proc/${worker.pid}/fd`).map((fd) => readlinkSync(`/proc/${worker.pid}/fd/${fd}`));
   const files = links.filter((link) => link.startsWith("/") && !link.startsWith("/dev/null")).sort();
   ours.close();
@@ -94,9 +97,9 @@ async function parent(): Promise<void> {
     `worker: uid ${report.user}, node ${flags.slice(0, 2).join(" ")}, environment ${report.environment.length}`,
   );
   console.log(`worker: received ${report.input} and ${report.output}`);
-  for (const [what, code] of Object.entries(report.attempts)) console.log(`worker: ${what}: ${code}`);
-  console.log(`parent: the files it had open: ${files.join(", ")}`);
-  if (report.network) console.log("NOTE: this Node has no --allow-net: the network is not fenced off");
+  for (const [action, code] of Object.entries(report.attempts)) console.log(`worker: ${action}: ${code}`);
+  console.log(`parent: files that the worker had open: ${files.join(", ")}`);
+  if (report.network) console.log("NOTE: this Node has no --allow-net: the worker can use the network");
 
   assert.deepEqual([report.input, report.output], ["file, read", "file, write"]);
   assert.deepEqual(report.environment, []);
@@ -106,9 +109,9 @@ async function parent(): Promise<void> {
   }
   assert.deepEqual(files, [source, target]);
   assert.equal(readFileSync(target, "utf8"), "WHAT THE WORKER MAY READ\n");
-  console.log(`held: the work is done, and ${Object.keys(report.attempts).length} other things failed`);
+  console.log(`held: the work is done, and ${Object.keys(report.attempts).length} other actions were refused`);
   if (!root)
-    console.log("NOTE: not run as root: the worker stayed the same user, fenced by the permission model alone");
+    console.log("NOTE: not run as root: the worker ran as the same user, restricted by the permission model only");
 }
 
 async function worker(): Promise<void> {
@@ -121,26 +124,26 @@ async function worker(): Promise<void> {
   const attempt = (what: string, action: () => unknown) => {
     try {
       action();
-      attempts[what] = "it worked";
+      attempts[what] = "success";
     } catch (error) {
       attempts[what] = (error as { code?: string }).code ?? String(error);
     }
   };
-  attempt("read a file that everybody may", () => openSync("/etc/passwd", "r"));
-  attempt("open its input by the path", () => openSync(source!, "r"));
-  attempt("open its output by the path", () => openSync(target!, "r+"));
-  // The classic way to make a descriptor for reading one for writing.
-  attempt("open its input again, to write", () => openSync(`/proc/self/fd/${input.fd}`, "r+"));
+  attempt("read a file that every user may read", () => openSync("/etc/passwd", "r"));
+  attempt("open its input by path", () => openSync(source!, "r"));
+  attempt("open its output by path", () => openSync(target!, "r+"));
+  // The classic way to turn a read descriptor into a write descriptor.
+  attempt("reopen its input for writing", () => openSync(`/proc/self/fd/${input.fd}`, "r+"));
   attempt("list a folder", () => readdirSync("/"));
-  attempt("make a file where everybody may", () => openSync("/tmp/unix-ancillary-escaped", "w"));
+  attempt("create a file in a folder that every user may write to", () => openSync("/tmp/unix-ancillary-escaped", "w"));
   attempt("start a process", () => spawn("/bin/true"));
   attempt("start a thread", () => new Worker("", { eval: true }));
-  attempt("write to its input by the descriptor", () => writeSync(input.fd, "x"));
-  attempt("read its output by the descriptor", () => readSync(output.fd, Buffer.alloc(1)));
+  attempt("write to its input through the descriptor", () => writeSync(input.fd, "x"));
+  attempt("read its output through the descriptor", () => readSync(output.fd, Buffer.alloc(1)));
 
   writeSync(output.fd, readFileSync(input.fd, "utf8").toUpperCase());
   const { permission } = process as { permission?: { has(what: string): boolean } };
-  // Older models do not know the word; then nothing holds the network.
+  // Older versions of the model do not cover the network.
   const network = !process.allowedNodeEnvironmentFlags.has("--allow-net") || permission?.has("net") === true;
   const [read, written] = [describe(input), describe(output)];
   const environment = Object.keys(process.env);

@@ -1,12 +1,12 @@
 /**
- * Shared memory: two processes read and write the same bytes, and the receiver checks what it was sent before it trusts it.
+ * Shared memory: two processes read and write the same bytes, and the receiver checks the memory before it uses it.
  *
- * `node build/examples/shared-memory.js`. Memory that somebody else holds too can be cut off under its reader, in the middle
- * of a read. A memfd can promise that it will not: its seals forbid shrinking and growing, for everybody and for good. So the
- * receiver looks at what came with `describe()`, and takes a memfd of the expected size with the seals it demands, or nothing.
+ * `node build/examples/shared-memory.js`. Another process that has the same memory can truncate it in the middle of a read. The
+ * seals of a memfd prevent this: they forbid shrinking and growing for all processes, permanently. So the receiver checks
+ * the descriptor with `describe()`, and accepts only a memfd of the expected size with the required seals.
  *
- * Node cannot make a memfd; Python can. Without Python the memory is a file of /dev/shm that is unlinked at once: it has no
- * seals, and the receiver says that it trusts the sender instead.
+ * Node cannot create a memfd; Python can. Without Python the memory is an unlinked file in /dev/shm: it has no seals, and the
+ * receiver trusts the sender instead.
  */
 
 import assert from "node:assert/strict";
@@ -17,14 +17,14 @@ import { fileURLToPath } from "node:url";
 import { OwnedFd, UnixStream } from "unix-ancillary";
 
 const SLOTS = 4096;
-/** A number to square and the answer, of 8 bytes each. */
+/** A number to square and its square, 8 bytes each. */
 const SLOT_BYTES = 16;
 const SIZE = SLOTS * SLOT_BYTES;
 const ROUNDS = 8;
-/** What the receiver insists on. Not "write": both sides write. */
-const DEMANDED = ["seal", "shrink", "grow"] as const;
+/** The seals that the receiver requires. Not "write": both sides write. */
+const REQUIRED = ["seal", "shrink", "grow"] as const;
 
-/** Numbers at a position of the memory. A read that is cut short is an error, and never zeros. */
+/** Reads numbers from the memory. A short read is an error and never yields zeros. */
 function load(fd: number, from: number, count: number): BigUint64Array {
   const numbers = new BigUint64Array(count);
   assert.equal(readSync(fd, numbers, 0, numbers.byteLength, from), numbers.byteLength);
@@ -34,7 +34,7 @@ function store(fd: number, at: number, numbers: BigUint64Array): void {
   assert.equal(writeSync(fd, numbers, 0, numbers.byteLength, at), numbers.byteLength);
 }
 
-/** Memory made by Python, which sends it from the other end of a pair: a memfd, with or without seals. */
+/** A memfd created by Python, with or without seals, and sent over a socket pair. */
 async function memfd(sealed: boolean): Promise<OwnedFd> {
   const script = `
 import fcntl, os, socket
@@ -55,7 +55,7 @@ socket.send_fds(socket.socket(fileno=3), [b"numbers"], [fd])
   return fds[0]!;
 }
 
-/** Memory without a name and without seals. */
+/** Memory without a path and without seals. */
 function unlinkedFile(): OwnedFd {
   const path = `/dev/shm/unix-ancillary-${process.pid}`;
   const memory = OwnedFd.fromRaw(openSync(path, "wx+", 0o600));
@@ -64,30 +64,30 @@ function unlinkedFile(): OwnedFd {
   return memory;
 }
 
-/** Why this cannot be trusted; null: it can. */
-function objection(memory: OwnedFd, demandMemfd: boolean): string | null {
+/** Why the receiver refuses this memory; null if it accepts it. */
+function objection(memory: OwnedFd, requireMemfd: boolean): string | null {
   const { kind, access, size, seals = [] } = memory.describe();
-  if (access !== "read-write") return `it is open to ${access}`;
+  if (access !== "read-write") return `it is open for ${access}`;
   if (size !== SIZE) return `it has ${size} bytes, not ${SIZE}`;
-  // Without seals only what has no name is taken: nobody else can open it, and the sender is trusted not to cut it off.
-  if (!demandMemfd) return kind === "file" && fstatSync(memory.fd).nlink === 0 ? null : `a ${kind} is not expected`;
+  // Without seals, accept only a file without a path, which no other process can open, and trust the sender not to truncate it.
+  if (!requireMemfd) return kind === "file" && fstatSync(memory.fd).nlink === 0 ? null : `a ${kind} is not expected`;
   if (kind !== "memfd") return `it is a ${kind}, not a memfd`;
-  const missing = DEMANDED.filter((seal) => !seals.includes(seal));
+  const missing = REQUIRED.filter((seal) => !seals.includes(seal));
   return missing.length === 0 ? null : `it lacks the seals ${missing.join(", ")}`;
 }
 
-/** The receiver: squares the numbers of a round, when it is told that they are there. */
-async function squarer(demandMemfd: boolean): Promise<void> {
+/** The receiver: squares the numbers of a round when told that they are written. */
+async function squarer(requireMemfd: boolean): Promise<void> {
   const stream = UnixStream.from(OwnedFd.fromRaw(3));
   let memory: OwnedFd | undefined;
   while (memory === undefined) {
     const message = await stream.recvFdsExact(1);
-    const why = objection(message.fds[0]!, demandMemfd);
-    await stream.sendFds(why ?? "taken");
-    if (why === null) memory = message.fds[0]!;
+    const reason = objection(message.fds[0]!, requireMemfd);
+    await stream.sendFds(reason ?? "accepted");
+    if (reason === null) memory = message.fds[0]!;
     else message[Symbol.dispose]();
   }
-  // From here on the stream only says whose turn it is. The numbers do not pass through it.
+  // From here on the stream only carries the turns, not the numbers.
   for await (const message of stream.messages(0)) {
     const round = message.data[0]!;
     for (let slot = round; slot < SLOTS; slot += ROUNDS) {
@@ -118,17 +118,17 @@ async function owner(): Promise<void> {
   if (hasPython) {
     for (const [what, memory, refusal] of [
       ["a file of /dev/shm", unlinkedFile(), "it is a file, not a memfd"],
-      ["a memfd that can be cut off", await memfd(false), "it lacks the seals seal, shrink, grow"],
+      ["a memfd that can be truncated", await memfd(false), "it lacks the seals seal, shrink, grow"],
     ] as const) {
       assert.equal(await offer(what, memory), refusal);
       memory.close();
     }
   } else {
-    console.log("NOTE: no python3 here to make a memfd: a file of /dev/shm, and the seals are not tried");
-    assert.equal(process.env.CI, undefined, "in CI nothing is left out");
+    console.log("NOTE: no python3 to create a memfd: uses a file in /dev/shm, and does not test the seals");
+    assert.equal(process.env.CI, undefined, "in CI no part is skipped");
   }
   const memory = hasPython ? await memfd(true) : unlinkedFile();
-  assert.equal(await offer(hasPython ? "a sealed memfd" : "a file without a name", memory), "taken");
+  assert.equal(await offer(hasPython ? "a sealed memfd" : "a file without a path", memory), "accepted");
   if (hasPython) assert.throws(() => ftruncateSync(memory.fd, 0), { code: "EPERM" });
 
   for (let round = 0; round < ROUNDS; round++) {
@@ -143,9 +143,7 @@ async function owner(): Promise<void> {
   stream.close();
   memory.close();
   assert.deepEqual(await exit, [0, null]);
-  console.log(
-    `held: ${SLOTS} numbers written by one process and squared by the other, in ${SIZE} bytes of shared memory`,
-  );
+  console.log(`held: one process wrote ${SLOTS} numbers and the other squared them, in ${SIZE} bytes of shared memory`);
 }
 
 await (process.argv[2] === "squarer" ? squarer(process.argv[3] === "true") : owner());

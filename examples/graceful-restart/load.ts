@@ -1,16 +1,16 @@
-/** The load of the graceful restart: clients that ask without a pause until they are told to stop, and count failures. */
+/** The load of the graceful restart: clients that send requests without a pause until told to stop, and count failures. */
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Agent, get } from "node:http";
 
-/** Clients that keep their connections, and as many that do not. */
+/** The number of clients that keep their connections, and of those that do not. */
 const CLIENTS = 6;
 
-/** What the load saw. */
+/** The results of the load. */
 export interface LoadReport {
   readonly requests: number;
-  /** Which request, and what happened to it. */
+  /** The failed requests, with their errors. */
   readonly failures: string[];
   /** Milliseconds. */
   readonly slowest: number;
@@ -25,7 +25,7 @@ let slowest = 0;
 const failures: string[] = [];
 const pids = new Set<number>();
 
-/** One request. Node's client repeats none by itself: whatever goes wrong is counted. */
+/** Sends one request. Node's client does not retry, so every failure is counted. */
 async function ask(agent: Agent): Promise<void> {
   const path = `/${requests++}`;
   const start = performance.now();
