@@ -1,65 +1,65 @@
-/** What a case is, what it answers with, and how its programs take turns. */
+/** The cases of the benchmark, their results, and how their programs take turns. */
 
 import type { Contestant } from "./contestant.ts";
 import { type Spread, spread } from "./statistics.ts";
 
-/** How long to measure. */
+/** The length of a measurement. */
 export interface Pace {
-  /** Turns each program takes. */
+  /** The number of turns of each program. */
   readonly turns: number;
-  /** Milliseconds a turn takes, about. */
+  /** Milliseconds per turn, approximately. */
   readonly turnMs: number;
-  /** Milliseconds that a program of Node's runs before the first turn counts: V8 compiles the hot paths meanwhile. */
+  /** Milliseconds that a Node program runs before the first turn: V8 compiles the hot paths meanwhile. */
   readonly warmUpMs: number;
 }
 
-/** What a measurement is held to. */
+/** The target of a measurement. */
 export type Target = { readonly atMost: number } | { readonly atLeast: number };
 
-/** One line of the table: ours beside a rival. */
+/** One line of the table: this library and a rival. */
 export interface Line {
-  /** What was measured. */
+  /** The measurement. */
   readonly what: string;
-  /** Of `ours` and `theirs`: `"ns"`, `"MiB/s"`, `"ms"`, `"KiB"`. */
+  /** The unit of `ours` and `theirs`: `"ns"`, `"MiB/s"`, `"ms"`, `"KiB"`. */
   readonly unit: string;
   readonly ours: Spread;
-  /** The rival's name; null: the line has none. */
+  /** The name of the rival; null if the line has none. */
   readonly rival: string | null;
   readonly theirs: Spread | null;
-  /** What the target is about: ours by theirs, the difference of both, or ours alone. */
+  /** The value that the target applies to: ours divided by theirs, ours minus theirs, or ours alone. */
   readonly kind: "ratio" | "difference" | "value";
   readonly result: Spread;
   readonly target: Target | null;
 }
 
-/** What a case can ask for and tell. */
+/** What the benchmark provides to a case. */
 export interface Context {
   readonly pace: Pace;
-  /** Says loudly that something is not measured here, and why. */
+  /** Reports that something cannot be measured on this machine, and why. */
   skip(what: string, why: string): void;
 }
 
-/** A part of the benchmark. */
+/** A case of the benchmark. */
 export interface Case {
-  /** For `--only`. */
+  /** Its name, for `--only`. */
   readonly name: string;
   readonly title: string;
   run(context: Context): Promise<Line[]>;
 }
 
-/** Whether a result is what was aimed at; null: there was no aim. */
+/** Whether a result meets its target; null if there is no target. */
 export function met({ result, target }: Line): boolean | null {
   if (target === null) return null;
   return "atMost" in target ? result.median <= target.atMost : result.median >= target.atLeast;
 }
 
-/** `<= 1.2`, or nothing. */
+/** A target as text: `<= 1.2`, or an empty string. */
 export function showTarget(target: Target | null): string {
   if (target === null) return "";
   return "atMost" in target ? `<= ${target.atMost}` : `>= ${target.atLeast}`;
 }
 
-/** Warms a program up until it takes a turn of the wanted length; how many rounds that is. */
+/** Warms a program up, and returns the number of rounds that take one turn. */
 async function calibrate(contestant: Contestant, { turnMs, warmUpMs }: Pace): Promise<number> {
   let rounds = 1;
   let ran = 0;
@@ -67,26 +67,26 @@ async function calibrate(contestant: Contestant, { turnMs, warmUpMs }: Pace): Pr
     const ns = await contestant.measure(rounds);
     const ms = (ns * rounds) / 1e6;
     ran += ms;
-    const fitting = Math.max(1, Math.round((turnMs * 1e6) / ns));
-    if (ms >= turnMs / 4 && (ran >= warmUpMs || !contestant.compilesAsItRuns)) return fitting;
-    // A cold program says little about how fast it will be.
-    rounds = Math.min(fitting, rounds * 8);
+    const perTurn = Math.max(1, Math.round((turnMs * 1e6) / ns));
+    if (ms >= turnMs / 4 && (ran >= warmUpMs || !contestant.compilesAsItRuns)) return perTurn;
+    // A cold program predicts the speed of a warm one badly.
+    rounds = Math.min(perTurn, rounds * 8);
   }
 }
 
-/** Nanoseconds a round, turn by turn, of each. */
+/** Nanoseconds per round of each program, turn by turn. */
 type Results<Contestants> = { [Name in keyof Contestants]: number[] };
 
 /**
- * Lets programs take turns; their nanoseconds a round. The order is reversed in every other turn, so that
- * nobody always runs in another one's wake.
+ * Runs programs in turns, and returns their nanoseconds per round. The order is reversed in every other turn, so that no program
+ * always runs after the same other one.
  */
 export async function takeTurns<Contestants extends Readonly<Record<string, Contestant>>>(
   contestants: Contestants,
   pace: Pace,
 ): Promise<Results<Contestants>> {
   const entries = Object.entries(contestants);
-  // The start of a program, and of its peer, are in its first answer: all are there before anything is measured.
+  // The first answer includes the start of a program and its peer: all must have started before anything is measured.
   for (const [, contestant] of entries) await contestant.measure(1);
   const rounds = new Map<string, number>();
   for (const [name, contestant] of entries) rounds.set(name, await calibrate(contestant, pace));
@@ -99,7 +99,7 @@ export async function takeTurns<Contestants extends Readonly<Record<string, Cont
   return results as Results<Contestants>;
 }
 
-/** {@link takeTurns}, after which the programs have ended, whatever happened. */
+/** {@link takeTurns}; ends the programs afterwards, even after an error. */
 export async function contest<Contestants extends Readonly<Record<string, Contestant>>>(
   contestants: Contestants,
   pace: Pace,
@@ -111,7 +111,7 @@ export async function contest<Contestants extends Readonly<Record<string, Contes
   }
 }
 
-/** A line of times: less is better, and so is a lower ratio. */
+/** A line of times: lower is better, for the ratio too. */
 export function times(
   what: string,
   ours: readonly number[],

@@ -1,4 +1,4 @@
-/** The ratios that have a target, as an SVG that is readable on light and on dark ground. */
+/** The ratios that have a target, as an SVG for light and dark backgrounds. */
 
 import { type Line, met, showTarget } from "./case.ts";
 import { digits } from "./statistics.ts";
@@ -10,7 +10,7 @@ export interface Group {
 }
 
 const WIDTH = 930;
-/** Where bars begin, how long one of ratio 1 is, and what fits. */
+/** Where bars begin, the length of a bar of ratio 1, and the largest ratio that fits. */
 const LEFT = 470;
 const UNIT = 140;
 const MOST = 2.5;
@@ -37,7 +37,7 @@ function escaped(text: string): string {
   return text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
-/** The chart; lines without a ratio, a rival or a target are left out. */
+/** The chart of all lines that have a ratio, a rival and a target. */
 export function chart(groups: readonly Group[], footer: string): string {
   const parts: string[] = [];
   let y = 46;

@@ -1,7 +1,7 @@
 /**
- * Programs that measure themselves on request, so that several can take turns: one line in (how many rounds, or a question),
- * one line out (nanoseconds a round, or the answer). Ours is such a program too: each starts fresh, and with nothing of the
- * others' in its process.
+ * Programs that measure themselves on request, so that several can take turns. They read a line (a number of rounds, or a
+ * question) and answer with a line (nanoseconds per round, or the answer). The library is measured in such a program, too: each
+ * program is a process of its own.
  */
 
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
@@ -11,21 +11,21 @@ import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-/** The folder of what the benchmarks make. */
+/** The folder for everything that the benchmarks build. */
 export const made: string = join(root, "build", "bench");
 
-/** A started program. */
+/** A running program. */
 export class Contestant {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
   readonly #reader: Interface;
-  /** Whether it has to be warmed up. */
+  /** Whether it needs a warm-up. */
   readonly compilesAsItRuns: boolean;
 
   constructor(command: string, args: readonly string[] = []) {
     this.compilesAsItRuns = command === process.execPath || args.includes(process.execPath);
     this.#child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
-    // A program that ends early is noticed where its answer is missing.
+    // If the program ends early, its missing answer is reported instead.
     this.#child.stdin!.on("error", () => {});
     this.#reader = createInterface({ input: this.#child.stdout! });
     this.#lines = this.#reader[Symbol.asyncIterator]();
@@ -34,15 +34,15 @@ export class Contestant {
   /**
    * A program of `bench/contestants`, and its peer, on one processor.
    *
-   * Two processes that wait for each other in turn lose nothing by it. On two processors the scheduler decides whether a
-   * sleeping one has to be woken for each message, which takes three times as long as everything else (measured in a virtual
+   * This costs nothing, as the two processes wait for each other in turn. On two processors the scheduler decides whether each
+   * message has to wake a sleeping processor, which takes three times as long as everything else (measured in a virtual
    * machine: 50 instead of 13 us with net.Socket).
    */
   static onOneProcessor(name: string, ...args: readonly (string | number)[]): Contestant {
     return Contestant.#pinned(process.execPath, ["--expose-gc", contestantFile(name), ...args.map(String)]);
   }
 
-  /** A C program of `bench/c`, and its peer, likewise. */
+  /** A C program of `bench/c`, and its peer, on one processor. */
   static cOnOneProcessor(name: string, ...args: readonly (string | number)[]): Contestant {
     return Contestant.#pinned(compile(name), args.map(String));
   }
@@ -64,12 +64,12 @@ export class Contestant {
     return new Contestant(compile(name), args.map(String));
   }
 
-  /** Nanoseconds a round. */
+  /** Runs a number of rounds; nanoseconds per round. */
   measure(rounds: number): Promise<number> {
     return this.ask(String(rounds));
   }
 
-  /** The answer to a line. */
+  /** Writes a line, and returns the answer. */
   async ask(line: string): Promise<number> {
     this.#child.stdin!.write(`${line}\n`);
     const { value, done } = await this.#lines.next();
@@ -81,7 +81,7 @@ export class Contestant {
     return Number(value);
   }
 
-  /** Lets it end, and waits until it has. */
+  /** Closes its standard input, and waits until the program has ended. */
   async close(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const ended = new Promise((resolve) => this.#child.once("exit", resolve));
@@ -98,12 +98,12 @@ function contestantFile(name: string): string {
 
 let cpu: string | Error | undefined;
 
-/** The last of the processors that this process may use, by `taskset`; or why there is none to be named. */
+/** The last of the processors that this process may use, from `taskset`, or the reason why it is unknown. */
 export function processor(): string | Error {
   if (cpu === undefined) {
     try {
       const list = execFileSync("taskset", ["-cp", String(process.pid)], { encoding: "utf8" });
-      cpu = /\d+$/.exec(list.trim())?.[0] ?? new Error(`taskset says ${list}`);
+      cpu = /\d+$/.exec(list.trim())?.[0] ?? new Error(`unexpected output of taskset: ${list}`);
     } catch {
       cpu = new Error("needs taskset");
     }
@@ -113,7 +113,7 @@ export function processor(): string | Error {
 
 const compiled = new Set<string>();
 
-/** Compiles a C program of `bench/c`; its path. */
+/** Compiles a C program of `bench/c`, and returns its path. */
 function compile(name: string): string {
   const folder = join(made, "bin");
   const out = join(folder, name);
@@ -126,12 +126,12 @@ function compile(name: string): string {
   return out;
 }
 
-/** Where Debian's packages keep crates. */
+/** The folder for crates from Debian's packages. */
 const CRATES = "/usr/share/cargo/registry";
 
 let rust: string | Error | undefined;
 
-/** Builds the Rust program, from Debian's crates; its path, or why there is none. */
+/** Builds the Rust program with Debian's crates; returns its path, or the reason why it cannot. */
 function buildRust(): string | Error {
   if (!existsSync(CRATES)) return new Error("needs Debian's crates: librust-nix-dev");
   try {
@@ -139,7 +139,7 @@ function buildRust(): string | Error {
   } catch {
     return new Error("needs cargo");
   }
-  // In a copy: cargo writes beside what it builds.
+  // Build a copy, as cargo writes into the source folder.
   const folder = join(made, "rust");
   cpSync(join(root, "bench", "rust"), folder, { recursive: true });
   const source = ["--config", `source.crates-io.replace-with="debian"`];
@@ -155,13 +155,13 @@ function buildRust(): string | Error {
   return join(folder, "target", "release", "round-trip");
 }
 
-/** The Rust program of `bench/rust`, or why it cannot be built here. */
+/** The Rust program of `bench/rust`, or the reason why it cannot be built. */
 export function rustContestant(...args: readonly (string | number)[]): Contestant | Error {
   rust ??= buildRust();
   return typeof rust === "string" ? new Contestant(rust, args.map(String)) : rust;
 }
 
-/** usocket and its peer on one processor, or why it is not there: it is built by node-gyp, so not among what every clone installs. */
+/** usocket and its peer on one processor, or the reason why it is absent. It needs node-gyp, so a clone does not install it. */
 export function usocketContestant(): Contestant | Error {
   if (!existsSync(join(root, "bench", "rivals", "node_modules", "usocket")))
     return new Error("needs npm install --prefix bench/rivals");
@@ -170,7 +170,7 @@ export function usocketContestant(): Contestant | Error {
 
 let python: boolean | undefined;
 
-/** A Python program of `bench/python`, or why it cannot be run here. */
+/** A Python program of `bench/python`, or the reason why it cannot run. */
 export function pythonContestant(name: string, ...args: readonly (string | number)[]): Contestant | Error {
   if (python === undefined) {
     try {

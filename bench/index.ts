@@ -1,8 +1,8 @@
 /**
- * Where the library stands beside its rivals. All of them take turns in one run; each pair of turns gives one ratio.
+ * Compares the library with its rivals. All of them take turns in one run; each pair of turns gives one ratio.
  *
- * `npm run bench`: everything, a few minutes. `-- --quick`: everything in shorter turns, under a minute. `-- --only NAME`: one
- * case. `-- --save`: the results, and a chart of them, into `docs/`. A target that is missed is told, and no failure.
+ * `npm run bench`: all cases, a few minutes. `-- --quick`: all cases with shorter turns, under a minute. `-- --only NAME`: one
+ * case. `-- --save`: writes the results and a chart to `docs/`. A missed target is reported, and is not a failure.
  */
 
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { cases } from "./cases/index.ts";
 import { chart } from "./chart.ts";
 import { digits, show } from "./statistics.ts";
 
-// Many short turns: what else a machine does comes and goes within seconds.
+// Many short turns: other load of the machine changes within seconds.
 const FULL: Pace = { turns: 31, turnMs: 50, warmUpMs: 1500 };
 const QUICK: Pace = { turns: 5, turnMs: 20, warmUpMs: 400 };
 
@@ -23,15 +23,15 @@ const { values } = parseArgs({
 const { quick = false, only, save = false } = values;
 const chosen = cases.filter(({ name }) => only === undefined || name === only);
 if (chosen.length === 0) {
-  console.error(`no case is named ${only}; there are ${cases.map(({ name }) => name).join(", ")}`);
+  console.error(`unknown case ${only}; the cases are ${cases.map(({ name }) => name).join(", ")}`);
   process.exit(1);
 }
 if (save && only !== undefined) {
-  console.error("--save needs all cases, not one");
+  console.error("--save needs all cases: leave out --only");
   process.exit(1);
 }
 
-/** Columns as wide as they need to be; numbers to the right. */
+/** The lines as a table; numbers are aligned to the right. */
 function table(lines: readonly Line[]): string {
   const rows = lines.map((line) => {
     const verdict = met(line);
@@ -59,17 +59,17 @@ function table(lines: readonly Line[]): string {
 const pace = quick ? QUICK : FULL;
 const skipped: { what: string; why: string }[] = [];
 const results: { name: string; title: string; lines: Line[] }[] = [];
-for (const one of chosen) {
-  console.log(`${one.name}: ${one.title}`);
-  const lines = await one.run({
+for (const entry of chosen) {
+  console.log(`${entry.name}: ${entry.title}`);
+  const lines = await entry.run({
     pace,
     skip(what, why) {
-      console.log(`SKIPPED: ${one.name}, ${what}: ${why}`);
-      skipped.push({ what: `${one.name}, ${what}`, why });
+      console.log(`SKIPPED: ${entry.name}, ${what}: ${why}`);
+      skipped.push({ what: `${entry.name}, ${what}`, why });
     },
   });
   console.log(`${table(lines)}\n`);
-  results.push({ name: one.name, title: one.title, lines });
+  results.push({ name: entry.name, title: entry.title, lines });
 }
 
 const verdicts = results.flatMap(({ lines }) => lines.map(met)).filter((verdict) => verdict !== null);

@@ -126,7 +126,7 @@ async function child(): Promise<void> {
   const socket = listener.describe().socket!;
   const { address, port } = socket.address as { address: string; port: number };
   say(
-    `received a ${kind} of ${size} bytes, open for ${access}, and a ${socket.type} socket, listening on ${address}:${port}.`,
+    `received a ${kind} of ${size} bytes, access "${access}", and a ${socket.type} socket, listening on ${address}:${port}.`,
   );
 
   const content = readFileSync(file.fd, "utf8");

@@ -67,7 +67,7 @@ function unlinkedFile(): OwnedFd {
 /** Why the receiver refuses this memory; null if it accepts it. */
 function objection(memory: OwnedFd, requireMemfd: boolean): string | null {
   const { kind, access, size, seals = [] } = memory.describe();
-  if (access !== "read-write") return `it is open for ${access}`;
+  if (access !== "read-write") return `its access is ${access}`;
   if (size !== SIZE) return `it has ${size} bytes, not ${SIZE}`;
   // Without seals, accept only a file without a path, which no other process can open, and trust the sender not to truncate it.
   if (!requireMemfd) return kind === "file" && fstatSync(memory.fd).nlink === 0 ? null : `a ${kind} is not expected`;

@@ -1,5 +1,5 @@
-/* The C macros, compiled with -O2. Arguments: "encode", "decode" or "verdict"; descriptors a message; messages.
- * "ROUNDS\n" in, nanoseconds a round out. */
+/* The C macros, compiled with -O2. Arguments: "encode", "decode" or "verdict"; descriptors per message; messages.
+ * Reads "ROUNDS\n", prints nanoseconds per round. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static _Alignas(16) unsigned char control[MOST_BYTES];
 static int table[MOST_FDS];
 static int surplus[MOST_FDS];
 
-/* SCM_RIGHTS messages of `fds` descriptors each; msg_controllen. */
+/* Encodes SCM_RIGHTS messages of `fds` descriptors each; returns msg_controllen. */
 __attribute__((noinline)) static int encode(int fds, int messages) {
   const size_t each = CMSG_SPACE(fds * sizeof(int));
   struct msghdr message = {.msg_control = control, .msg_controllen = messages * each};
@@ -34,7 +34,7 @@ __attribute__((noinline)) static int encode(int fds, int messages) {
   return (int)(messages * each);
 }
 
-/* Every descriptor into the table; how many, -1 for malformed control data. */
+/* Copies every descriptor into the table; returns their number, -1 for malformed control data. */
 __attribute__((noinline)) static int decode(size_t length) {
   struct msghdr message = {.msg_control = control, .msg_controllen = length};
   int count = 0;
@@ -49,7 +49,7 @@ __attribute__((noinline)) static int decode(size_t length) {
   return count;
 }
 
-/* decode, and those beyond `most` apart: a receiver would close them. All of them when the kernel cut the message. */
+/* Decodes, and separates the descriptors beyond `most`, or all after MSG_CTRUNC: a receiver would close them. */
 __attribute__((noinline)) static int verdict(size_t length, int flags, int most) {
   const int count = decode(length);
   if (count < 0 || (flags & MSG_CTRUNC) != 0) return -1;
@@ -64,7 +64,7 @@ int main(int argc, char **argv) {
   const int fds = atoi(argv[2]), messages = atoi(argv[3]);
   const int length = (int)(messages * CMSG_SPACE(fds * sizeof(int)));
   if (length > MOST_BYTES || fds * messages > MOST_FDS || encode(fds, messages) != length) return 1;
-  /* Not known when this is compiled. */
+  /* volatile: unknown to the compiler. */
   volatile int flags = 0, most = MOST_FDS;
   int rounds;
   while (scanf("%d", &rounds) == 1) {

@@ -1,5 +1,5 @@
-/* The limit: two processes send each other 64 bytes, and N descriptors (0 or 1), in turn, waiting by epoll as an event loop does,
- * and close what comes. Argument: N. "ROUNDS\n" in, nanoseconds a round out. */
+/* The lower limit: two processes send each other 64 bytes and N descriptors (0 or 1) in turn, wait with epoll as an event loop
+ * does, and close what they receive. Argument: N. Reads "ROUNDS\n", prints nanoseconds per round. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ static void send_one(int fd) {
   if (sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != BYTES) exit(2);
 }
 
-/* 0 at the end. */
+/* Returns 0 at the end of the stream. */
 static int receive_one(int poll, int fd) {
   static _Alignas(struct cmsghdr) char control[8192];
   struct epoll_event event;

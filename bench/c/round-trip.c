@@ -1,6 +1,6 @@
-/* The limit: what the library does, as a straightforward C program does it. Sends 64 bytes with N descriptors over a
- * socketpair, receives them, closes them. Argument: N. Reads "ROUNDS\n" on stdin, answers with nanoseconds a round, until
- * the end: so that it can take turns with another program without being started anew. */
+/* The lower limit: the work of the library in a straightforward C program. Sends 64 bytes with N descriptors over a
+ * socketpair, receives them, closes them. Argument: N. Reads "ROUNDS\n" on stdin and prints nanoseconds per round, repeatedly,
+ * so that it can take turns with another program without a restart. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* One way, two processes: N bytes and one descriptor a message; the receiver closes what comes and answers with a byte
- * when all is there. Argument: N. "MESSAGES\n" in, nanoseconds a message out. */
+/* One direction, two processes, N bytes and one descriptor per message. The receiver closes the descriptors, and answers with a
+ * byte when everything has arrived. Argument: N. Reads "MESSAGES\n", prints nanoseconds per message. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ static double now(void) {
   return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-/* Gets the number of messages ahead of each run. */
+/* Reads the number of messages before each run. */
 static int receiver(int fd, size_t bytes) {
   const size_t room = bytes < LEAST_ROOM ? LEAST_ROOM : bytes;
   char *buffer = malloc(room);

@@ -1,9 +1,9 @@
-/** The codec beside the C macros. */
+/** The codec and the C macros. */
 
 import { type Case, contest, type Line, times } from "../case.ts";
 import { Contestant } from "../contestant.ts";
 
-/** Descriptors a message, messages: one message with one, with the most, 64 KiB of messages with one. */
+/** Descriptors per message and messages: one message with one descriptor, one with the most, 64 KiB of messages with one. */
 const BUFFERS = { "1 descriptor": [1, 1], "253 descriptors": [253, 1], "64 KiB of messages": [1, 2730] } as const;
 
 export const codec: Case = {
@@ -13,9 +13,9 @@ export const codec: Case = {
     const lines: Line[] = [];
     for (const [name, [fds, messages]] of Object.entries(BUFFERS)) {
       for (const what of ["encode", "decode", "verdict"] as const) {
-        // A send makes one message; a receive takes whatever comes, and its verdict decodes it.
+        // A send encodes one message. A receive decodes any messages, as a part of its verdict.
         const inPlace = what === "verdict" || (what === "encode" && messages === 1);
-        // One message alone: the verdict of a receive decodes it too, and is held to the target of the decoding.
+        // With one message, the verdict has the same target as decoding, which it includes.
         const held = what === "verdict" && fds * messages === 1;
         const results = await contest(
           {
@@ -26,7 +26,7 @@ export const codec: Case = {
           },
           pace,
         );
-        // Its answers are objects, of which the C program makes none.
+        // No target: Codec returns objects, which the C program does not create.
         lines.push(times(`${what}, ${name}, by Codec`, results.public, "C", results.c));
         if (results.inPlace === undefined) continue;
         const how = what === "encode" ? "as a send does" : "as a receive does";

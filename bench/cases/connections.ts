@@ -6,13 +6,13 @@ import { Contestant, processor } from "../contestant.ts";
 import { spread } from "../statistics.ts";
 
 const COUNTS = [10, 100, 1_000, 10_000];
-/** Descriptors that a process has beside its connections, at most. */
+/** The most descriptors of a process besides its connections. */
 const OTHERS = 100;
 
-/** Of a thousand memory cannot be read: a heap grows by megabytes at a time, and the same server gave 0.8 to 2.9 KiB. */
+/** A thousand connections are too few to measure memory: a heap grows by megabytes at a time, and the same server gave 0.8 to 2.9 KiB. */
 const MEMORY_OF = 10_000;
 
-/** Descriptors a process may have. Node itself raises its soft limit to the hard one when it starts. */
+/** How many descriptors a process may have. Node raises its soft limit to the hard limit when it starts. */
 function descriptorLimit(): number {
   const limit = execFileSync("sh", ["-c", "ulimit -Hn"], { encoding: "utf8" }).trim();
   return limit === "unlimited" ? Infinity : Number(limit);
@@ -72,9 +72,9 @@ export const connections: Case = {
 async function memoryLine(pace: Pace): Promise<Line> {
   const bytes: Record<"ours" | "net", number[]> = { ours: [], net: [] };
   for (let i = 0; i < Math.ceil(pace.turns / 10); i++) {
-    // At once, as both of them wait for seconds.
-    const asked = [memoryOf("connections", MEMORY_OF), memoryOf("connections-net", MEMORY_OF)] as const;
-    const [ours, net] = await Promise.all(asked);
+    // Both at the same time, as each of them waits for seconds.
+    const answers = [memoryOf("connections", MEMORY_OF), memoryOf("connections-net", MEMORY_OF)] as const;
+    const [ours, net] = await Promise.all(answers);
     bytes.ours.push(ours / 1024);
     bytes.net.push(net / 1024);
   }
@@ -91,7 +91,7 @@ async function memoryLine(pace: Pace): Promise<Line> {
   };
 }
 
-/** Resident bytes of a fresh server that is idle, for each connection. */
+/** Resident bytes per connection of a new, idle server. */
 async function memoryOf(name: string, count: number): Promise<number> {
   const contestant = Contestant.node(name, count, "memory");
   try {

@@ -27,7 +27,7 @@ export const pingPong: Case = {
     return [
       times(what, ours, "net.Socket, no descriptor", net, { atMost: 1.1 }),
       times(what, ours, "C", c),
-      // What the kernel takes for the descriptors alone.
+      // The time that the kernel takes for the descriptors alone.
       times("C, a descriptor each way", c, "C, no descriptor", bare),
       ...(usocket === undefined ? [] : [times(what, ours, "usocket", usocket)]),
       times(what, ours, "child_process.send, a net.Server", server, { atMost: 0.15 }),

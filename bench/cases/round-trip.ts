@@ -3,9 +3,9 @@
 import { type Case, contest, type Line, type Target, times } from "../case.ts";
 import { Contestant, pythonContestant, rustContestant } from "../contestant.ts";
 
-/** How many times the C program's time, for descriptors closed one by one, all at once, and by the low level. */
+/** Targets, as multiples of the C program's time: descriptors closed one by one, in one batch, and with the low-level API. */
 const LIMITS: Readonly<Record<number, readonly number[]>> = { 1: [1.2, 1.2, 1.3], 253: [1.6, 1.4] };
-/** Beside Python, for one descriptor. */
+/** Target relative to Python, for one descriptor. */
 const PYTHON = 0.45;
 
 export const roundTrip: Case = {

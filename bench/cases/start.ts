@@ -6,7 +6,7 @@ import type { Case, Line } from "../case.ts";
 import { made } from "../contestant.ts";
 import { spread } from "../statistics.ts";
 
-/** Milliseconds a program takes from its start to its end. */
+/** Milliseconds from the start of a program to its end. */
 function run(...args: readonly string[]): number {
   const start = process.hrtime.bigint();
   const { status, stderr } = spawnSync(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });

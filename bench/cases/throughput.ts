@@ -1,4 +1,4 @@
-/** One way, as fast as it goes. */
+/** Throughput in one direction. */
 
 import { type Case, contest, type Line } from "../case.ts";
 import { Contestant } from "../contestant.ts";
@@ -6,7 +6,7 @@ import { spread } from "../statistics.ts";
 
 const SIZES = { "64 B": 64, "4 KiB": 4096, "64 KiB": 65536, "1 MiB": 1048576 };
 
-/** A line of throughputs: more is better, and so is a higher ratio. */
+/** A line of throughputs: higher is better, for the ratio too. */
 function rates(
   what: string,
   bytes: number,

@@ -1,10 +1,10 @@
 /**
- * The codec. Arguments: `public` (Codec, whose answers are copies, as anybody calls it) or `in-place` (the core on its own
- * memory, as a send and a receive of the library use it); `encode`, `decode` or `verdict`; descriptors a message; messages.
+ * The codec. Arguments: `public` (the public Codec, which returns copies) or `in-place` (the core on its own memory, as the
+ * library uses it); `encode`, `decode` or `verdict`; descriptors per message; messages.
  */
 
 import { Codec } from "unix-ancillary/core";
-// Not public: what the library itself calls.
+// Not public: the functions that the library calls.
 import { Core, REGISTER } from "../../src/core/wasm.ts";
 import { check, serve } from "./serve.ts";
 
@@ -48,7 +48,7 @@ function encodeInPlace(rounds: number): void {
 }
 
 function verdictInPlace(rounds: number): void {
-  // Summed up and compared once, as the C program does.
+  // The results are added up and compared once, as in the C program.
   let kept = 0;
   const { length } = control;
   for (let i = 0; i < rounds; i++) {

@@ -19,11 +19,11 @@ if (isPeer) {
 } else {
   const server = await startServer(import.meta.url);
   const connections: Socket[] = [];
-  const open = async (wanted: number) => {
-    while (connections.length < wanted) {
+  const open = async (total: number) => {
+    while (connections.length < total) {
       const socket = connect(listenerPath(process.pid));
       connections.push(socket);
-      // Accepted, and waiting.
+      // The server has accepted the connection, and waits on it.
       await once(socket, "data");
     }
   };

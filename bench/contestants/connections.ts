@@ -1,7 +1,7 @@
 /**
- * A server process with many connections, each of which waits for a message. One in a hundred of them, at least one, is
- * active: this process sends 64 bytes and a descriptor on one after the other, and the server answers likewise.
- * Arguments: connections; `memory`: then that is a question, answered by the resident bytes of the idle server for each.
+ * A server process with many connections, each waiting for a message. One in a hundred of them, at least one, is active: this
+ * process sends 64 bytes and a descriptor on each active one in turn, and the server answers with the same.
+ * Arguments: connections; `memory`, to answer the question "memory" with the resident bytes per connection of the idle server.
  */
 
 import { openSync } from "node:fs";
@@ -29,11 +29,11 @@ if (isPeer) {
 } else {
   const server = await startServer(import.meta.url);
   const connections: UnixStream[] = [];
-  const open = async (wanted: number) => {
-    while (connections.length < wanted) {
+  const open = async (total: number) => {
+    while (connections.length < total) {
       const stream = await UnixStream.connect(listenerPath(process.pid));
       connections.push(stream);
-      // Accepted, and waiting.
+      // The server has accepted the connection, and waits on it.
       await stream.recvFds(0);
     }
   };

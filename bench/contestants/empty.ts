@@ -1,3 +1,3 @@
-/** A module that does nothing: what Node takes for any. */
+/** A module that does nothing: the time that Node takes for any module. */
 
 export {};

@@ -10,17 +10,17 @@ const ROLE = "UNIX_ANCILLARY_BENCH_PEER";
 /** Whether this is the second process. */
 export const isPeer: boolean = process.env[ROLE] !== undefined;
 
-/** What makes a process that is started the second one. */
+/** Spawn options that mark a process as the second one. */
 export const options = { env: { ...process.env, [ROLE]: "1" } };
 
-/** The arguments of this process, behind its file. */
+/** The arguments of this process, without its file. */
 export const args: readonly string[] = process.argv.slice(2);
 
 function command(url: string): [string, string[]] {
   return [process.execPath, [fileURLToPath(url), ...args]];
 }
 
-/** Starts this file again, connected by a stream of ours. It ends when the stream is closed. */
+/** Starts this file again, connected by a UnixStream. The process ends when the stream is closed. */
 export function startPeer(url: string): UnixStream {
   const [ours, theirs] = UnixStream.pair();
   spawn(...command(url), { ...options, stdio: ["ignore", "inherit", "inherit", theirs.fd] });
@@ -28,7 +28,7 @@ export function startPeer(url: string): UnixStream {
   return ours;
 }
 
-/** Starts this file again, connected by a net.Socket: Node's own pipe of two ways is a Unix stream socket. */
+/** Starts this file again, connected by a net.Socket: a pipe of child_process is a Unix stream socket. */
 export function startNetPeer(url: string): Socket {
   const child = spawn(...command(url), { ...options, stdio: ["ignore", "inherit", "inherit", "pipe"] });
   return child.stdio[3] as Socket;

@@ -1,6 +1,6 @@
 /**
- * Two processes send each other 64 characters and a handle in turn with `child_process.send`, Node's own way, and close what
- * comes. Argument: `server` (a listening net.Server) or `socket` (a net.Socket).
+ * Two processes send each other 64 characters and a handle in turn with Node's `child_process.send`, and close what they receive.
+ * Argument: `server` (a listening net.Server) or `socket` (a net.Socket).
  */
 
 import { fork } from "node:child_process";
@@ -11,7 +11,7 @@ import { args, isPeer } from "./peer.ts";
 import { check, serve } from "./serve.ts";
 
 const text = "x".repeat(64);
-// The abstract namespace: nothing is left behind.
+// An abstract name, which leaves no file behind.
 const server = createServer().listen(`\0unix-ancillary-bench-ipc-${process.pid}`);
 await once(server, "listening");
 
@@ -22,7 +22,7 @@ async function handle(): Promise<Server | Socket> {
   return socket;
 }
 
-/** The sender keeps its own, to send it again. */
+/** The sender keeps its own handle, to send it again. */
 const KEEP = { keepOpen: true };
 const own = await handle();
 

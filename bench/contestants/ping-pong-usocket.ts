@@ -1,4 +1,4 @@
-/** Two processes send each other 64 bytes and a descriptor in turn with usocket, and close what comes. */
+/** Two processes send each other 64 bytes and a descriptor in turn with usocket, and close what they receive. */
 
 import { closeSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -6,7 +6,7 @@ import { OwnedFd } from "unix-ancillary";
 import { isPeer, startPeer } from "./peer.ts";
 import { check, serve } from "./serve.ts";
 
-/** As much of it as is used: it has no types. */
+/** The part of usocket used here: it has no types. */
 interface USocket {
   on(event: "readable", listener: () => void): void;
   read(bytes: number, fds: number): { data: Buffer | null; fds: number[] } | null;
@@ -36,7 +36,7 @@ socket.on("readable", () => {
     came();
   }
 });
-// It begins to read with this.
+// This starts reading.
 socket.read(0, 0);
 
 if (!isPeer) {

@@ -1,4 +1,4 @@
-/** Two processes send each other 64 bytes and a descriptor in turn, and close what comes. */
+/** Two processes send each other 64 bytes and a descriptor in turn, and close what they receive. */
 
 import { openSync } from "node:fs";
 import { OwnedFd, UnixStream } from "unix-ancillary";

@@ -1,6 +1,6 @@
 /**
- * Synchronous round trips in one process, by the public API as a user would write it: OwnedFds come and are closed.
- * Arguments: descriptors a message; `each` (closed one by one), `batch` (the message is disposed of), or `ancillary` (by
+ * Synchronous round trips in one process with the public API, as a user would write them: received OwnedFds are closed.
+ * Arguments: descriptors per message; `each` (closed one by one), `batch` (the message is disposed of), or `ancillary` (with
  * SocketAncillary, sendmsg and recvmsg, closed one by one).
  */
 
@@ -23,7 +23,7 @@ function each(rounds: number): void {
   }
 }
 
-/** What `using` does at the end of its block, where the language has it. */
+/** The same as `using` at the end of its block. */
 function disposed(rounds: number): void {
   for (let i = 0; i < rounds; i++) {
     left.sendFdsSync(data, fds);
@@ -38,7 +38,7 @@ const out = new SocketAncillary(room);
 const into = new SocketAncillary(room);
 const buffer = Buffer.alloc(4096);
 
-/** By the low level, filled anew for each message. */
+/** With the low-level API; the ancillary buffer is filled again for each message. */
 function ancillary(rounds: number): void {
   for (let i = 0; i < rounds; i++) {
     out.clear();

@@ -1,8 +1,8 @@
-/** The side of a contestant: see `bench/contestant.ts`. */
+/** The main loop of a contestant: see `bench/contestant.ts`. */
 
 import { createInterface } from "node:readline";
 
-/** Answers each line of stdin in turn: a number of rounds with nanoseconds a round, other lines by `questions`. */
+/** Answers each line of stdin: a number of rounds with nanoseconds per round, other lines with `questions`. */
 export async function serve(
   run: (rounds: number) => unknown,
   questions: Readonly<Record<string, () => Promise<number>>> = {},
@@ -16,14 +16,14 @@ export async function serve(
     const rounds = Number(line);
     const start = process.hrtime.bigint();
     const result = run(rounds);
-    // A synchronous round is not charged for a turn of the event loop.
+    // No `await` for synchronous rounds: it would add a turn of the microtask queue.
     if (result instanceof Promise) await result;
     const ns = Number(process.hrtime.bigint() - start) / rounds;
     process.stdout.write(`${ns}\n`);
   }
 }
 
-/** An assertion that is part of what is measured: so short that it does not count. */
+/** An assertion inside the measured code, short enough not to matter. */
 export function check(good: boolean, what: string): asserts good {
-  if (!good) throw new Error(`not as expected: ${what}`);
+  if (!good) throw new Error(`failed check: ${what}`);
 }

@@ -1,4 +1,4 @@
-/** What both servers with many connections share. */
+/** The shared part of the servers with many connections. */
 
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
@@ -7,23 +7,23 @@ import { fileURLToPath } from "node:url";
 import { args, options } from "./peer.ts";
 
 /**
- * Connections that are there before memory is measured, and messages that they have exchanged: what the first ones load and compile,
- * 4 MiB, is no cost of the others.
+ * Connections made and messages exchanged before memory is measured: the first ones load and compile code, 4 MiB, which is not a
+ * cost of the later ones.
  */
 export const FEW = 100;
 export const WARM_UP_MESSAGES = 5000;
 
-/** Where the server of process `pid` listens: the abstract namespace, nothing is left behind. */
+/** The address of the server of process `pid`: an abstract name, which leaves no file behind. */
 export function listenerPath(pid: number): string {
   return `\0unix-ancillary-bench-${pid}`;
 }
 
-/** Whether memory is asked for: then the second argument says so. */
+/** Whether to measure memory: the second argument. */
 const measuresMemory: boolean = args[1] === "memory";
 
 /**
- * How long a server does nothing before its memory is read: V8 gives the pages of its nursery back by a collection that finds
- * that little was allocated of late. In a program that is left alone it starts one itself after 8 s.
+ * How long a server is idle before its memory is read. V8 returns the pages of its nursery in a collection that finds few recent
+ * allocations. In an idle program it starts such a collection itself after 8 s.
  */
 const IDLE_MS = 6000;
 
@@ -34,12 +34,12 @@ export async function startServer(url: string): Promise<ChildProcess> {
   return server;
 }
 
-/** In the server: tells the parent that it listens, then its resident memory whenever it asks, and ends with it. */
+/** In the server: reports to the parent that it listens, then its resident memory on request, and ends with the parent. */
 export function reportMemory(): void {
   const collect = async () => {
     for (let i = 0; i < 4; i++) {
       global.gc!();
-      // Finalizers, and what they free, have turns of their own.
+      // Finalizers run in later turns of the event loop, and free more.
       await turn();
     }
   };
@@ -53,7 +53,7 @@ export function reportMemory(): void {
   process.send!("listening");
 }
 
-/** Resident bytes of an idle server, after its garbage is collected; 0: not asked for. */
+/** Resident bytes of an idle server, after garbage collection; 0 if memory is not measured. */
 export async function memoryOf(server: ChildProcess): Promise<number> {
   if (!measuresMemory) return 0;
   server.send("memory");

@@ -1,4 +1,4 @@
-/** A whole program: the package is imported, one descriptor sent and received, and it ends. Imports nothing else. */
+/** A whole program: it imports only the package, sends and receives one descriptor, and ends. */
 
 import { UnixStream } from "unix-ancillary";
 

@@ -1,6 +1,6 @@
 /**
- * One way, two processes, with net.Socket, which carries no descriptors; the receiver answers with a byte when all is there.
- * Arguments: bytes a message; `own` (`onread`, a buffer of the receiver's) or `new` ("data" events).
+ * One direction, two processes, with net.Socket, which carries no descriptors. The receiver answers with a byte when everything
+ * has arrived. Arguments: bytes per message; `own` (`onread` with the receiver's buffer) or `new` ("data" events).
  */
 
 import { once } from "node:events";
@@ -14,7 +14,7 @@ if (isPeer) {
   const order = Buffer.alloc(4);
   let ordered = 0;
   let left = 0;
-  /** The order, four bytes, then its messages. */
+  /** The number of messages, four bytes, then the messages. */
   const take = (from: Uint8Array) => {
     let rest = from;
     while (ordered < 4 && rest.length > 0) {
@@ -33,7 +33,7 @@ if (isPeer) {
     take(into.subarray(0, length));
     return true;
   };
-  // @ts-expect-error: the types know `onread` with connect() alone; the constructor is where it is read.
+  // @ts-expect-error: the types have `onread` for connect() only, but the constructor reads it.
   const socket: Socket = new Socket(args[1] === "own" ? { fd: 3, onread: { buffer, callback } } : { fd: 3 });
   if (args[1] === "own") socket.resume();
   else socket.on("data", take);

@@ -1,6 +1,6 @@
 /**
- * One way, two processes: a descriptor on each message; the receiver closes what comes and answers with a byte when all is
- * there. Arguments: bytes a message; `own` (recvFdsInto, a buffer of the receiver's) or `new` (recvFds).
+ * One direction, two processes, a descriptor on each message. The receiver closes the descriptors, and answers with a byte when
+ * everything has arrived. Arguments: bytes per message; `own` (recvFdsInto with the receiver's buffer) or `new` (recvFds).
  */
 
 import { openSync } from "node:fs";
@@ -10,7 +10,7 @@ import { check, serve } from "./serve.ts";
 
 const bytes = Number(args[0]);
 const file = OwnedFd.fromRaw(openSync("/dev/null", "r"));
-/** As net.Socket's, or a whole message. */
+/** The size that net.Socket uses, or a whole message. */
 const bufferSize = Math.max(65536, bytes);
 
 if (isPeer) {
@@ -22,23 +22,23 @@ if (isPeer) {
     if (order.eof) break;
     const messages = order.data.readUInt32LE();
     let left = messages * bytes;
-    let came = 0;
+    let fdsReceived = 0;
     while (left > 0) {
       if (own) {
         const message = await stream.recvFdsInto(buffer, 1);
-        check(!message.eof, "all of it");
+        check(!message.eof, "the stream has not ended");
         left -= message.bytesRead;
-        came += message.fds.length;
+        fdsReceived += message.fds.length;
         message[Symbol.dispose]();
       } else {
         const message = await stream.recvFds(1, { bufferSize });
-        check(!message.eof, "all of it");
+        check(!message.eof, "the stream has not ended");
         left -= message.data.length;
-        came += message.fds.length;
+        fdsReceived += message.fds.length;
         message[Symbol.dispose]();
       }
     }
-    check(left === 0 && came === messages, "a descriptor on each message");
+    check(left === 0 && fdsReceived === messages, "a descriptor on each message");
     await stream.sendFds("x");
   }
 } else {

@@ -1,4 +1,4 @@
-"""The round trip as Python programs do it. Argument: descriptors a message. "ROUNDS\n" in, nanoseconds a round out."""
+"""The round trip in Python. Argument: descriptors per message. Reads "ROUNDS\n", prints nanoseconds per round."""
 
 import os
 import socket

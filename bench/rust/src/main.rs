@@ -1,5 +1,5 @@
-// The round trip as Rust programs do it: nix's sendmsg and recvmsg, descriptors owned by OwnedFd.
-// Argument: descriptors a message. "ROUNDS\n" in, nanoseconds a round out.
+// The round trip in Rust: sendmsg and recvmsg of nix, descriptors owned by OwnedFd.
+// Argument: descriptors per message. Reads "ROUNDS\n", prints nanoseconds per round.
 
 use nix::cmsg_space;
 use nix::sys::socket::{
