@@ -1,4 +1,4 @@
-/** What tests share: counting descriptors, files of known content, second processes. */
+/** Shared by the tests: counting descriptors, files of known content, second processes. */
 
 import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
@@ -11,52 +11,52 @@ import { SocketAncillary, UnixDatagram, UnixSeqpacket, UnixStream } from "unix-a
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 
-/** The descriptors of this process and what they refer to, without the one that lists them. */
+/** The open descriptors of a process, and the files they refer to, without the descriptor that lists them. */
 export function openFds(pid: number | "self" = "self"): Map<number, string> {
   const fds = new Map<number, string>();
   for (const name of readdirSync(`/proc/${pid}/fd`)) {
     try {
       fds.set(Number(name), readlinkSync(`/proc/${pid}/fd/${name}`));
     } catch {
-      // The listing itself, gone by now.
+      // The descriptor that listed the folder is closed by now.
     }
   }
   return fds;
 }
 
-/** A suite whose tests are held to leave no descriptor behind, and to close none of others. */
+/** A suite whose tests must leave no descriptor open, and close none that they did not open. */
 export interface LeakChecked {
   (name: string, body: () => unknown): void;
-  /** A test with a Python peer; skipped, loudly, where there is no Python. */
+  /** A test with a Python peer; skipped with a message if there is no Python. */
   python(name: string, body: () => unknown): void;
-  /** A test that looks at system calls; skipped, loudly, where there is no strace or it may not trace. */
+  /** A test that checks system calls; skipped with a message if there is no strace, or it may not trace. */
   strace(name: string, body: () => unknown): void;
-  /** A test that needs something else, by what it is called; skipped, loudly, where it is not there. */
-  needing(there: boolean, what: string, name: string, body: () => unknown): void;
+  /** A test that needs something else, named by `what`; skipped with a message if it is not available. */
+  needing(available: boolean, what: string, name: string, body: () => unknown): void;
   run(): void;
 }
 
-/** The role this process was started in; undefined: the test itself. */
+/** The role that this process was started in; undefined for the test itself. */
 export const role: string | undefined = process.env.UNIX_ANCILLARY_TEST_ROLE;
 
-/** Whether a program that a test needs works here. Not asked in a second process. */
+/** Whether a program that a test needs works here. Always false in a second process. */
 export const works = (command: string, args: readonly string[]): boolean =>
   role === undefined && spawnSync(command, args).status === 0;
 const hasPython = works("python3", ["-c", "import socket; socket.send_fds"]);
 
 /**
- * The check is part of each test and no hook: uvu calls hooks again when a test fails, and one that throws then ends the
- * suite without a word.
+ * Creates a suite. The check is a part of each test, not a hook: uvu calls the hooks again when a test fails, and a hook that
+ * then throws ends the suite without a message.
  */
 export function leakChecked(name: string): LeakChecked {
   const tests = suite(name);
-  // What the first use opens for good (the library's, Node's own) is there before anything is counted.
+  // The library and Node open some descriptors at first use and keep them: do that before anything is counted.
   tests.before(async () => {
     const [a, b] = UnixStream.pair();
     const waiting = b.recvFds(0);
     await a.sendFds("x");
     await waiting;
-    // libuv opens a spare descriptor with its first stream, and keeps it.
+    // libuv opens a spare descriptor with its first stream and keeps it.
     const server = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => server.once("listening", resolve));
     await new Promise((resolve) => server.close(resolve));
@@ -68,7 +68,7 @@ export function leakChecked(name: string): LeakChecked {
     tests(title, async () => {
       const before = openFds();
       await body();
-      // What libuv closes a turn later is waited for.
+      // libuv closes some descriptors a turn later: wait for that.
       let after = openFds();
       for (let turn = 0; turn < 100 && after.size !== before.size; turn++) {
         await sleep(5);
@@ -79,20 +79,20 @@ export function leakChecked(name: string): LeakChecked {
         [],
         "descriptors left open",
       );
-      // By what they refer to: another file may have got the number.
+      // Compare files, not only numbers: another file may have the same number.
       assert.equal(
         [...before].filter(([fd, file]) => after.get(fd) !== file),
         [],
-        "descriptors closed that were not the test's",
+        "closed descriptors that the test did not open",
       );
     });
-  const needing = (there: boolean, what: string, title: string, body: () => unknown): void => {
-    if (there) {
+  const needing = (available: boolean, what: string, title: string, body: () => unknown): void => {
+    if (available) {
       test(title, body);
       return;
     }
     if (role !== undefined) return;
-    if (process.env.CI !== undefined) throw new Error(`${what} is missing, and in CI nothing is skipped`);
+    if (process.env.CI !== undefined) throw new Error(`${what} is missing; in CI no test is skipped`);
     console.log(`SKIPPED: ${name}, ${title}: needs ${what}`);
     tests.skip(title);
   };
@@ -101,7 +101,12 @@ export function leakChecked(name: string): LeakChecked {
     python: (title: string, body: () => unknown) =>
       needing(hasPython, "python3 (3.9 or later) in the PATH", title, body),
     strace: (title: string, body: () => unknown) =>
-      needing(works("strace", ["-o", "/dev/null", "true"]), "strace in the PATH, and leave to trace", title, body),
+      needing(
+        works("strace", ["-o", "/dev/null", "true"]),
+        "strace in the PATH, with permission to trace",
+        title,
+        body,
+      ),
     run: () => tests.run(),
   });
 }
@@ -119,14 +124,14 @@ export function pair(body: (a: UnixStream, b: UnixStream) => unknown): () => Pro
   };
 }
 
-/** The kinds of socket, and both ends of a pair of each. */
+/** The types of sockets, with a function that creates a pair. */
 export const PAIRS = [
   ["stream", () => UnixStream.pair()],
   ["seqpacket", () => UnixSeqpacket.pair()],
   ["datagram", () => UnixDatagram.pair()],
 ] as const;
 
-/** Room for the most descriptors that one message carries, and for what may come beside them. */
+/** An ancillary buffer with room for the most descriptors of one message, and for other control messages. */
 export const ancillary = (): SocketAncillary => new SocketAncillary(4096);
 
 /** A new empty folder, removed when the process ends. */
@@ -136,7 +141,7 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-/** Made when it is first needed: a child that is killed could not remove it. */
+/** Created when first needed: a child that is killed could not remove it. */
 let folder: string | undefined;
 let files = 0;
 
@@ -152,12 +157,12 @@ export function fileWith(content: string): string {
   return path;
 }
 
-/** A path in a folder of this process's own, for a socket. */
+/** A new path for a socket, in a folder of this process. */
 export function socketPath(): string {
   return fresh("socket");
 }
 
-/** Sets variables for the time of a test. */
+/** Sets environment variables while `body` runs. */
 export async function withEnvironment(variables: Record<string, string>, body: () => unknown): Promise<void> {
   const before = { ...process.env };
   Object.assign(process.env, variables);
@@ -171,7 +176,7 @@ export async function withEnvironment(variables: Record<string, string>, body: (
   }
 }
 
-/** What a program that was run left. */
+/** The result of a program. */
 export interface Run {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -179,7 +184,7 @@ export interface Run {
   readonly stderr: string;
 }
 
-/** Runs a program to its end; one that hangs is killed. */
+/** Runs a program to its end; kills it if it hangs. */
 export function run(command: string, args: readonly string[], options: SpawnOptions = {}): Promise<Run> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 30_000, ...options });
@@ -192,7 +197,7 @@ export function run(command: string, args: readonly string[], options: SpawnOpti
   });
 }
 
-/** Runs this test file again as another program: `role` is what {@link role} then says. */
+/** Runs this test file again in another process, with {@link role} set to `role`. */
 export function again(
   url: string,
   role: string,
@@ -205,11 +210,12 @@ export function again(
   });
 }
 
-/** The code of what a function throws, or a promise is rejected with. */
+/** The code of the error that a function throws or a promise is rejected with. */
 export async function codeOf(action: (() => unknown) | Promise<unknown>): Promise<string> {
   return ((await errorOf(action)) as { code?: string }).code ?? "no code";
 }
 
+/** The error that a function throws or a promise is rejected with. */
 export async function errorOf(action: (() => unknown) | Promise<unknown>): Promise<Error> {
   try {
     await (typeof action === "function" ? action() : action);

@@ -30,7 +30,7 @@ if (role === "listen-error") {
 
 const test = leakChecked("systemd");
 
-/** This test file in another role, with LISTEN_PID its own, as the manager sets it behind the fork. */
+/** Runs this test file in another role, with LISTEN_PID set to its own pid, as the manager sets it after the fork. */
 function activated(roleName: string, fds: number[], variables: string): Promise<string> {
   const program = [process.execPath, fileURLToPath(import.meta.url)];
   const child: ChildProcess = spawn("sh", ["-c", `LISTEN_PID=$$ ${variables} exec "$@"`, "sh", ...program], {
@@ -45,7 +45,7 @@ function activated(roleName: string, fds: number[], variables: string): Promise<
   });
 }
 
-test("listen-fds: taken over by name, inherited by nobody, asked for once", async () => {
+test("listen-fds: taken over with their names, not inherited by children, returned once", async () => {
   const file = openSync("/dev/null", "r");
   const folder = openSync("/", "r");
   const output = await activated("listen", [file, folder, file], "LISTEN_FDS=3 LISTEN_FDNAMES=null:root");
@@ -60,11 +60,11 @@ test("listen-fds: taken over by name, inherited by nobody, asked for once", asyn
     inherited.filter((line: string) => line.startsWith("LISTEN")),
     [],
   );
-  // 3 is what ls itself lists the folder with.
+  // 3 is the descriptor with which ls lists the folder.
   for (const number of ["4", "5"]) assert.not.ok(inherited.includes(number), `${number} was inherited`);
 });
 
-test("listen-pid-of-another: not ours, nothing is touched", async () => {
+test("listen-pid-of-another: nothing is taken over or changed", async () => {
   const before = openFds();
   await withEnvironment({ LISTEN_PID: "1", LISTEN_FDS: "2" }, () => {
     assert.equal(listenFds({ unset: false }), []);
@@ -76,7 +76,7 @@ test("listen-pid-of-another: not ours, nothing is touched", async () => {
   assert.equal(listenFds(), []);
 });
 
-test("listen-fds-that-lie: more than are open, or no number", async () => {
+test("listen-fds-that-lie: more than are open, or not a number", async () => {
   const file = openSync("/dev/null", "r");
   assert.is(await activated("listen-error", [file], "LISTEN_FDS=900"), "EBADF");
   assert.is(await activated("listen-error", [file], "LISTEN_FDS=-1"), "ERR_OUT_OF_RANGE");
@@ -98,7 +98,7 @@ async function asManager(
   }
 }
 
-test("notify: the state, the descriptors and who said it", () =>
+test("notify: the manager gets the state, the descriptors and the credentials", () =>
   asManager(async (manager) => {
     assert.is(await notify("READY=1"), true);
     let message = await manager.recvFds(8);
@@ -123,7 +123,7 @@ test("notify-abstract: the manager's socket has an abstract name", () =>
     () => UnixDatagram.bind(""),
   ));
 
-test("no-manager: false, and a barrier has nothing to wait for", async () => {
+test("no-manager: notify returns false, and a barrier returns at once", async () => {
   await withEnvironment({ NOTIFY_SOCKET: "" }, async () => {
     assert.is(await notify("READY=1"), false);
     await notifyBarrier();
@@ -137,7 +137,7 @@ test("no-manager: false, and a barrier has nothing to wait for", async () => {
   });
 });
 
-test("barrier: passes when the manager has closed what came with it", () =>
+test("barrier: passes when the manager has closed its descriptor", () =>
   asManager(async (manager) => {
     let passed = false;
     const barrier = notifyBarrier().then(() => {

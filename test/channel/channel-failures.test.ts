@@ -1,4 +1,4 @@
-/** Channels whose frames are aborted, late, half sent, or cut by a close: poisoned or whole, never corrupted. */
+/** Channels whose frames are aborted, late, sent in part, or cut by a close: each frame is whole, or the channel is poisoned. */
 
 import { getEventListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,7 +9,7 @@ import { again, codeOf, errorOf, leakChecked, role, run } from "../support.ts";
 import { frameOf, header, withChannels, withFile, withRawPeer } from "./channel-support.ts";
 
 if (role === "crowded") {
-  // Whoever is root may have as many in flight as it likes.
+  // root has no limit on descriptors in flight.
   if (process.getuid!() === 0) {
     process.setgid!(65534);
     process.setuid!(65534);
@@ -28,13 +28,13 @@ if (role === "unreferenced") {
   peer.trySendFds(header().subarray(0, 1));
   channel.recv().catch(() => {});
   console.log("waiting");
-  // It ends by itself.
+  // The process ends by itself.
 }
 
 const test = leakChecked("channel-failures");
 
 test(
-  "never-completed: meets its deadline; between frames nothing is due",
+  "never-completed: a frame fails at its deadline; between frames there is no deadline",
   withRawPeer(
     async (peer, channel) => {
       const receiving = channel.recv();
@@ -48,7 +48,7 @@ test(
 );
 
 test(
-  "abort-within-a-frame: the bytes stay, and the next receive goes on with them",
+  "abort-within-a-frame: the bytes stay, and the next receive continues with them",
   withRawPeer((peer, channel) =>
     withFile(async (fd) => {
       for (const cut of [3, 20, 22]) {
@@ -70,7 +70,7 @@ test(
 );
 
 test(
-  "half-sent: poisons what follows; withdrawn before it began: nothing happened",
+  "half-sent: a frame sent in part poisons the channel; a frame cancelled before its start has no effect",
   withChannels((a, b) =>
     withFile(async (fd) => {
       const abort = new AbortController();
@@ -94,7 +94,7 @@ test(
 );
 
 test(
-  "closed: what waits is told so, and what came is closed",
+  "closed: waiting calls fail, and received descriptors are closed",
   withChannels((a, b) =>
     withFile(async (fd) => {
       await a.send("one", [fd]);
@@ -112,7 +112,7 @@ test(
   ),
 );
 
-test("reason-shared: an abort between the messages of a frame poisons, whatever the reason is, and leaves it as it was", () =>
+test("reason-shared: an abort between the messages of a frame poisons the channel, and does not change the abort reason", () =>
   withFile(async (fd) => {
     for (const reason of [new Error("mine"), null, "text", Object.freeze({ bytesSent: 7 })]) {
       const [a, b] = FdChannel.pair({ maxFds: 2000 });
@@ -131,7 +131,7 @@ test("reason-shared: an abort between the messages of a frame poisons, whatever 
   }));
 
 test(
-  "abort-while-queued: a receive is withdrawn at once, and those before and behind it go on",
+  "abort-while-queued: a receive is cancelled at once, and the other receives continue",
   withChannels(async (a, b) => {
     const abort = new AbortController();
     const first = b.recv();
@@ -147,7 +147,7 @@ test(
   }),
 );
 
-test("abort-between-two-waits: it is heard at every turn, with a deadline too", () =>
+test("abort-between-two-waits: an abort takes effect at every turn, with a deadline too", () =>
   withFile(async () => {
     for (let turns = 0; turns < 30; turns++) {
       const [peer, socket] = UnixStream.pair();
@@ -164,7 +164,7 @@ test("abort-between-two-waits: it is heard at every turn, with a deadline too", 
   }));
 
 test(
-  "one-signal-for-many: nothing listens to it when they are over",
+  "one-signal-for-many: no listener remains when the calls are over",
   withChannels(async (a, b) => {
     const { signal } = new AbortController();
     const sending = Promise.all(Array.from({ length: 9 }, () => a.send(Buffer.alloc(100_000), [], { signal })));
@@ -175,7 +175,7 @@ test(
 );
 
 test(
-  "payload-gone-while-queued: refused, nothing sent, and the next one goes on",
+  "payload-gone-while-queued: the frame is refused, nothing is sent, and the next frame is sent",
   withChannels(async (a, b) => {
     const large = a.send(Buffer.alloc(3_000_000));
     const payload = new Uint8Array(100);
@@ -190,7 +190,7 @@ test(
   }),
 );
 
-test("closed-half-way: the error is the channel's, and says how far it got", async () => {
+test("closed-half-way: the error is a ChannelError with the progress", async () => {
   for (const close of [(channel: FdChannel) => channel.close(), (_: FdChannel, socket: UnixStream) => socket.close()]) {
     const [socket, other] = UnixStream.pair();
     const [a, b] = [FdChannel.over(socket), FdChannel.over(other)];
@@ -208,7 +208,7 @@ test("closed-half-way: the error is the channel's, and says how far it got", asy
   }
 });
 
-test("reset: a peer that goes without having read loses nothing that it sent, over records too", () =>
+test("reset: a peer that closes without reading loses no frame that it sent, over records too", () =>
   withFile(async (fd) => {
     for (const pair of [UnixStream.pair(), UnixSeqpacket.pair()]) {
       const [a, b] = pair.map((socket) => FdChannel.over(socket)) as [FdChannel, FdChannel];
@@ -229,8 +229,8 @@ test("reset: a peer that goes without having read loses nothing that it sent, ov
     }
   }));
 
-test("too-many-in-flight: a frame that is refused in the middle poisons", async () => {
-  // Fewer than the frame has, and enough for Node.
+test("too-many-in-flight: a frame that is refused half-way poisons the channel", async () => {
+  // Fewer than the frame has, but enough for Node.
   const limited = ["-c", 'ulimit -n 600; exec "$0" "$@"', process.execPath, fileURLToPath(import.meta.url)];
   const { stdout, stderr } = await run("sh", limited, {
     env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "crowded" },

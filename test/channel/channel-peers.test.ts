@@ -1,4 +1,4 @@
-/** Who is at the other end of a channel: hostile peers, policies, Python that speaks the wire format, and children. */
+/** The peers of channels: hostile peers, policies, a Python implementation of the wire format, and child processes. */
 
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,7 +9,7 @@ import * as assert from "uvu/assert";
 import { codeOf, errorOf, leakChecked, openFds, role, run } from "../support.ts";
 import { frameOf, header, withFile } from "./channel-support.ts";
 
-/** A worker that runs this file in a role, and what it says first. */
+/** Starts a worker that runs this file in a role, and returns its first message. */
 async function workerSays(role: string): Promise<unknown> {
   const worker = new Worker(new URL(import.meta.url), {
     env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: role },
@@ -22,7 +22,7 @@ async function workerSays(role: string): Promise<unknown> {
 const say = async (what: unknown) => (await import("node:worker_threads")).parentPort!.postMessage(what);
 
 if (role === "echo") {
-  // Sends back what it gets, with what it has open and what a child of its own sees.
+  // Sends every frame back. The answer to "about" has what the process and a child of its own inherited.
   const worker = await workerSays("thread");
   const channel = FdChannel.fromParent({ peer: { uid: process.getuid!() } });
   const again = await codeOf(() => FdChannel.fromParent());
@@ -46,7 +46,7 @@ if (role === "starter") {
 }
 if (role === "lonely") {
   console.log(await codeOf(() => FdChannel.fromParent()));
-  // Whatever is collected closes nothing of others.
+  // The garbage collector must not close descriptors that this process does not own.
   for (let i = 0; i < 3; i++) {
     await sleep(20);
     (globalThis as { gc?: () => void }).gc?.();
@@ -57,7 +57,7 @@ if (role === "lonely") {
 
 const test = leakChecked("channel-peers");
 
-/** An attack is over a stream or over records. */
+/** An attack, over a stream or over records. */
 type Raw = UnixStream | UnixSeqpacket;
 
 async function attacked(
@@ -122,13 +122,13 @@ const HOSTILE: readonly [string, string, (peer: Raw, fd: number) => Promise<unkn
   ],
 ];
 for (const [what, code, attack] of HOSTILE) {
-  test(`${what}: ${code}, nothing stays open, and nothing is believed afterwards`, async () => {
+  test(`${what}: ${code}, no descriptor stays open, and later frames are refused`, async () => {
     await attacked(UnixStream.pair(), attack, code);
     await attacked(UnixSeqpacket.pair(), attack, code);
   });
 }
 
-test("on-no-byte: descriptors of an empty record are no frame's", () =>
+test("on-no-byte: descriptors of an empty record belong to no frame", () =>
   attacked(
     UnixSeqpacket.pair(),
     async (peer, fd) => {
@@ -138,7 +138,7 @@ test("on-no-byte: descriptors of an empty record are no frame's", () =>
     "ERR_CHANNEL_FD_COUNT",
   ));
 
-test("policy: a peer that is not allowed is closed before any frame", async () => {
+test("policy: the connection of a rejected peer is closed before any frame", async () => {
   const angry = () => {
     throw new Error("mine");
   };
@@ -147,7 +147,7 @@ test("policy: a peer that is not allowed is closed before any frame", async () =
     [{ pid: 1 }, "ERR_CHANNEL_PEER_REJECTED"],
     [() => false, "ERR_CHANNEL_PEER_REJECTED"],
     [angry, "no code"],
-    // A promise is not a yes, nor is what is merely not false.
+    // A promise or another truthy value does not accept a peer.
     [async () => true, "ERR_INVALID_ARG_TYPE"],
     [() => 1 as never, "ERR_INVALID_ARG_TYPE"],
   ] as const) {
@@ -161,7 +161,7 @@ test("policy: a peer that is not allowed is closed before any frame", async () =
   b.close();
 });
 
-test("policy-that-names-nobody: refused, it lets nobody in", async () => {
+test("policy-without-numbers: refused, as it would accept every peer", async () => {
   const [a, b] = UnixStream.pair();
   for (const peer of [{}, { uid: undefined }, [], new Map([["uid", 0]]), { pud: 1 }])
     assert.is(await codeOf(() => FdChannel.over(a, { peer: peer as object })), "ERR_INVALID_ARG_VALUE");
@@ -170,7 +170,7 @@ test("policy-that-names-nobody: refused, it lets nobody in", async () => {
   b.close();
 });
 
-/** Python that sends a frame with the descriptors it has, and ends when its standard input or the channel does. */
+/** A Python program that sends its open descriptors in a frame, and ends when its standard input or the channel ends. */
 function inventory(): string {
   return `
 import os, socket, struct
@@ -186,13 +186,13 @@ channel.recv(1)
 `;
 }
 
-test.python("inheritance: exactly one descriptor more, where the variable says, whatever the parent has open", () =>
+test.python("inheritance: the child gets exactly one more descriptor, with the number in the variable", () =>
   withFile(async (fd) => {
     const owned = Array.from({ length: 30 }, () => OwnedFd.from(fd));
     const [a, b] = UnixStream.pair();
     await a.sendFds("x", owned);
     const received = await b.recvFds(30);
-    // What this process was itself started with, others inherit too.
+    // Descriptors that this process inherited itself are inherited by the child, too.
     const without = 'import os; print(*[fd for fd in range(3, 1000) if os.path.exists(f"/proc/self/fd/{fd}")])';
     const ours = (await run("python3", ["-c", without])).stdout.trim().split(" ").filter(Boolean);
 
@@ -223,12 +223,12 @@ test.python("inheritance: exactly one descriptor more, where the variable says, 
   }),
 );
 
-test.python("started-by-a-worker: the child is the worker's, and inherits as much", async () => {
+test.python("started-by-a-worker: the child inherits the same descriptors", async () => {
   const said = String(await workerSays("starter")).split(" ");
   assert.equal(said.slice(0, 5), ["3", "0", "1", "2", "3"]);
 });
 
-/** A peer of its own making: reads frames, and answers with what it understood, the same payload and the same descriptors. */
+/** A Python peer: reads frames, and answers with their parsed headers, then with the same payload and descriptors. */
 const PYTHON = `
 import hashlib, json, os, socket, struct
 channel = socket.socket(fileno=int(os.environ["UNIX_ANCILLARY_CHANNEL_FD"]))
@@ -268,7 +268,7 @@ while (head := take(20)) is not None:
 assert not fds and not queued
 `;
 
-test.python("python: another implementation of the wire format, both ways", () =>
+test.python("python: another implementation of the wire format, in both directions", () =>
   withFile(async (fd) => {
     const { createHash } = await import("node:crypto");
     const nothing = openSync("/dev/null", "r");
@@ -310,11 +310,11 @@ test.python("python: another implementation of the wire format, both ways", () =
   }),
 );
 
-test.python("accepted: the peer is who connected", async () => {
+test.python("accepted: the peer is the process that connected", async () => {
   const name = `\0unix-ancillary-channel-${process.pid}`;
   const listener = UnixListener.bind(name);
   const source = `import socket; s = socket.socket(socket.AF_UNIX); s.connect("\\0${name.slice(1)}"); s.recv(1)`;
-  // Whoever may be somebody else is.
+  // As root, the child runs as another user.
   const uid = process.getuid!() === 0 ? 65534 : process.getuid!();
   const gid = process.getgid!() === 0 ? 65534 : process.getgid!();
   const { child, channel } = spawn("python3", ["-c", source], { uid, gid, stdio: ["ignore", "inherit", "inherit"] });
@@ -329,7 +329,7 @@ test.python("accepted: the peer is who connected", async () => {
   assert.is(await exited, 0);
 });
 
-test("child: a channel to a process of its own, inherited by nobody else, taken by its main thread, once", () =>
+test("child: its main thread can take the channel once, and no other process inherits it", () =>
   withFile(async (fd) => {
     const { child, channel } = spawn(process.execPath, [fileURLToPath(import.meta.url)], {
       stdio: ["ignore", "inherit", "inherit"],
@@ -352,7 +352,7 @@ test("child: a channel to a process of its own, inherited by nobody else, taken 
     assert.is(await exited, 0);
   }));
 
-test("no-parent, no-program: said, nothing stays open, and what is somebody else's is not closed", () =>
+test("no-parent, no-program: an error, nothing stays open, and no descriptor of another owner is closed", () =>
   withFile(async (fd) => {
     const { UNIX_ANCILLARY_CHANNEL_FD: _, ...env } = process.env;
     for (const value of [undefined, "0", "999", "x"]) {

@@ -1,11 +1,11 @@
-/** What the tests of channels share. */
+/** Shared by the tests of channels. */
 
 import { closeSync, openSync } from "node:fs";
 import { FdChannel, type Frame, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
 import { fileWith } from "../support.ts";
 
-/** A descriptor that stays its owner's. */
+/** Runs `body` with an open descriptor, and closes it afterwards. */
 export function withFile(body: (fd: number) => unknown): Promise<void> {
   const fd = openSync(fileWith("in a frame"), "r");
   return Promise.resolve()
@@ -19,6 +19,7 @@ export function withFile(body: (fd: number) => unknown): Promise<void> {
     );
 }
 
+/** The body of a test that needs two connected channels. */
 export function withChannels(
   body: (a: FdChannel, b: FdChannel) => unknown,
   options?: Parameters<typeof FdChannel.pair>[0],
@@ -34,7 +35,7 @@ export function withChannels(
   };
 }
 
-/** A channel whose peer writes bytes by hand. */
+/** The body of a test that needs a channel whose peer writes raw bytes. */
 export function withRawPeer(
   body: (peer: UnixStream, channel: FdChannel) => unknown,
   options?: Parameters<typeof FdChannel.over>[1],
@@ -51,7 +52,7 @@ export function withRawPeer(
   };
 }
 
-/** A header, byte for byte as the wire format says. */
+/** The header of a frame, written byte by byte. */
 export function header({ magic = "UANC", version = 1, flags = 0, fds = 0, payload = 0, id = 1n } = {}): Buffer {
   const bytes = Buffer.alloc(20);
   bytes.write(magic, 0, "latin1");
@@ -63,6 +64,7 @@ export function header({ magic = "UANC", version = 1, flags = 0, fds = 0, payloa
   return bytes;
 }
 
+/** The next frame, which must exist. */
 export async function frameOf(channel: FdChannel): Promise<Frame> {
   const frame = await channel.recv();
   assert.ok(frame);

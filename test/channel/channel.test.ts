@@ -1,4 +1,4 @@
-/** Channels: frames with descriptors, whole, in order and once. */
+/** Channels: frames with descriptors arrive whole, in order and once. */
 
 import { fstatSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -87,7 +87,7 @@ test(
 );
 
 test(
-  "back-pressure: a send is over when the kernel has it, and not before",
+  "back-pressure: a send is complete when the kernel has the frame, not before",
   withChannels(async (a, b) => {
     const payload = Buffer.alloc(3_000_000, "0123456789");
     let over = false;
@@ -120,7 +120,7 @@ test(
 );
 
 test(
-  "bytes-detached: a frame that lost its bytes in the queue is refused, the next one goes",
+  "bytes-detached: a frame whose bytes were detached in the queue is refused, the next one is sent",
   withChannels(async (a, b) => {
     const large = a.send(Buffer.alloc(3_000_000));
     const view = new Uint8Array(100);
@@ -137,10 +137,10 @@ test(
 );
 
 test(
-  "descriptors-of-the-next-frame: glued behind, they stay its own",
+  "descriptors-of-the-next-frame: joined into one receive, they stay with the next frame",
   withRawPeer((peer, channel) =>
     withFile(async (fd) => {
-      // Plain bytes and the next frame's first bytes come in one receive.
+      // Plain bytes and the first bytes of the next frame arrive in one receive.
       await peer.sendFds(Buffer.concat([header({ payload: 2 }), Buffer.from("ab")]));
       await peer.sendFds(header({ fds: 1, id: 2n }), [fd]);
       const first = await frameOf(channel);
@@ -153,7 +153,7 @@ test(
 );
 
 test(
-  "one-byte-at-a-time: slow, and whole",
+  "one-byte-at-a-time: the frame arrives whole",
   withRawPeer((peer, channel) =>
     withFile(async (fd) => {
       const bytes = Buffer.concat([header({ fds: 2, payload: 3 }), Buffer.from("abc")]);
@@ -171,7 +171,7 @@ test(
 );
 
 test(
-  "limits-hold-for-sending: nothing is sent",
+  "limits-hold-for-sending: a frame beyond the limits is not sent",
   withChannels(
     (a, b) =>
       withFile(async (fd) => {
@@ -188,7 +188,7 @@ test(
   ),
 );
 
-test("records: over a seqpacket socket, larger than a record and with more descriptors than one takes", () =>
+test("records: over a seqpacket socket, frames larger than a record, with more descriptors than one record can carry", () =>
   withFile(async (fd) => {
     const [a, b] = UnixSeqpacket.pair();
     const [left, right] = [FdChannel.over(a, { maxFds: 300 }), FdChannel.over(b, { maxFds: 300 })];
@@ -206,7 +206,7 @@ test("records: over a seqpacket socket, larger than a record and with more descr
     right.close();
   }));
 
-test("twenty-messages: a frame without payload carries as many descriptors as its header has bytes to carry", () =>
+test("twenty-messages: a frame without payload carries one message of descriptors per byte of its header", () =>
   withFile(async (fd) => {
     for (const pair of [UnixStream.pair(), UnixSeqpacket.pair()]) {
       const most = 20 * pair[0].platform.abi.maxFdsPerMessage;
@@ -223,7 +223,7 @@ test("twenty-messages: a frame without payload carries as many descriptors as it
   }));
 
 test(
-  "loop-left: the channel stays open, and goes on behind the last frame",
+  "loop-left: the channel stays open, and continues after the last frame",
   withChannels(async (a, b) => {
     for (const text of ["one", "two"]) await a.send(text);
     for await (const frame of b) {
@@ -236,7 +236,7 @@ test(
 );
 
 test(
-  "announced: what does not come costs no memory",
+  "announced: an announced payload costs no memory before it arrives",
   withRawPeer(
     async (peer, channel) => {
       await peer.sendFds(header({ payload: 0x7fffff00 }));
@@ -253,7 +253,7 @@ test(
   ),
 );
 
-test("used-before: a channel over a stream that has received begins behind that", () =>
+test("used-before: a channel over a stream that has received bytes begins after them", () =>
   withFile(async (fd) => {
     const [peer, socket] = UnixStream.pair();
     await peer.sendFds("hello", [fd]);
@@ -278,7 +278,7 @@ const SYSTEMS: readonly AbiName[] = [
   "illumos-amd64",
 ];
 
-test("every-system-records: payloads larger than a record that its buffer takes", async () => {
+test("every-system-records: payloads larger than a record that fits into the socket buffer", async () => {
   for (const abi of SYSTEMS.filter((name) => !name.startsWith("darwin"))) {
     const kernel = new VirtualKernel(abi, { bufferBytes: 5000 });
     const process = kernel.process({ descriptors: 1000 });
@@ -301,7 +301,7 @@ test("every-system-records: payloads larger than a record that its buffer takes"
   }
 });
 
-test("every-system: frames with more descriptors than one message takes", async () => {
+test("every-system: frames with more descriptors than one message can carry", async () => {
   for (const abi of SYSTEMS) {
     const kernel = new VirtualKernel(abi, { seed: 11, bufferBytes: 5000 });
     const process = kernel.process({ descriptors: 1000 });
@@ -320,7 +320,7 @@ test("every-system: frames with more descriptors than one message takes", async 
       assert.is(frame.fds.length, fds, abi);
       frame[Symbol.dispose]();
     }
-    // The peer ends in the middle of a frame that is larger than what the kernel keeps.
+    // The peer ends in the middle of a frame that is larger than the kernel's buffer.
     const half = codeOf(a.send("x".repeat(9000)));
     a.close();
     assert.is(await half, "ERR_CHANNEL_CLOSED", abi);

@@ -1,4 +1,4 @@
-/** What a command that `recv --exec` runs is given, and how it ends. */
+/** Commands that `recv --exec` runs: what they get, and how they end. */
 
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -9,8 +9,8 @@ import { cli, exec, lines, MAIN, passed, start } from "./cli-support.ts";
 
 const test = leakChecked("cli exec");
 
-test("exec: LISTEN_* as systemd sets them, the pid is the command's own, and nothing else is open in it", async () => {
-  // Numbers with a gap before them: Node makes what it was started with CLOEXEC only as far as the first gap.
+test("exec: LISTEN_* are set as by systemd, with the command's own pid, and no other descriptor is open in it", async () => {
+  // Numbers after a gap: Node sets CLOEXEC on inherited descriptors only up to the first gap.
   const extra = openSync("/dev/null", "r");
   const stdio = ["ignore", "pipe", "pipe", ...Array(30).fill("ignore"), extra, extra];
   const env = {
@@ -33,9 +33,9 @@ test("exec: LISTEN_* as systemd sets them, the pid is the command's own, and not
   );
   closeSync(extra);
   assert.is(code, 0, stderr);
-  const said = stdout.trim().split("\n");
-  assert.equal(said.slice(0, 6), ["0", "1", "2", "3", "4", "ab"]);
-  const [pid, ...variables] = said.slice(6);
+  const output = stdout.trim().split("\n");
+  assert.equal(output.slice(0, 6), ["0", "1", "2", "3", "4", "ab"]);
+  const [pid, ...variables] = output.slice(6);
   assert.equal(variables.sort(), [
     "LISTEN_FDNAMES=unknown:unknown",
     "LISTEN_FDS=2",
@@ -44,7 +44,7 @@ test("exec: LISTEN_* as systemd sets them, the pid is the command's own, and not
   ]);
 });
 
-test("exec: what the library's own listenFds takes over", async () => {
+test("exec: listenFds of the library takes the descriptors over", async () => {
   const script = `import { listenFds } from ${JSON.stringify(resolve("dist/index.js"))};
     console.log(JSON.stringify(listenFds().map(({ fd, name }) => [name, fd.fd, fd.describe().kind])));`;
   const command = ["--exec", process.execPath, "--input-type=module", "-e", script];
@@ -67,14 +67,14 @@ test("exec: what the library's own listenFds takes over", async () => {
   assert.match(wrong.stderr, "3 names for 2 descriptors");
 });
 
-test("exec: stdout is not made nonblocking for the command, nor what it was given", async () => {
+test("exec: neither stdout nor the passed descriptors become non-blocking for the command", async () => {
   const { stdout } = await passed(exec("cat /proc/self/fdinfo/1; cat /proc/self/fdinfo/3"), [fileWith("a")]);
   const flags = [...stdout.matchAll(/flags:\s+0?(\d+)/g)].map(([, octal]) => Number.parseInt(octal!, 8));
   assert.is(flags.length, 2);
   for (const flag of flags) assert.is(flag & 0o4000, 0);
 });
 
-test("exec: the command's exit code, the signal that ended it, and one that cannot be run", async () => {
+test("exec: the command's exit code, the signal that ended it, and a command that cannot be run", async () => {
   assert.is((await passed(exec("exit 7"), ["/"])).code, 7);
   for (const signal of ["SIGTERM", "SIGKILL", "SIGUSR2"] as const) {
     const ended = await passed(exec(`kill -${signal.slice(3)} $$`), ["/"]);
@@ -87,7 +87,7 @@ test("exec: the command's exit code, the signal that ended it, and one that cann
   assert.is((await passed(["--exec", "/etc/passwd"], ["/"])).code, 126);
 });
 
-test("exec: signals reach the command, which decides", async () => {
+test("exec: signals are forwarded to the command", async () => {
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"] as const) {
     const path = socketPath();
     const script = `process.on("${signal}", () => { console.log("caught"); process.exit(9); });
@@ -103,7 +103,7 @@ test("exec: signals reach the command, which decides", async () => {
   }
 });
 
-/** Runs `recv` in a terminal, presses ^C when its command says READY, and prints what the terminal showed and how it ended. */
+/** Runs `recv` in a terminal, presses ^C when its command prints READY, and prints the terminal's output and the exit code. */
 const TERMINAL = `
 import os, pty, subprocess, sys
 node, main, path, script = sys.argv[1:]
@@ -130,7 +130,7 @@ print(shown.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
 
 test.python("exec: ^C at a terminal reaches the command once, not a second time through recv", async () => {
-  // After the first it waits a while: for a second, which must not come.
+  // After the first interrupt it waits a while for a second one, which must not arrive.
   const script = `let interrupts = 0;
     process.on("SIGINT", () => {
       if (++interrupts === 1) setTimeout(() => { console.log("interrupts: " + interrupts); process.exit(5); }, 300);
@@ -142,7 +142,7 @@ test.python("exec: ^C at a terminal reaches the command once, not a second time 
   assert.match(stdout, /\s5\n$/);
 });
 
-test("exec: the numbers that --fd says, without LISTEN_*", async () => {
+test("exec: --fd sets the numbers, without LISTEN_*", async () => {
   const counted = await passed(["--fd", "0", "--exec", "wc", "-l"], [fileWith("1\n2\n3\n")]);
   assert.is(counted.stdout.trim(), "3");
   const script = "cat <&7; cat <&5; ls /proc/$$/fd; env | grep LISTEN_ || true";
@@ -154,7 +154,7 @@ test("exec: the numbers that --fd says, without LISTEN_*", async () => {
   assert.is(readFileSync(log, "utf8"), "written\n");
 });
 
-test("exec: is not run on fewer descriptors than it needs; surplus ones are closed and told", async () => {
+test("exec: with too few descriptors the command is not run; surplus ones are closed and reported", async () => {
   for (const args of [
     ["--count", "2"],
     ["--fd", "0", "--fd", "5"],
@@ -171,7 +171,7 @@ test("exec: is not run on fewer descriptors than it needs; surplus ones are clos
   assert.match(more.stderr, "1 descriptor beyond the first 1 closed");
 });
 
-test("exec: bytes that are no text are not handed over in silence", async () => {
+test("exec: bytes that are not text are not dropped silently", async () => {
   const path = socketPath();
   const receiver = start(["recv", path, "--count", "1", ...exec('echo "<$UNIX_ANCILLARY_DATA>"')]);
   await receiver.said("listening");

@@ -1,4 +1,4 @@
-/** `listen`: many senders, some of which do wrong. */
+/** `listen`: many senders, some of which fail. */
 
 import { existsSync } from "node:fs";
 import { UnixStream } from "unix-ancillary";
@@ -8,7 +8,7 @@ import { cli, exec, lines, start } from "./cli-support.ts";
 
 const test = leakChecked("cli listen");
 
-test("listen: one sender after the other, and one that hangs holds up nobody", async () => {
+test("listen: a sender that hangs does not delay the others", async () => {
   const path = socketPath();
   const listening = start(["listen", path, "--json"]);
   await listening.said("listening");
@@ -26,7 +26,7 @@ test("listen: one sender after the other, and one that hangs holds up nobody", a
   assert.is(new Set(messages.map(({ number }) => number)).size, 3);
 });
 
-test("listen: what a sender does wrong is said, the next one is served", async () => {
+test("listen: the error of a sender is reported, the next one is served", async () => {
   const path = socketPath();
   const listening = start(["listen", path, "--count", "1", "--timeout", "0.3"]);
   await listening.said("listening");
@@ -57,7 +57,7 @@ test("listen: a command for each connection, and for each datagram", async () =>
   }
 });
 
-test("listen: nobody reads what it shows any more", async () => {
+test("listen: it ends when its output has no reader", async () => {
   const path = socketPath();
   const listening = start(["listen", path]);
   await listening.said("listening");

@@ -1,22 +1,22 @@
-/** Running the command `unix-ancillary` as its users do. */
+/** Runs the command `unix-ancillary` as its users do. */
 
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { resolve } from "node:path";
 import * as assert from "uvu/assert";
 import { type Run, run, socketPath } from "../support.ts";
 
-/** What `bin` in package.json names. */
+/** The file that `bin` in package.json names. */
 export const MAIN: string = resolve("dist/cli.js");
 
 /** Runs the command to its end. */
 export const cli = (args: readonly string[], options: SpawnOptions = {}): Promise<Run> =>
   run(process.execPath, [MAIN, ...args], options);
 
-/** The command while it runs. */
+/** A running command. */
 export interface Started {
   readonly child: ChildProcess;
   readonly ended: Promise<Run>;
-  /** Until it has said this. */
+  /** Waits until the command has printed this text. */
   said(text: string): Promise<void>;
 }
 
@@ -25,36 +25,36 @@ export function start(args: readonly string[], options: { stdio?: unknown[]; env
   const child = spawn(process.execPath, [MAIN, ...args], { timeout: 30_000, ...options, stdio });
   let stdout = "";
   let stderr = "";
-  let heard = () => {};
+  let notify = () => {};
   child.stdout?.on("data", (bytes) => {
     stdout += bytes;
-    heard();
+    notify();
   });
   child.stderr?.on("data", (bytes) => {
     stderr += bytes;
-    heard();
+    notify();
   });
   let over = false;
   const ended = new Promise<Run>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code, signal) => {
       over = true;
-      heard();
+      notify();
       resolve({ code, signal, stdout, stderr });
     });
   });
   const said = async (text: string) => {
     while (!`${stdout}${stderr}`.includes(text)) {
-      if (over) throw new Error(`it ended without saying ${text}: ${stdout}${stderr}`);
+      if (over) throw new Error(`it ended without printing ${text}: ${stdout}${stderr}`);
       await new Promise<void>((resolve) => {
-        heard = resolve;
+        notify = resolve;
       });
     }
   };
   return { child, ended, said };
 }
 
-/** Output in JSON, line by line. */
+/** Parses JSON output, line by line. */
 export const lines = (text: string) =>
   text
     .trim()
@@ -62,7 +62,7 @@ export const lines = (text: string) =>
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line));
 
-/** One `recv` and one `send`; the receiver's end. The sender has to have done it. */
+/** Runs one `recv` and one `send`, which must succeed; returns the result of `recv`. */
 export async function passed(
   recv: readonly string[],
   send: readonly string[],
@@ -75,5 +75,5 @@ export async function passed(
   return receiver.ended;
 }
 
-/** A command for `--exec`. */
+/** The arguments for `--exec` with a shell script. */
 export const exec = (script: string) => ["--exec", "sh", "-c", script];

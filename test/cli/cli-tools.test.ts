@@ -1,4 +1,4 @@
-/** The command's other half, as a process of its own: `decode`, `layout`, `abis`, `doctor`, and its help. */
+/** The commands `decode`, `layout`, `abis` and `doctor`, and the help, each run as a process. */
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { type AbiName, abis, Codec, inspect } from "unix-ancillary/core";
@@ -19,7 +19,7 @@ function file(bytes: Uint8Array | string): string {
   return path;
 }
 
-test("decode: bytes and hex, from a file and standard input, are what inspect shows", async () => {
+test("decode: bytes and hex, from a file and standard input, print the same as inspect", async () => {
   const shown = inspect(ABI, good);
   const spaced = hex(good).replace(/(..)(..)/g, "0x$1, \\x$2\n");
   for (const args of [[file(good)], ["--hex", file(hex(good))], ["--hex", file(spaced)]]) {
@@ -32,7 +32,7 @@ test("decode: bytes and hex, from a file and standard input, are what inspect sh
   assert.is((await run("sh", ["-c", `${script} -`])).stdout, shown);
 });
 
-test("decode: malformed is exit code 3, with what was whole before it", async () => {
+test("decode: malformed control data exit with 3, after the whole messages before", async () => {
   const cut = file(good.subarray(0, good.length - 12));
   const { code, stdout } = await cli(["decode", "--abi", ABI, cut]);
   assert.is(code, 3);
@@ -47,7 +47,7 @@ test("decode: malformed is exit code 3, with what was whole before it", async ()
   assert.is(result.messages[0].name, "SCM_RIGHTS");
 });
 
-test("decode: times are wider than a JSON number", async () => {
+test("decode: times wider than a JSON number are strings", async () => {
   const time = Buffer.alloc(16);
   time.writeBigInt64LE(2n ** 60n);
   const control = codec.encode([{ level: abis[ABI].SOL_SOCKET, type: abis[ABI].SCM_TIMESTAMP, data: time }]);
@@ -55,7 +55,7 @@ test("decode: times are wider than a JSON number", async () => {
   assert.is(lines(stdout)[0].messages[0].payload.times[0].seconds, String(2n ** 60n));
 });
 
-test("decode: what is no hex, no file, no ABI", async () => {
+test("decode: bad hex, a missing file, an unknown ABI", async () => {
   const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
     [["--hex", file("14 0g")], 2, /expected hex digits, got "g" after 3 digits/],
     [["--hex", file("140")], 2, /two digits per byte, got 3/],
@@ -77,7 +77,7 @@ test("layout: the parts of every ABI's example cover it, and are where its codec
     Object.keys(abis),
   );
   assert.is(all.filter(({ host }) => host).length, 1);
-  // A layout of each kind; a process for every row would take long.
+  // One row of each kind of layout: a process for every row would take too long.
   const kinds = new Map(
     Object.values(abis).map((abi) => [
       [abi.headerBytes, abi.lengthOffset, abi.lengthBytes, abi.dataOffset, abi.alignBytes, abi.endian].join(),
@@ -109,7 +109,7 @@ test("layout: the parts of every ABI's example cover it, and are where its codec
   assert.match(stdout, "     8  | cmsg_type = 1      | descriptor = 3     |\n");
 });
 
-test("doctor: all that is needed works here, and each line is the outcome of a try", async () => {
+test("doctor: everything that the library needs works here, and each line is the result of a check", async () => {
   const { code, stdout, stderr } = await cli(["doctor", "--json"]);
   assert.is(code, 0, stdout + stderr);
   const findings = lines(stdout);
@@ -120,7 +120,7 @@ test("doctor: all that is needed works here, and each line is the outcome of a t
   assert.match((await cli(["doctor"])).stdout, /^ok {4}addon/m);
 });
 
-test("doctor: with too few descriptors it finds out, and exits with 1", async () => {
+test("doctor: with too few descriptors it fails, and exits with 1", async () => {
   const { code, stdout } = await run("sh", ["-c", `ulimit -n 100; exec ${process.execPath} ${MAIN} doctor`]);
   assert.is(code, 1);
   assert.match(stdout, /^FAIL {2}most descriptors/m);
@@ -132,7 +132,7 @@ test("doctor: with the other readiness backend", async () => {
   assert.match(stdout, /readiness.*by a thread/);
 });
 
-test("help: of all, and of each command with its options and examples", async () => {
+test("help: the overview, and each command with its options and examples", async () => {
   const { code, stdout } = await cli(["--help"]);
   assert.is(code, 0);
   const commands = [...stdout.matchAll(/^ {2}(\w+) {2,}\S/gm)]
@@ -161,7 +161,7 @@ test("version", async () => {
   assert.equal(lines((await cli(["--version", "--json"])).stdout), [{ version }]);
 });
 
-test("output that nobody reads to its end", async () => {
+test("output whose reader closes early", async () => {
   const { code } = await run("sh", ["-c", `${process.execPath} ${MAIN} abis --json | head -c 10 >/dev/null`]);
   assert.is(code, 0);
 });

@@ -1,4 +1,4 @@
-/** The command, run as its users run it: `send` and `recv` in processes of their own. */
+/** The commands `send` and `recv`, each run as a process. */
 
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
@@ -38,7 +38,7 @@ test("json: every line is one object, for the sender too", async () => {
   assert.equal(lines(sent.stdout), [{ event: "sent", to: path, fds: message.fds, bytes: 4 }]);
 });
 
-test("count: enough is there, though the sender goes on", async () => {
+test("count: recv ends at the count, although the sender continues", async () => {
   const path = socketPath();
   const receiver = start(["recv", path, "--count", "2", "--json"]);
   await receiver.said("listening");
@@ -67,7 +67,7 @@ test("every byte comes, however many", async () => {
   assert.is(messages.flatMap(({ fds }) => fds).length, 1);
 });
 
-test("what a peer says cannot steer the terminal", async () => {
+test("bytes from a peer cannot control the terminal", async () => {
   const { stdout } = await passed([], ["--data", "\u001b[31m\u202e\u009b"]);
   assert.match(stdout, "\\u001b[31m\\u202e\\u009b");
   assert.not.match(stdout, "\u001b");
@@ -105,7 +105,7 @@ test("abstract names are written with @", async () => {
   assert.is(lines(stdout)[0].address, name);
 });
 
-test("the other way round: who sends listens", async () => {
+test("the other way round: the sender listens", async () => {
   const path = socketPath();
   const sender = start(["send", "--listen", path, "/"]);
   const received = await cli(["recv", "--connect", "--wait", "--json", path]);
@@ -132,7 +132,7 @@ test("fd:N: what the shell opened, and standard input", async () => {
   );
 });
 
-test("fd:N: Node's own descriptors are none of the shell's", async () => {
+test("fd:N: descriptors of Node itself are refused", async () => {
   for (let fd = 3; fd < 9; fd++) {
     const { code, signal, stderr } = await cli(
       fd % 2 === 0 ? ["recv", `fd:${fd}`] : ["send", socketPath(), `fd:${fd}`],
@@ -143,7 +143,7 @@ test("fd:N: Node's own descriptors are none of the shell's", async () => {
   }
 });
 
-test("fd:N as the socket: connected, listening, and what is none", async () => {
+test("fd:N as the socket: connected, listening, and not a Unix socket", async () => {
   const [near, far] = UnixStream.pair();
   const receiver = start(["recv", "fd:3", "--json"], { stdio: ["ignore", "pipe", "pipe", far.fd] });
   far.close();
@@ -177,7 +177,7 @@ test("fd:N as the socket: connected, listening, and what is none", async () => {
   assert.match(stderr, "expected a Unix socket, got a socket of family inet");
 });
 
-test("who only looks whether somebody listens does not end recv", async () => {
+test("a connection that sends nothing does not end recv", async () => {
   const path = socketPath();
   const receiver = start(["recv", path]);
   await receiver.said("listening");
@@ -191,7 +191,7 @@ test("who only looks whether somebody listens does not end recv", async () => {
   assert.match((await receiver.ended).stdout, "1 descriptor");
 });
 
-test("stopped while it waits: the socket's file is removed, and the signal is what ends it", async () => {
+test("stopped while it waits: the socket's file is removed, and the signal ends the command", async () => {
   const cases = [
     ["SIGINT", "recv"],
     ["SIGTERM", "recv", "--datagram"],
@@ -209,7 +209,7 @@ test("stopped while it waits: the socket's file is removed, and the signal is wh
   }
 });
 
-test("timeout: exit code 4, whatever it waits for", async () => {
+test("timeout: exit code 4, in every kind of wait", async () => {
   const path = socketPath();
   assert.is((await cli(["recv", path, "--timeout", "0.1"])).code, 4);
   assert.not(existsSync(path));
@@ -219,7 +219,7 @@ test("timeout: exit code 4, whatever it waits for", async () => {
   assert.is(code, 4);
   assert.is(lines(stderr)[0].code, "ETIMEDOUT");
   assert.is((await cli(["send", path, "/", "--listen", "--timeout", "0.1"])).code, 4);
-  // A sender that connects and says nothing.
+  // A sender that connects and sends nothing.
   const receiver = start(["recv", path, "--timeout", "0.5"]);
   await receiver.said("listening");
   const peer = UnixStream.connectSync(path);
@@ -266,7 +266,7 @@ test("another type of socket is listening there", async () => {
   await receiver.ended;
 });
 
-test("mode: you alone, unless it says otherwise", async () => {
+test("mode: 600 by default", async () => {
   for (const [options, mode] of [
     [[], 0o600],
     [["--mode", "666"], 0o666],
@@ -282,7 +282,7 @@ test("mode: you alone, unless it says otherwise", async () => {
   }
 });
 
-test("open: what is made, emptied and refused", async () => {
+test("open: files created, truncated and refused", async () => {
   const access = async (how: string, file: string) => {
     const { stdout } = await passed(["--json"], ["--open", how, file]);
     return lines(stdout)[1].fds[0].access;
@@ -299,7 +299,7 @@ test("open: what is made, emptied and refused", async () => {
   assert.is((await cli(["send", socketPath(), "/no/such/file"])).code, 1);
 });
 
-test("usage: what was expected, what came, what to try; exit code 2", async () => {
+test("usage: what was expected, what was given, a hint; exit code 2", async () => {
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
     [[], /expected a command/],
     [["recieve"], /unknown command "recieve"/],
@@ -330,14 +330,14 @@ test("usage: what was expected, what came, what to try; exit code 2", async () =
     [["send", "p", "/", "--open", "rw"], /--open expected one of read, read-write/],
     [["send", "p", ...Array(254).fill("/")], /at most \d+ files/],
   ];
-  const one = async ([args, expected]: (typeof cases)[number]) => {
+  const check = async ([args, expected]: (typeof cases)[number]) => {
     const { code, stdout, stderr } = await cli(args);
     assert.is(code, 2, `${args.join(" ")}: ${stderr}`);
     assert.is(stdout, "");
     assert.match(stderr, expected);
   };
-  // Two at a time: each is a process of little to do.
-  for (let i = 0; i < cases.length; i += 2) await Promise.all(cases.slice(i, i + 2).map(one));
+  // Two processes at a time.
+  for (let i = 0; i < cases.length; i += 2) await Promise.all(cases.slice(i, i + 2).map(check));
 });
 
 test.run();
