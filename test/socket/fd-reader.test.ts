@@ -1,4 +1,4 @@
-/** Bytes and descriptors as two queues: what protocols that count descriptors in their own messages need. */
+/** FdReader: bytes and descriptors as two queues, for protocols that count descriptors in their own messages. */
 
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,7 +8,7 @@ import { codeOf, errorOf, leakChecked, pair } from "../support.ts";
 
 const test = leakChecked("fd-reader");
 
-/** A connected pair whose second end is read through a reader. */
+/** The body of a test that needs a connected pair, with a reader on the second end. */
 function withReader(
   body: (peer: UnixStream, reader: FdReader, stream: UnixStream) => unknown,
   options?: Parameters<UnixStream["reader"]>[0],
@@ -31,7 +31,7 @@ function devNull(body: (fd: number) => unknown): Promise<void> {
 }
 
 test(
-  "read-exactly: over and below the boundaries of sends",
+  "read-exactly: reads across and within sends",
   withReader(async (peer, reader) => {
     await peer.sendFds("ab");
     await peer.sendFds("cdefg");
@@ -43,7 +43,7 @@ test(
 );
 
 test(
-  "one-byte-at-a-time: a message of three descriptors, read whole",
+  "one-byte-at-a-time: a message of three descriptors is read whole",
   withReader(async (peer, reader) => {
     await devNull(async (fd) => {
       const read = reader.read(4);
@@ -63,7 +63,7 @@ test(
 );
 
 test(
-  "glued-in-front: descriptors are there when the byte they came with is read, and the ranges say where",
+  "glued-in-front: descriptors can be taken when the byte they arrived with is read, and the ranges have their offsets",
   withReader(async (peer, reader) => {
     await devNull(async (fd) => {
       await peer.sendFds("AA");
@@ -86,7 +86,7 @@ test(
 );
 
 test(
-  "read-until: a delimiter across two sends, the rest stays",
+  "read-until: a delimiter across two sends; the rest stays queued",
   withReader(async (peer, reader) => {
     const line = reader.readUntil("\r\n", 100);
     await peer.sendFds("AUTH\r");
@@ -108,7 +108,7 @@ test(
 );
 
 test(
-  "end-in-the-middle: the bytes are in the error",
+  "end-in-the-middle: the error has the bytes",
   withReader(async (peer, reader) => {
     await peer.sendFds("abc");
     peer.close();
@@ -121,7 +121,7 @@ test(
 );
 
 test(
-  "end-between: ended says so without taking a byte",
+  "end-between: ended reports the end without reading a byte",
   withReader(async (peer, reader) => {
     const ended = reader.ended();
     await peer.sendFds("x");
@@ -151,7 +151,7 @@ test(
 );
 
 test(
-  "message-limit: a surplus is no silent loss",
+  "message-limit: a surplus is an error, not a silent loss",
   withReader(
     async (peer, reader) => {
       await devNull(async (fd) => {
@@ -164,13 +164,13 @@ test(
 );
 
 test(
-  "byte-limit: what was not asked for waits in the kernel",
+  "byte-limit: bytes beyond the limit wait in the kernel",
   withReader(
     async (peer, reader) => {
       const sent = peer.sendFdsAll(Buffer.alloc(3_000_000, "x"));
       await reader.read(10);
       assert.ok(reader.queuedBytes <= 1000, `${reader.queuedBytes} bytes`);
-      // A larger read than the limit is its caller's decision.
+      // The caller may read more than the limit at once.
       assert.is((await reader.read(2_999_990)).length, 2_999_990);
       await sent;
     },
@@ -179,7 +179,7 @@ test(
 );
 
 test(
-  "abort-keeps-the-bytes: the next read goes on with them",
+  "abort-keeps-the-bytes: the next read continues with them",
   withReader(async (peer, reader) => {
     const abort = new AbortController();
     const read = reader.read(4, { signal: abort.signal });
@@ -205,7 +205,7 @@ test(
 );
 
 test(
-  "abort-in-the-queue: need not wait for the reads before, and takes nothing",
+  "abort-in-the-queue: takes effect before the earlier reads are done, and reads nothing",
   withReader(async (peer, reader) => {
     const abort = new AbortController();
     const first = reader.read(2);
@@ -226,7 +226,7 @@ test(
   }),
 );
 
-test("records-longer-than-64-KiB: as long as maxQueuedBytes", async () => {
+test("records-longer-than-64-KiB: up to maxQueuedBytes", async () => {
   const [a, b] = UnixSeqpacket.pair();
   using reader = b.reader({ maxQueuedBytes: 1 << 17 });
   a.sendFdsSync(Buffer.alloc(100_000, "x"));
@@ -236,7 +236,7 @@ test("records-longer-than-64-KiB: as long as maxQueuedBytes", async () => {
   a.close();
 });
 
-test("receives-that-wait: no reader beside them", async () => {
+test("receives-that-wait: no reader can be created meanwhile", async () => {
   const [a, b] = UnixSeqpacket.pair();
   const waiting = b.recvFds(0);
   assert.is(await codeOf(() => b.reader()), "ERR_SOCKET_BUSY");
@@ -247,7 +247,7 @@ test("receives-that-wait: no reader beside them", async () => {
 });
 
 test(
-  "close-with-descriptors: what was not taken is closed, with the reader or with the socket",
+  "close-with-descriptors: descriptors not taken are closed with the reader or the socket",
   pair(async (peer, stream) => {
     await devNull(async (fd) => {
       const reader = stream.reader();
@@ -265,11 +265,11 @@ test(
 );
 
 test(
-  "two-readers: the second is refused, and a hand-over that would lose bytes",
+  "two-readers: the second is refused, as is a hand-over that would lose bytes",
   pair(async (peer, stream) => {
     const reader = stream.reader();
     assert.is(await codeOf(() => stream.reader()), "ERR_SOCKET_BUSY");
-    // What others received would be missing between the reader's bytes.
+    // Bytes of another receive would be missing between the reader's bytes.
     for (const receive of [
       () => stream.recvFds(0),
       () => stream.recvFdsSync(0),
@@ -288,7 +288,7 @@ test(
   }),
 );
 
-test("records: a seqpacket socket is read as their bytes", async () => {
+test("records: a seqpacket socket is read as a stream of bytes", async () => {
   const [a, b] = UnixSeqpacket.pair();
   try {
     await devNull(async (fd) => {
@@ -308,7 +308,7 @@ test("records: a seqpacket socket is read as their bytes", async () => {
 });
 
 test(
-  "abort-while-queued: a read is withdrawn at once, and those before and behind it go on",
+  "abort-while-queued: a read is cancelled at once, and the other reads continue",
   withReader(async (peer, reader) => {
     const abort = new AbortController();
     const first = reader.read(2);
@@ -323,11 +323,11 @@ test(
   }),
 );
 
-test("closed-and-kept: a reader gives its memory back when it is closed", () =>
+test("closed-and-kept: a reader frees its memory when it is closed", () =>
   pair(async (peer, stream) => {
     const reader = stream.reader();
     const reading = errorOf(reader.read(64_000_000));
-    // All of it may be on its way when the reader is closed.
+    // All bytes may still be in flight when the reader is closed.
     const sending = peer.sendFdsAll(Buffer.alloc(16_000_000)).catch(() => {});
     while (reader.queuedBytes < 15_000_000) await sleep(1);
     const { gc } = globalThis as { gc?: () => void };
@@ -335,7 +335,7 @@ test("closed-and-kept: a reader gives its memory back when it is closed", () =>
     const before = process.memoryUsage().arrayBuffers;
     reader.close();
     await Promise.all([reading, sending]);
-    // V8 frees it in the background.
+    // V8 frees the memory in the background.
     const freed = () => before - process.memoryUsage().arrayBuffers;
     for (let turn = 0; gc !== undefined && turn < 200 && freed() < 15_000_000; turn++) {
       await sleep(5);

@@ -1,4 +1,4 @@
-/** Listening: accepting, names, what may be replaced, taking over. */
+/** Listeners: accepting, names, replacing files, adopting listeners. */
 
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, connect as netConnect } from "node:net";
@@ -12,7 +12,7 @@ for (const [kind, path] of [
   ["a path", socketPath()],
   ["an abstract name", `\0unix-ancillary-listener-${process.pid}`],
 ] as const) {
-  test(`streams at ${kind}: accepted in the order of the calls, synchronously and not`, async () => {
+  test(`streams at ${kind}: accepted in the order of the calls, synchronously and asynchronously`, async () => {
     const listener = UnixListener.bind(path);
     assert.is(listener.address, path);
     const waiting = [listener.accept(), listener.accept()];
@@ -41,7 +41,7 @@ test("seqpacket", async () => {
   for (const one of [client, server, listener]) one.close();
 });
 
-test("iteration ends when the listener is closed; close fails who waits", async () => {
+test("iteration ends when the listener is closed; close fails waiting accepts", async () => {
   const path = socketPath();
   const listener = UnixListener.bind(path);
   const clients = [UnixStream.connectSync(path), UnixStream.connectSync(path)];
@@ -70,14 +70,14 @@ test("accept: timeout, abort", async () => {
   listener.close();
 });
 
-test("mode: the permissions are there before anybody can connect", () => {
+test("mode: the permissions are set before any process can connect", () => {
   const path = socketPath();
   const listener = UnixListener.bind(path, { mode: 0o600 });
   assert.is(statSync(path).mode & 0o777, 0o600);
   listener.close();
 });
 
-test("the socket of a process that was killed is replaced", async () => {
+test("the socket file of a killed process is replaced", async () => {
   const path = socketPath();
   const { signal } = await again(import.meta.url, "listen-and-die", [path]);
   assert.is(signal, "SIGKILL");
@@ -115,7 +115,7 @@ test("a listener whose backlog is full is not dead", async () => {
   client.close();
 });
 
-test("a path that somebody else took over is not unlinked", async () => {
+test("a path that another program took over is not unlinked", async () => {
   const path = socketPath();
   const first = UnixListener.bind(path);
   await run("rm", [path]);
@@ -126,7 +126,7 @@ test("a path that somebody else took over is not unlinked", async () => {
   assert.not.ok(existsSync(path));
 });
 
-test("from(net.Server): the path stays, Node's server is closed, connections come to us", async () => {
+test("from(net.Server): the path stays, Node's server is closed, the listener accepts the connections", async () => {
   const path = socketPath();
   const server = createServer().listen(path);
   await new Promise((resolve) => server.once("listening", resolve));
@@ -142,7 +142,7 @@ test("from(net.Server): the path stays, Node's server is closed, connections com
   assert.not.ok(existsSync(path));
 });
 
-test("from(OwnedFd): a listener that was passed; anything else is refused", async () => {
+test("from(OwnedFd): adopts a passed listener; anything else is refused", async () => {
   const path = socketPath();
   const listener = UnixListener.bind(path);
   const [a, b] = UnixStream.pair();
@@ -161,13 +161,13 @@ test("from(OwnedFd): a listener that was passed; anything else is refused", asyn
   for (const one of [a, b, client, stream, listener]) one.close();
 });
 
-test("what is accepted inherits the options", async () => {
+test("accepted sockets inherit the options", async () => {
   const path = socketPath();
   const listener = UnixListener.bind(path);
   listener.setPassCredentials(true);
   listener.setPassPidfd(true);
   const client = UnixStream.connectSync(path);
-  // Before it is accepted.
+  // Sent before the connection is accepted.
   client.sendFdsSync("first", [0]);
   const stream = await listener.accept();
   const message = await stream.recvFds(1);
@@ -177,7 +177,7 @@ test("what is accepted inherits the options", async () => {
   for (const one of [client, stream, listener]) one.close();
 });
 
-test("connected-before-the-option: what waits to be accepted has it too, when it is turned on", async () => {
+test("connected-before-the-option: an option also applies to connections that wait to be accepted", async () => {
   const path = socketPath();
   const listener = UnixListener.bind(path);
   const client = UnixStream.connectSync(path);

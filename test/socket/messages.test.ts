@@ -1,4 +1,4 @@
-/** Datagram and seqpacket sockets: boundaries, names, empty messages, cut messages. */
+/** Datagram and seqpacket sockets: boundaries, names, empty messages, truncated messages. */
 
 import { existsSync, statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -39,7 +39,7 @@ for (const [kind, make] of [
     b.close();
   });
 
-  test(`${kind}: a list of more pieces than a call takes is one message, and fills as many`, () => {
+  test(`${kind}: a list of more buffers than a call takes is one message, and is filled by one`, () => {
     const [a, b] = make();
     const pieces = Array.from({ length: 3000 }, (_, i) => Uint8Array.of(i));
     assert.is(a.sendFdsSync(pieces, [0]), 3000);
@@ -52,7 +52,7 @@ for (const [kind, make] of [
     b.close();
   });
 
-  test(`${kind}: an empty message carries descriptors and is not the end`, async () => {
+  test(`${kind}: an empty message carries descriptors and is not the end of the stream`, async () => {
     const [a, b] = make();
     a.sendFdsSync("", [0]);
     a.sendFdsSync("");
@@ -64,7 +64,7 @@ for (const [kind, make] of [
     b.close();
   });
 
-  test(`${kind}: a message longer than the buffer is an error that closes its descriptors, unless it is allowed`, async () => {
+  test(`${kind}: a message longer than the buffer is an error that closes its descriptors, unless allowed`, async () => {
     const [a, b] = make();
     a.sendFdsSync("long message", [0]);
     const error = (await errorOf(() => b.recvFdsSync(1, { bufferSize: 4 }))) as AncillaryError;
@@ -80,7 +80,7 @@ for (const [kind, make] of [
     b.close();
   });
 
-  test(`${kind}: a full receiver is waited for, and the order kept`, async () => {
+  test(`${kind}: a send waits for a full receiver, and the order is kept`, async () => {
     const [a, b] = make();
     const pending: Promise<number>[] = [];
     for (let i = 0; i < 2000; i++) pending.push(a.sendFds(`${i}`.padEnd(500), i % 10 === 0 ? [0] : []));
@@ -97,7 +97,7 @@ for (const [kind, make] of [
     b.close();
   });
 
-  test(`${kind}: a receive into no bytes takes a message, as there is a boundary`, () => {
+  test(`${kind}: a receive into zero bytes takes a message, as there is a boundary`, () => {
     const [a, b] = make();
     a.sendFdsSync("", [0]);
     const message = b.recvFdsIntoSync(new Uint8Array(0), 1);
@@ -108,7 +108,7 @@ for (const [kind, make] of [
   });
 }
 
-test("seqpacket: an empty record is no end while the peer is there; the end is", async () => {
+test("seqpacket: an empty record is not the end while the peer is open", async () => {
   const [a, b] = UnixSeqpacket.pair();
   a.sendFdsSync("");
   assert.is((await b.recvFds(0)).eof, false);
@@ -122,7 +122,7 @@ test("seqpacket: an empty record is no end while the peer is there; the end is",
   b.close();
 });
 
-test("seqpacket: sendFdsAll sends a record whole, an empty one too", async () => {
+test("seqpacket: sendFdsAll sends a whole record, also an empty one", async () => {
   const [a, b] = UnixSeqpacket.pair();
   await a.sendFdsAll(Buffer.alloc(60_000), [0]);
   a.sendFdsAllSync("");
@@ -134,7 +134,7 @@ test("seqpacket: sendFdsAll sends a record whole, an empty one too", async () =>
   b.close();
 });
 
-test("seqpacket: EMSGSIZE for a record that never fits, and the progress says nothing went", async () => {
+test("seqpacket: EMSGSIZE for a record that never fits, with nothing sent", async () => {
   const [a, b] = UnixSeqpacket.pair();
   const error = (await errorOf(a.sendFdsAll(Buffer.alloc(10_000_000), [0]))) as Error & {
     code: string;
@@ -145,7 +145,7 @@ test("seqpacket: EMSGSIZE for a record that never fits, and the progress says no
   b.close();
 });
 
-test("seqpacket: connect, take over, and refuse what is something else", async () => {
+test("seqpacket: connects, adopts, and refuses other sockets", async () => {
   const [a, b] = UnixSeqpacket.pair();
   const copy = UnixSeqpacket.from(OwnedFd.from(a));
   copy.sendFdsSync("x");
@@ -160,7 +160,7 @@ test("seqpacket: connect, take over, and refuse what is something else", async (
   for (const one of [a, b, copy, stream, other]) one.close();
 });
 
-test("datagram: bind, send to a name, and know whose it is", async () => {
+test("datagram: bind, send to an address, and receive the sender's address", async () => {
   const [here, there] = [socketPath(), socketPath()];
   const server = UnixDatagram.bind(here);
   const client = UnixDatagram.bind(there);
@@ -182,7 +182,7 @@ test("datagram: bind, send to a name, and know whose it is", async () => {
   assert.not.ok(existsSync(there));
 });
 
-test("datagram: abstract names, and the kernel's choice", async () => {
+test("datagram: abstract names, and names chosen by the kernel", async () => {
   const name = `\0unix-ancillary-datagram-${process.pid}`;
   const named = UnixDatagram.bind(name);
   assert.is(named.address, name);
@@ -194,7 +194,7 @@ test("datagram: abstract names, and the kernel's choice", async () => {
   chosen.close();
 });
 
-test("datagram: names that are taken, gone or wrong", async () => {
+test("datagram: names that are taken, missing or invalid", async () => {
   const path = socketPath();
   const first = UnixDatagram.bind(path);
   assert.is(await codeOf(() => UnixDatagram.bind(path)), "EADDRINUSE");
@@ -220,14 +220,14 @@ test("datagram: a name that another program took over is not removed", async () 
   assert.not.ok(existsSync(path));
 });
 
-test("datagram: a receiver whose queue is full is tried again, although the socket says it is writable", async () => {
+test("datagram: a send to a full receiver is tried again, although the socket is reported writable", async () => {
   const path = socketPath();
   const server = UnixDatagram.bind(path);
   const client = UnixDatagram.unbound();
   // net.unix.max_dgram_qlen is 10 on most systems.
   const pending = Array.from({ length: 50 }, (_, i) => client.sendFdsTo(`${i}`, [0], path));
-  // By then it is asked as rarely as it ever is, and what the sends had compiled is: under valgrind that is as much work as to
-  // ask without a pause.
+  // By then the longest pause between attempts is reached, and the code is compiled: under valgrind compiling takes as much time
+  // as attempts without a pause.
   await sleep(300);
   const before = process.cpuUsage();
   const start = performance.now();
@@ -249,7 +249,7 @@ test("datagram: a receiver whose queue is full is tried again, although the sock
   server.close();
 });
 
-test("seqpacket: an empty record is not the end while others are left behind it", async () => {
+test("seqpacket: an empty record is not the end while records follow it", async () => {
   for (const send of [(a: UnixSeqpacket) => a.sendFdsSync("last"), (a: UnixSeqpacket) => a.sendFdsSync("", [0])]) {
     const [a, b] = UnixSeqpacket.pair();
     a.sendFdsSync("");

@@ -1,4 +1,4 @@
-/** The stream path within one process: what is passed, in what number, and what is refused. */
+/** Streams within one process: what can be passed, how many, and what is refused. */
 
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { codeOf, errorOf, fileWith, leakChecked, pair } from "../support.ts";
 
 const test = leakChecked("pass-fds");
 
-/** Descriptors of one file, each its own open file description. */
+/** Descriptors of one file, each with its own open file description. */
 function openMany(count: number): OwnedFd[] {
   const path = fileWith("many");
   return Array.from({ length: count }, () => OwnedFd.fromRaw(openSync(path, "r")));
@@ -102,7 +102,7 @@ test(
 );
 
 test(
-  "an empty payload without descriptors is no message",
+  "an empty payload without descriptors is refused",
   pair(async (a, b) => {
     assert.is(a.sendFdsSync(""), 0);
     await a.sendFdsAll("");
@@ -154,7 +154,7 @@ test(
 );
 
 test(
-  "a receive into no bytes is refused: it would steal the descriptors",
+  "a receive into zero bytes is refused: it would discard the descriptors",
   pair(async (a, b) => {
     a.sendFdsSync("x", [0]);
     for (const empty of [new Uint8Array(0), [], [new Uint8Array(0)]]) {
@@ -168,7 +168,7 @@ test(
 );
 
 test(
-  "recvFdsExact closes what is not as many, keeps the bytes and the socket",
+  "recvFdsExact closes the descriptors of a wrong count, keeps the bytes and the socket",
   pair(async (a, b) => {
     for (const sent of [0, 1, 3]) {
       a.sendFdsSync("bytes", new Array(sent).fill(0));
@@ -187,7 +187,7 @@ test(
 );
 
 test(
-  "descriptors that are none: EBADF, ERR_FD_CLOSED, TypeError, and nothing is sent",
+  "invalid descriptors: EBADF, ERR_FD_CLOSED, TypeError, and nothing is sent",
   pair(async (a, b) => {
     const closed = OwnedFd.from(0);
     closed.close();
@@ -222,7 +222,7 @@ test(
 );
 
 test(
-  "whatever holds a descriptor can be sent: FileHandle, streams, servers, sockets, our own",
+  "every object with a descriptor can be sent: FileHandle, streams, servers, sockets",
   pair(async (a, b) => {
     const handle = await open("/dev/null");
     const server: Server = createServer().listen(0, "127.0.0.1");
@@ -252,7 +252,7 @@ test(
 );
 
 test(
-  "a getter that sends meanwhile does not mix the messages",
+  "a getter that sends does not mix the messages",
   pair((a, b) => {
     const [c, d] = UnixStream.pair();
     const file = openSync(fileWith("inner"), "r");
@@ -270,7 +270,7 @@ test(
     );
     outer[Symbol.dispose]();
     c.close();
-    // As often as it was read: once to check, once to send, at most.
+    // At most twice: once to check, once to send.
     for (;;) {
       const inner = d.recvFdsSync(3);
       if (inner.eof) break;
@@ -308,7 +308,7 @@ test(
       assert.instance(error, kind, action.toString());
       assert.match(error.message, text);
     }
-    // The asynchronous ones reject, never throw.
+    // Asynchronous methods reject, and never throw.
     assert.instance(await errorOf(b.recvFds(1, { timeout: 1 } as never)), TypeError);
     assert.instance(await errorOf(b.recvFds(-1)), RangeError);
     assert.instance(await errorOf(a.sendFds(1 as never)), TypeError);
@@ -317,7 +317,7 @@ test(
 );
 
 test(
-  "a number beyond 31 bits is no other descriptor",
+  "a number beyond 31 bits does not become another descriptor",
   pair(async (a, b) => {
     const wrong = { fd: 2 ** 32 };
     assert.instance(await errorOf(() => a.sendFdsSync("x", [wrong])), TypeError);
@@ -327,7 +327,7 @@ test(
 );
 
 test(
-  "not open yet, or of no class: ERR_FD_CLOSED",
+  "objects without an open descriptor: ERR_FD_CLOSED",
   pair(async (a) => {
     const { createSocket } = await import("node:dgram");
     const unbound = createSocket("udp4");
@@ -339,7 +339,7 @@ test(
 );
 
 test(
-  "bytes of another realm are bytes; what only looks like bytes is refused",
+  "bytes of another realm are accepted; objects that only look like bytes are refused",
   pair(async (a, b) => {
     const { runInNewContext } = await import("node:vm");
     const other = runInNewContext("[Uint8Array.of(1, 2, 3)]");
@@ -347,7 +347,7 @@ test(
     assert.is(a.sendFdsSync(other, [0]), 3);
     b.recvFdsIntoSync(other, 1)[Symbol.dispose]();
     b.recvFdsIntoSync(other[0], 1)[Symbol.dispose]();
-    // The addon finds no bytes in a proxy: descriptors would go nowhere, or come from somewhere and look like the end.
+    // The addon finds no bytes in a proxy: sent descriptors would be dropped, and a receive would look like the end.
     const proxy = new Proxy(new Uint8Array(3), { get: (target, name) => target[name as never] });
     for (const wrong of [proxy, [proxy], Object.create(Uint8Array.prototype)]) {
       assert.instance(await errorOf(() => a.sendFdsSync(wrong, [0])), TypeError);
@@ -358,19 +358,19 @@ test(
 );
 
 test(
-  "inherited options are checked as own ones are",
+  "inherited options are checked like own ones",
   pair(async (a, b) => {
     a.sendFdsSync("x", [0]);
     const inheriting = (options: object) => Object.create(options);
     assert.instance(await errorOf(() => b.recvFdsSync(1, inheriting({ timeout: "1" }))), TypeError);
-    // Into no bytes the kernel would deliver descriptors, and the end.
+    // A receive into zero bytes would deliver descriptors, and look like the end.
     assert.instance(await errorOf(() => b.tryRecvFds(1, inheriting({ bufferSize: 0 }))), RangeError);
     b.recvFdsSync(1, inheriting({ bufferSize: 1 }))[Symbol.dispose]();
   }),
 );
 
 test(
-  "a list of more pieces than a call takes arrives whole, and fills whole",
+  "a list of more buffers than a call takes is sent whole, and filled whole",
   pair((a, b) => {
     const pieces = Array.from({ length: 3000 }, (_, i) => Uint8Array.of(i));
     a.sendFdsSync(pieces, [0]);
@@ -383,24 +383,24 @@ test(
 );
 
 test(
-  "4 GiB: what does not fit into an int is neither no bytes nor no room",
+  "4 GiB: a length beyond 32 bits is treated neither as no bytes nor as no room",
   pair((a, b) => {
     const huge = new Uint8Array(2 ** 32);
     const sent = a.sendFdsSync(huge, [0]);
     assert.ok(sent > 0, String(sent));
     const message = b.recvFdsIntoSync(huge, 1);
-    // One receive takes what one buffer of the kernel had.
+    // One receive takes the contents of one kernel buffer.
     assert.ok(message.bytesRead > 0);
     assert.is(message.fds.length, 1);
     message[Symbol.dispose]();
   }),
 );
 
-/** Four gigabytes, of which nothing is touched: the length is 0 in 32 bits. */
+/** Four gigabytes that are never touched: the length is 0 in 32 bits. */
 const HUGE = 2 ** 32;
 
 test(
-  "length-truncated-to-32-bits: more bytes than one call moves neither lose the descriptor nor send nothing for ever",
+  "length-truncated-to-32-bits: with more bytes than one call can send, no descriptor is lost and the send makes progress",
   pair((a, b) => {
     const huge = new Uint8Array(HUGE);
     const { system, sendFlags } = a.platform;
@@ -411,7 +411,7 @@ test(
       assert.is(received.fds.length, 1);
       received[Symbol.dispose]();
       while (b.tryRecvFds(0, { bufferSize: 65536 }) !== null);
-      // What is left of it when nearly all is sent.
+      // The rest, after nearly all bytes are sent.
       huge[HUGE - 2] = 7;
       assert.is(system.sendmsg(a.fd, payload, HUGE - 2, 2, 0, sendFlags, null), 2);
       assert.equal([...b.recvFdsSync(0).data], [7, 0]);

@@ -1,4 +1,4 @@
-/** Getting a socket: connect, take over, hand on, names. */
+/** Creating sockets: connect, adopt, hand over, names. */
 
 import { createServer, connect as netConnect, type Server, Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,10 +8,10 @@ import { codeOf, errorOf, leakChecked, openFds, run, socketPath } from "../suppo
 
 const test = leakChecked("sockets");
 
-/** Node 20 fills an abstract name up with NULs, and each of them counts. */
+/** Node 20 pads an abstract name with NULs, and each of them is a part of the name. */
 const ABSTRACT = `\0unix-ancillary-test-${process.pid}`.padEnd(108, "\0");
 
-/** A Node server, whose accepted sockets have read nothing yet. */
+/** A Node server whose accepted sockets have read nothing yet. */
 async function listen(path: string): Promise<{ server: Server; accepted: () => Promise<Socket> }> {
   const server = createServer({ pauseOnConnect: true }).listen(path);
   await new Promise((resolve) => server.once("listening", resolve));
@@ -26,7 +26,7 @@ for (const [name, path] of [
   ["a path", socketPath()],
   ["an abstract name", ABSTRACT],
 ] as const) {
-  test(`connect to ${name}, and take over what Node accepted`, async () => {
+  test(`connect to ${name}, and adopt the socket that Node accepted`, async () => {
     const { server, accepted } = await listen(path);
     const accepting = accepted();
     const client = await UnixStream.connect(path);
@@ -50,7 +50,7 @@ for (const [name, path] of [
   });
 }
 
-test.python("connect errors are the kernel's", async () => {
+test.python("connect reports the errors of the kernel", async () => {
   const path = socketPath();
   for (const attempt of [() => UnixStream.connect(path), () => UnixStream.connectSync(path)]) {
     const error = (await errorOf(attempt)) as Error & { code: string; syscall: string; errno: number };
@@ -58,13 +58,13 @@ test.python("connect errors are the kernel's", async () => {
     assert.is(error.syscall, "connect");
     assert.is(error.errno, -2);
   }
-  // A socket file that nobody listens on.
+  // A socket file without a listener.
   await run("python3", ["-c", `import socket; socket.socket(socket.AF_UNIX).bind(${JSON.stringify(path)})`]);
   assert.is(await codeOf(UnixStream.connect(path)), "ECONNREFUSED");
   assert.is(await codeOf(() => UnixStream.connectSync(path)), "ECONNREFUSED");
 });
 
-test("a path too long, empty, or with a NUL is refused, never cut", async () => {
+test("a path that is too long, empty, or contains a NUL is refused, never cut", async () => {
   const long = `/tmp/${"x".repeat(200)}`;
   for (const [path, text] of [
     [long, "at most 107 bytes"],
@@ -108,7 +108,7 @@ while True:
   await new Promise((resolve) => child.once("close", resolve));
 });
 
-test.python("from refuses what is not a connected Unix stream, and leaves it as it was", async () => {
+test.python("from refuses everything but a connected Unix stream, and does not change it", async () => {
   const path = socketPath();
   const script = `
 import socket, os, sys
@@ -156,7 +156,7 @@ test("from(OwnedFd) takes ownership: the source is released", () => {
   b.close();
 });
 
-test.python("an adopted socket keeps the flags that others share", async () => {
+test.python("an adopted socket keeps its shared flags", async () => {
   const [a, b] = UnixStream.pair();
   const script = `
 import socket, fcntl, os, sys
@@ -170,7 +170,7 @@ print(fcntl.fcntl(x, fcntl.F_GETFL) & os.O_NONBLOCK, flush=True)
   const child = spawn("python3", ["-c", script], { stdio: ["pipe", "pipe", "inherit", b.fd] });
   const message = await a.recvFds(1);
   const stream = UnixStream.from(message.fds[0]!);
-  // Waiting makes a watcher, and libuv's makes descriptors non-blocking.
+  // Waiting creates a watcher, and libuv's watcher makes descriptors non-blocking.
   const waiting = stream.recvFds(1);
   await sleep(5);
   child.stdin!.write("\n");
@@ -183,7 +183,7 @@ print(fcntl.fcntl(x, fcntl.F_GETFL) & os.O_NONBLOCK, flush=True)
   b.close();
 });
 
-test("from(net.Socket) refuses one that has read, or has yet to write", async () => {
+test("from(net.Socket) refuses a socket that has read, or has bytes to write", async () => {
   const path = socketPath();
   const server = createServer().listen(path);
   await new Promise((resolve) => server.once("listening", resolve));
@@ -214,7 +214,7 @@ test("from(net.Socket) of TCP is refused", async () => {
   await closed(server);
 });
 
-test("toSocket hands the connection to Node's streams; not while operations wait", async () => {
+test("toSocket hands the connection to Node's streams, but not while operations wait", async () => {
   const [a, b] = UnixStream.pair();
   const abort = new AbortController();
   const waiting = a.recvFds(1, { signal: abort.signal });
@@ -234,7 +234,7 @@ test("toSocket hands the connection to Node's streams; not while operations wait
   b.close();
 });
 
-test("TCP would take descriptors and drop them: our sockets are never TCP", async () => {
+test("TCP sockets are refused: they would accept descriptors and drop them", async () => {
   const tcp = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => tcp.once("listening", resolve));
   const owned = OwnedFd.from(tcp);
@@ -243,7 +243,7 @@ test("TCP would take descriptors and drop them: our sockets are never TCP", asyn
   await closed(tcp);
 });
 
-test("the ends of a pair are CLOEXEC from the start, and blocking: a child may be given one", async () => {
+test("the ends of a pair are created CLOEXEC, and blocking, as a child may get one", async () => {
   const [a, b] = UnixStream.pair();
   const { readFileSync } = await import("node:fs");
   for (const { fd } of [a, b]) {
@@ -254,7 +254,7 @@ test("the ends of a pair are CLOEXEC from the start, and blocking: a child may b
   b.close();
 });
 
-test("credentials: who sent it, and nobody where that is not known", async () => {
+test("credentials: those of the sender, or null if they are not known", async () => {
   const [a, b] = UnixStream.pair();
   a.sendFdsSync("before");
   b.setPassCredentials(true);
@@ -270,7 +270,7 @@ test("credentials: who sent it, and nobody where that is not known", async () =>
   b.close();
 });
 
-test("pidfds nobody asked for are closed; those asked for are owned", async () => {
+test("pidfds are closed unless requested; requested ones are owned", async () => {
   const [a, b] = UnixStream.pair();
   b.setPassPidfd(true);
   b.setPassCredentials(true);
@@ -280,7 +280,7 @@ test("pidfds nobody asked for are closed; those asked for are owned", async () =
   assert.is(message.pidfd!.describe().kind, "pidfd");
   message[Symbol.dispose]();
   assert.ok(message.pidfd!.closed);
-  // The option is the socket's, not the object's: another owner did not ask.
+  // The option belongs to the socket, not to the object: the other owner has not requested pidfds.
   const other = UnixStream.from(OwnedFd.from(b));
   a.sendFdsSync("x", [0]);
   const before = openFds().size;
@@ -291,7 +291,7 @@ test("pidfds nobody asked for are closed; those asked for are owned", async () =
   for (const one of [a, b, other]) one.close();
 });
 
-test.python("the peer's refusal of descriptors is EPERM, and the message says so", async () => {
+test.python("a peer that refuses descriptors is EPERM, and the message says so", async () => {
   const [a, b] = UnixStream.pair();
   const script = "import socket; socket.socket(fileno=3).setsockopt(socket.SOL_SOCKET, 83, 0)";
   const { code } = await run("python3", ["-c", script], { stdio: ["ignore", "pipe", "pipe", b.fd] });
@@ -306,7 +306,7 @@ test.python("the peer's refusal of descriptors is EPERM, and the message says so
   b.close();
 });
 
-test("own and peer end can be passed through themselves", () => {
+test("a socket can be passed through itself and through its peer", () => {
   const [a, b] = UnixStream.pair();
   a.sendFdsSync("x", [a, b]);
   const { fds } = b.recvFdsExactSync(2);
@@ -319,7 +319,7 @@ test("own and peer end can be passed through themselves", () => {
   b.close();
 });
 
-test("toSocket with options that Node refuses hands nothing over", async () => {
+test("toSocket with options that Node refuses does not hand the connection over", async () => {
   const [a, b] = UnixStream.pair();
   assert.instance(await errorOf(() => a.toSocket({ highWaterMark: -1 } as never)), TypeError);
   assert.instance(await errorOf(() => a.toSocket("x" as never)), TypeError);
@@ -329,7 +329,7 @@ test("toSocket with options that Node refuses hands nothing over", async () => {
   b.close();
 });
 
-test("from(net.Socket) of TLS is refused: it has read what it does not count", async () => {
+test("from(net.Socket) of TLS is refused: it has read bytes that it does not count", async () => {
   const { TLSSocket } = await import("node:tls");
   const path = socketPath();
   const { server, accepted } = await listen(path);

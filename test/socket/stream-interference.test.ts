@@ -1,4 +1,4 @@
-/** The caller's own code, run in the middle of a call: getters that close, abort, send or change lists; bytes that go. */
+/** Code of the caller that runs in the middle of a call: getters that close, abort, send or change lists; detached bytes. */
 
 import { fstatSync, openSync, readSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,7 +8,7 @@ import { codeOf, errorOf, fileWith, leakChecked, pair } from "../support.ts";
 
 const test = leakChecked("stream-interference");
 
-/** Sends until the socket buffer is full; how many bytes went. */
+/** Sends until the socket buffer is full; returns the number of bytes sent. */
 function fill(socket: UnixStream): number {
   const block = Buffer.alloc(65536, "f");
   for (let sum = 0; ; ) {
@@ -18,12 +18,12 @@ function fill(socket: UnixStream): number {
   }
 }
 
-/** Receives what {@link fill} sent, at once. */
+/** Receives the bytes that {@link fill} sent, without waiting. */
 function empty(socket: UnixStream, bytes: number): void {
   for (let left = bytes; left > 0; ) left -= socket.recvFdsSync(0, { bufferSize: Math.min(left, 65536) }).data.length;
 }
 
-/** Everything that is there now. */
+/** Receives everything that has arrived. */
 function rest(socket: UnixStream): { text: string; fds: number } {
   const all = { text: "", fds: 0 };
   for (;;) {
@@ -35,13 +35,13 @@ function rest(socket: UnixStream): { text: string; fds: number } {
   }
 }
 
-/** Takes the memory away from under a view. */
+/** Detaches the memory of a view. */
 function detach(view: Uint8Array): void {
   structuredClone(view, { transfer: [view.buffer as ArrayBuffer] });
   assert.is(view.length, 0);
 }
 
-/** A descriptor whose reading does something: the first time from `at` on. */
+/** A descriptor whose getter runs an action, once, at the read number `at` or later. */
 function onRead(action: () => void, at = 1): { readonly fd: number; fired: boolean } {
   let reads = 0;
   return {
@@ -64,7 +64,7 @@ for (const [name, send] of [
   ["sendFdsAllSync", (a: UnixStream, fd: { fd: number }) => a.sendFdsAllSync("secret", [fd])],
   ["trySendFds", (a: UnixStream, fd: { fd: number }) => a.trySendFds("secret", [fd])],
 ] as const) {
-  test(`${name}: a getter closes the socket, another socket gets its number: nothing is sent there`, async () => {
+  test(`${name}: a getter closes the socket, and another socket gets its number: nothing is sent to that socket`, async () => {
     let fired = 0;
     for (const at of [1, 2]) {
       const [a, b] = UnixStream.pair();
@@ -80,7 +80,7 @@ for (const [name, send] of [
       }, at);
       const code = await codeOf(async () => {
         await send(a, closer);
-        // Read only once: it was sent before anything happened.
+        // The getter was called only once: the message was sent before the action.
         if (!closer.fired) throw Object.assign(new Error(), { code: "sent" });
       });
       if (closer.fired) {
@@ -97,7 +97,7 @@ for (const [name, send] of [
   });
 }
 
-test("a getter closes the socket while its send comes out of the queue", async () => {
+test("a getter closes the socket while its send leaves the queue", async () => {
   const [a, b] = UnixStream.pair();
   const filled = fill(a);
   let armed = false;
@@ -116,7 +116,7 @@ test("a getter closes the socket while its send comes out of the queue", async (
 });
 
 test(
-  "an option's getter closes the socket: the number is not read from",
+  "an option's getter closes the socket: nothing is received from its number",
   pair(async (_a, b) => {
     const options = {
       get bufferSize() {
@@ -131,7 +131,7 @@ test(
 );
 
 test(
-  "a getter aborts in the first attempt: withdrawn, nothing is sent",
+  "a getter aborts in the first attempt: the send is cancelled, nothing is sent",
   pair(async (a, b) => {
     const filled = fill(a);
     const abort = new AbortController();
@@ -144,7 +144,7 @@ test(
 );
 
 test(
-  "a getter aborts the send that it is read for, out of the queue: withdrawn, nothing is sent",
+  "a getter aborts its own send out of the queue: the send is cancelled, nothing is sent",
   pair(async (a, b) => {
     const filled = fill(a);
     const abort = new AbortController();
@@ -164,7 +164,7 @@ test(
 );
 
 test(
-  "a getter aborts the send that it is read for, and there is still no room: withdrawn",
+  "a getter aborts its own send while there is no room: the send is cancelled",
   pair(async (a, b) => {
     const filled = fill(a);
     const abort = new AbortController();
@@ -185,7 +185,7 @@ test(
 );
 
 test(
-  "a getter sends on the same socket, synchronously, out of the queue: refused, and nothing is sent twice",
+  "a getter of a queued send sends synchronously on the same socket: refused, and nothing is sent twice",
   pair(async (a, b) => {
     const filled = fill(a);
     let armed = false;
@@ -216,11 +216,11 @@ test(
 );
 
 test(
-  "a getter queues a long message: what it is read for goes behind it, not in its middle",
+  "a getter queues a long message: its own message follows it, not in the middle of it",
   pair(async (a, b) => {
     const long = "i".repeat(1_000_000);
     let inner: Promise<void> | undefined;
-    // Room appears as soon as the long message fills the buffer: what would slip in would do it here.
+    // Make room as soon as the long message fills the buffer: a message that slips in would do so here.
     const sender = onRead(() => {
       inner = a.sendFdsAll(long);
       empty(b, 100_000);
@@ -241,7 +241,7 @@ test(
 );
 
 test(
-  "a getter that throws: its error, nothing sent, the socket works",
+  "a getter that throws: the send fails with its error, nothing is sent, the socket works",
   pair(async (a, b) => {
     const error = new Error("of the getter");
     const thrower = () =>
@@ -257,7 +257,7 @@ test(
 );
 
 test(
-  "a getter lengthens or shortens the list: no number that nobody named is sent",
+  "a getter lengthens or shortens the list: no other descriptor is sent",
   pair(async (a, b) => {
     const file = OwnedFd.fromRaw(openSync(fileWith("of an earlier message"), "r"));
     a.sendFdsSync(Buffer.from("x"), [file, file, file]);
@@ -286,7 +286,7 @@ test(
 );
 
 test(
-  "bytes detached while their send is queued: an error, the descriptors are not dropped in silence",
+  "bytes detached while their send is queued: an error, the descriptors are not silently dropped",
   pair(async (a, b) => {
     const filled = fill(a);
     const views = Array.from({ length: 3 }, () => new Uint8Array(10));
@@ -305,14 +305,14 @@ test(
 );
 
 test(
-  "bytes detached half-way of sendFdsAll: an error that says how far it got, no endless loop",
+  "bytes detached in the middle of sendFdsAll: an error with the progress, no endless loop",
   pair(async (a, b) => {
     const view = new Uint8Array(5_000_000);
     const sending = errorOf(a.sendFdsAll(view, [0])) as Promise<Error & { bytesSent: number; fdsSent: boolean }>;
     detach(view);
     const first = b.recvFdsSync(1, { bufferSize: 100_000 });
     first[Symbol.dispose]();
-    // All that went before: then there is room, and nothing to send.
+    // Receive all bytes sent before: then there is room, but nothing to send.
     let received = first.data.length;
     for (let message = b.tryRecvFds(0); message !== null; message = b.tryRecvFds(0)) received += message.data.length;
     const error = await sending;
@@ -334,7 +334,7 @@ test(
 );
 
 for (const kind of [UnixSeqpacket, UnixDatagram]) {
-  test(`${kind.name}: buffers detached or shrunk while a receive waits: an error, the message is not cut`, async () => {
+  test(`${kind.name}: buffers detached or shrunk while a receive waits: an error, the message is not truncated`, async () => {
     const [a, b] = kind.pair();
     // @ts-expect-error: resizable buffers are newer than the declarations
     const shrinking = new Uint8Array(new ArrayBuffer(10, { maxByteLength: 10 }));
@@ -344,7 +344,7 @@ for (const kind of [UnixSeqpacket, UnixDatagram]) {
     (shrinking.buffer as ArrayBuffer & { resize(length: number): void }).resize(3);
     a.sendFdsSync("whole", [0]);
     for (const one of waiting) assert.instance(await errorOf(one), RangeError);
-    // Into memory that was gone before, a message is cut as into none.
+    // A receive into memory that was already detached truncates the message, as a receive into zero bytes does.
     a.sendFdsSync("cut", [0]);
     const whole = b.recvFdsSync(1);
     assert.is(whole.data.toString(), "whole");

@@ -1,4 +1,4 @@
-/** Operations that wait: order, abort, timeouts, partial sends, the end, and what closes meanwhile. */
+/** Waiting operations: order, abort, timeouts, partial sends, the end of the stream, and closing meanwhile. */
 
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,7 +8,7 @@ import { again, codeOf, errorOf, fileWith, leakChecked, pair, role } from "../su
 
 const test = leakChecked("waiting");
 
-/** Sends until the socket buffer is full; how many bytes went. */
+/** Sends until the socket buffer is full; returns the number of bytes sent. */
 function fill(socket: UnixStream): number {
   const block = Buffer.alloc(65536, "f");
   let sum = 0;
@@ -47,7 +47,7 @@ test(
 );
 
 test(
-  "a synchronous receive is served behind those that wait",
+  "a synchronous receive is served after the waiting ones",
   pair(async (a, b) => {
     const waiting = b.recvFds(1);
     a.sendFdsSync("first", [0]);
@@ -79,7 +79,7 @@ test(
 );
 
 test(
-  "partial-send: the descriptors go once, with the first byte, and every byte arrives",
+  "partial-send: the descriptors are sent once, with the first byte, and every byte arrives",
   pair(async (a, b) => {
     const payload = Buffer.alloc(3_000_000);
     for (let i = 0; i < payload.length; i++) payload[i] = i * 7;
@@ -102,7 +102,7 @@ test(
 );
 
 test(
-  "sendFds says how much of a long message the kernel took",
+  "sendFds returns how much of a long message the kernel took",
   pair(async (a, b) => {
     const sent = await a.sendFds(Buffer.alloc(5_000_000), [0]);
     assert.ok(sent > 0 && sent < 5_000_000, String(sent));
@@ -110,7 +110,7 @@ test(
   }),
 );
 
-test("sendFdsAllSync, with a receiver in another process that is slow", async () => {
+test("sendFdsAllSync with a slow receiver in another process", async () => {
   const [a, b] = UnixStream.pair();
   const child = again(import.meta.url, "slow-reader", [], { stdio: ["ignore", "pipe", "pipe", b.fd] });
   await sleep(50);
@@ -122,7 +122,7 @@ test("sendFdsAllSync, with a receiver in another process that is slow", async ()
 });
 
 test(
-  "abort while waiting withdraws the receive, and nothing is lost",
+  "abort while waiting cancels the receive, and nothing is lost",
   pair(async (a, b) => {
     const abort = new AbortController();
     const waiting = b.recvFds(1, { signal: abort.signal });
@@ -138,7 +138,7 @@ test(
 );
 
 test(
-  "abort before the call touches nothing",
+  "abort before the call: nothing is received or sent",
   pair(async (a, b) => {
     a.sendFdsSync("x", [0]);
     assert.is((await errorOf(b.recvFds(1, { signal: AbortSignal.abort("no") }))) as unknown, "no");
@@ -150,7 +150,7 @@ test(
 );
 
 test(
-  "abort after the message came is too late: it is delivered",
+  "abort after the message has arrived is too late: it is delivered",
   pair(async (a, b) => {
     const abort = new AbortController();
     a.sendFdsSync("x", [0]);
@@ -161,7 +161,7 @@ test(
 );
 
 test(
-  "many operations on one signal leave no listener behind",
+  "many operations with one signal leave no listener on it",
   pair(async (a, b) => {
     const { signal } = new AbortController();
     const warnings: string[] = [];
@@ -179,7 +179,7 @@ test(
 );
 
 test(
-  "abort half-way of sendFdsAll says how far it got, and the descriptors are not sent again",
+  "abort in the middle of sendFdsAll: the error has the progress, and the descriptors are not sent again",
   pair(async (a, b) => {
     const abort = new AbortController();
     const sending = a.sendFdsAll(Buffer.alloc(5_000_000), [0], { signal: abort.signal });
@@ -220,7 +220,7 @@ test(
 );
 
 test(
-  "the-end: what was sent is delivered, then the end, again and again",
+  "the-end: everything sent is delivered, then the end, repeatedly",
   pair(async (a, b) => {
     const waiting = b.recvFds(1);
     a.sendFdsSync("last", [0]);
@@ -236,7 +236,7 @@ test(
 );
 
 test(
-  "ECONNRESET: a peer that closes with our bytes unread",
+  "ECONNRESET: a peer that closes without reading our bytes",
   pair(async (a, b) => {
     b.sendFdsSync("never read");
     a.close();
@@ -245,7 +245,7 @@ test(
 );
 
 test(
-  "shutdown of writing takes effect behind the sends that are queued",
+  "shutdown of writing takes effect after the queued sends",
   pair(async (a, b) => {
     const filled = fill(a);
     const sending = a.sendFdsAll("tail", [0]);
@@ -260,7 +260,7 @@ test(
 );
 
 test(
-  "iteration ends when the peer finishes; leaving it early leaves the rest",
+  "iteration ends when the peer finishes; leaving it early keeps the rest",
   pair(async (a, b) => {
     for (const text of ["1", "2", "3"]) a.sendFdsSync(text, [0]);
     for await (const message of b.messages(1)) {
@@ -316,7 +316,7 @@ test("close inside the continuation of a receive, with others waiting", async ()
   a.close();
 });
 
-test("close in a getter of the caller's, in the middle of its own send", async () => {
+test("close in a getter, in the middle of its own send", async () => {
   const [a, b] = UnixStream.pair();
   const closer = {
     get fd(): number {
@@ -330,7 +330,7 @@ test("close in a getter of the caller's, in the middle of its own send", async (
 });
 
 test(
-  "timeout: 0 is now or never, later is ETIMEDOUT, and the next one works",
+  "timeout: 0 does not wait; ETIMEDOUT after a timeout, and the next operation works",
   pair(async (a, b) => {
     for (const timeout of [0, 20]) {
       const start = performance.now();
@@ -351,7 +351,7 @@ test(
 );
 
 test(
-  "a number closed and reused while its send is queued is never sent",
+  "a descriptor closed while its send is queued is never sent, although its number is reused",
   pair(async (a, b) => {
     const filled = fill(a);
     const owned = OwnedFd.fromRaw(openSync(fileWith("mine"), "r"));
@@ -369,7 +369,7 @@ test(
 );
 
 test(
-  "a list changed while its send is queued changes nothing",
+  "changes to a list while its send is queued have no effect",
   pair(async (a, b) => {
     const filled = fill(a);
     const file = openSync(fileWith("listed"), "r");
@@ -386,7 +386,7 @@ test(
   }),
 );
 
-test("starvation: a peer that sends faster than we receive does not stop the clock", async () => {
+test("starvation: a peer that sends faster than we receive does not stop timers", async () => {
   const [a, b] = UnixStream.pair();
   const child = again(import.meta.url, "flood", [], { stdio: ["ignore", "pipe", "pipe", b.fd] });
   b.close();
@@ -415,7 +415,7 @@ test(
 );
 
 test(
-  "sendFdsAll goes on behind 2 GiB",
+  "sendFdsAll continues beyond 2 GiB",
   pair(async (a, b) => {
     const huge = new Uint8Array(2 ** 31 + 1_000_000);
     huge[huge.length - 1] = 1;
