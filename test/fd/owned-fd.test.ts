@@ -1,4 +1,4 @@
-/** One owner, closed exactly once, and what a descriptor is. */
+/** OwnedFd: one owner, closed exactly once, described. */
 
 import { execFileSync } from "node:child_process";
 import { closeSync, constants, fstatSync, mkdtempSync, openSync, rmSync } from "node:fs";
@@ -10,7 +10,7 @@ import { codeOf, fileWith, leakChecked, openFds, socketPath } from "../support.t
 
 const test = leakChecked("owned-fd");
 
-test("close is once, and idempotent", async () => {
+test("close closes once, and is idempotent", async () => {
   const owned = OwnedFd.fromRaw(openSync("/dev/null", "r"));
   const { fd } = owned;
   owned.close();
@@ -38,14 +38,14 @@ test("release gives ownership up", async () => {
   closeSync(fd);
 });
 
-test("fromRaw of what is not open is EBADF", async () => {
+test("fromRaw of a number that is not open is EBADF", async () => {
   const fd = openSync("/dev/null", "r");
   closeSync(fd);
   assert.is(await codeOf(() => OwnedFd.fromRaw(fd)), "EBADF");
   assert.is(await codeOf(() => OwnedFd.from(fd)), "EBADF");
 });
 
-test("duplicates are CLOEXEC and of their own", () => {
+test("duplicates are CLOEXEC and have their own owner", () => {
   const first = OwnedFd.from(0);
   const second = first.dup();
   assert.is.not(first.fd, second.fd);
@@ -54,14 +54,14 @@ test("duplicates are CLOEXEC and of their own", () => {
   second.close();
 });
 
-test("closed behind its back: EBADF says so, once", async () => {
+test("closed by other code: EBADF, once", async () => {
   const owned = OwnedFd.fromRaw(openSync("/dev/null", "r"));
   closeSync(owned.fd);
   assert.is(await codeOf(() => owned.close()), "EBADF");
   owned.close();
 });
 
-test("garbage-collected while open: closed, with one warning that says how many", async () => {
+test("garbage-collected while open: closed, with one warning and a count", async () => {
   const warnings: (Error & { code?: string })[] = [];
   const onWarning = (warning: Error) => warnings.push(warning);
   process.on("warning", onWarning);
@@ -86,11 +86,11 @@ test("garbage-collected while open: closed, with one warning that says how many"
   );
 });
 
-test("one that was closed, or released, is not closed again by the collector", async () => {
+test("a closed or released descriptor is not closed again by the garbage collector", async () => {
   const files: number[] = [];
   await (async () => {
     const owned = Array.from({ length: 300 }, () => OwnedFd.from(0));
-    // Registered by now.
+    // By now they are registered.
     await sleep(30);
     for (const [i, one] of owned.entries()) {
       if (i % 2 === 0) one.close();
@@ -104,7 +104,7 @@ test("one that was closed, or released, is not closed again by the collector", a
   for (const fd of files) closeSync(fd);
 });
 
-test("a received message that is dropped is collected with its descriptors", async () => {
+test("a dropped message is collected with its descriptors", async () => {
   const [a, b] = UnixStream.pair();
   const before = openFds().size;
   (() => {
@@ -120,7 +120,7 @@ test("a received message that is dropped is collected with its descriptors", asy
   b.close();
 });
 
-test.python("describe says what came", () => {
+test.python("describe: every kind of file", () => {
   const folder = mkdtempSync(`${tmpdir()}/unix-ancillary-`);
   const [ours, theirs] = UnixStream.pair();
   const script = `
@@ -194,7 +194,7 @@ socket.send_fds(s, [("%d %d" % (t.getsockname()[1], u.getsockname()[1])).encode(
       { kind: "directory", access: "read", nonblocking: false },
       { kind: "character-device", access: "read-write", nonblocking: true },
       { kind: "file", access: "path", nonblocking: false, size: 1 },
-      // The file that names a socket is none.
+      // The file of a socket's path is not a socket itself.
       { kind: "socket", access: "path", nonblocking: false },
     ],
   );

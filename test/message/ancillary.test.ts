@@ -1,4 +1,4 @@
-/** The low level: SocketAncillary, sendmsg and recvmsg. */
+/** The low-level API: SocketAncillary, sendmsg and recvmsg. */
 
 import { spawnSync } from "node:child_process";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
@@ -21,7 +21,7 @@ const test = leakChecked("ancillary");
 
 const abi = abis[hostAbiName(process.platform, process.arch, "glibc")!];
 
-/** Room for everything that can come. */
+/** Room for every control message that can arrive. */
 const space = (fds = 8): SocketAncillary =>
   new SocketAncillary(SocketAncillary.bufferSizeForRights(fds) + 2 * SocketAncillary.bufferSizeForCredentials() + 64);
 
@@ -50,7 +50,7 @@ function closeMessages(ancillary: SocketAncillary): AncillaryData[] {
 const room = Buffer.alloc(64);
 
 test(
-  "round-trip: descriptors added twice come as one message, owned and CLOEXEC",
+  "round-trip: descriptors added in two calls arrive as one message, owned and CLOEXEC",
   pair((a, b) =>
     withFile((fd, content) => {
       using out = space();
@@ -68,7 +68,7 @@ test(
       assert.is(message.fds.length, 3);
       const read = Buffer.alloc(16);
       assert.is(readSync(message.fds[2]!.fd, read, 0, 16, 0), content.length);
-      // Inherited by nobody.
+      // Not inherited by a child.
       const child = spawnSync("ls", ["/proc/self/fd"], { stdio: ["ignore", "pipe", "inherit"] });
       const inherited = child.stdout.toString().split("\n");
       for (const owned of message.fds) assert.not.ok(inherited.includes(String(owned.fd)));
@@ -78,7 +78,7 @@ test(
 );
 
 test(
-  "drained-once: what is not taken is closed by leaving early, clearing, re-use and disposal",
+  "drained-once: descriptors not taken are closed by leaving early, clearing, reuse and disposal",
   pair((a, b) =>
     withFile((fd) => {
       using out = space();
@@ -108,7 +108,7 @@ test(
 );
 
 test(
-  "left-early: the messages behind are closed",
+  "left-early: the descriptors of later messages are closed",
   pair((a, b) =>
     withFile((fd) => {
       b.setPassCredentials(true);
@@ -129,7 +129,7 @@ test(
 );
 
 test(
-  "received-is-not-sent: refused until cleared; filled yields nothing",
+  "received-is-not-sent: a received buffer cannot be sent until cleared; a buffer filled to send yields nothing",
   pair((a, b) =>
     withFile(async (fd) => {
       using buffer = space();
@@ -148,7 +148,7 @@ test(
 );
 
 test(
-  "too-small: what does not fit, or has no buffer, is closed and said",
+  "too-small: descriptors that do not fit, or have no buffer, are closed and reported",
   pair((a, b) =>
     withFile((fd) => {
       using out = space(16);
@@ -166,7 +166,7 @@ test(
         assert.is(into.truncated, true);
         const messages = closeMessages(into);
         const came = messages[0]?.kind === "rights" ? messages[0].fds.length : 0;
-        // Alignment may leave room for one more.
+        // Alignment may leave room for one more descriptor.
         assert.ok(came >= fds && came <= fds + 1, `${came} of ${fds}`);
         assert.is(openFds().size, before);
       }
@@ -178,7 +178,7 @@ test(
   ),
 );
 
-test("no-room-to-add: refused, and what was added before stands", () =>
+test("no-room-to-add: refused, and the messages added before stay", () =>
   withFile(async (fd) => {
     using buffer = new SocketAncillary(SocketAncillary.bufferSizeForRights(2));
     buffer.addFds([fd]);
@@ -204,7 +204,7 @@ test("no-room-to-add: refused, and what was added before stands", () =>
   }));
 
 test(
-  "closed-before-the-send: the number is read when it is sent",
+  "closed-before-the-send: the number is read at the send",
   pair((a) =>
     withFile(async (fd) => {
       using out = space();
@@ -218,7 +218,7 @@ test(
 );
 
 test(
-  "memory-of-the-caller: at any offset, and it shows the bytes",
+  "memory-of-the-caller: at any offset, with the received bytes",
   pair((a, b) =>
     withFile((fd) => {
       const memory = new Uint8Array(257);
@@ -244,7 +244,7 @@ test(
 );
 
 test(
-  "credentials: what the kernel wrote, at the end too",
+  "credentials: as the kernel wrote them, also at the end of the stream",
   pair((a, b) => {
     b.setPassCredentials(true);
     using out = space();
@@ -258,13 +258,13 @@ test(
     );
     a.close();
     assert.is(recvmsg(b, room, into).bytesRead, 0);
-    // Root-looking: the low level shows it.
+    // At the end they are zeros, which look like root: the low-level API returns them unchanged.
     assert.equal([...into.messages()], [{ kind: "credentials", credentials: { pid: 0, uid: 0, gid: 0 } }]);
   }),
 );
 
 test(
-  "pidfd-nobody-took: closed with the buffer",
+  "pidfd-not-taken: closed with the buffer",
   pair((a, b) => {
     try {
       b.setPassPidfd(true);
@@ -284,18 +284,18 @@ test(
   }),
 );
 
-test("timestamp-and-unknown: nothing is dropped", async () => {
+test("timestamp-and-unknown: no message is dropped", async () => {
   const [a, b] = UnixDatagram.pair();
   try {
     using out = space();
-    // Other levels are ignored by the kernel: it is not refused, and does not arrive.
+    // The kernel ignores other levels: the message is accepted, and does not arrive.
     out.addMessage({ level: 41, type: 7, data: new Uint8Array(3) });
     assert.is(sendmsg(a, "x", out), 1);
     using into = space();
     recvmsg(b, room, into);
     assert.equal([...into.messages()], []);
     out.clear();
-    // SCM_RIGHTS by its numbers are descriptors as any.
+    // SCM_RIGHTS added by its level and type are descriptors, too.
     await withFile((fd) => {
       out.addMessage({ level: abi.SOL_SOCKET, type: abi.SCM_RIGHTS, data: new Uint8Array(Int32Array.of(fd).buffer) });
       out.addFds([fd]);
@@ -313,7 +313,7 @@ test("timestamp-and-unknown: nothing is dropped", async () => {
 });
 
 test(
-  "no-bytes: descriptors on a stream need one, and so does a receive",
+  "no-bytes: descriptors on a stream need a byte, and so does a receive",
   pair((a, b) =>
     withFile(async (fd) => {
       using out = space();
@@ -338,7 +338,7 @@ test(
 );
 
 test(
-  "peek: refused with control space, harmless without",
+  "peek: refused with a control buffer, allowed without",
   pair((a, b) =>
     withFile(async (fd) => {
       using out = space();
@@ -358,7 +358,7 @@ test(
 );
 
 test(
-  "wait: EAGAIN at once without, ETIMEDOUT with",
+  "wait: EAGAIN at once without a timeout, ETIMEDOUT with one",
   pair(async (a, b) => {
     assert.is(await codeOf(() => recvmsg(b, room)), "EAGAIN");
     assert.is(await codeOf(() => recvmsg(b, room, null, { wait: true, timeout: 10 })), "ETIMEDOUT");
@@ -373,7 +373,7 @@ test(
   }),
 );
 
-test("address: of a datagram's sender, and where it goes", () =>
+test("address: of the sender of a datagram, and of its receiver", () =>
   withFile((fd) => {
     const receiver = UnixDatagram.bind("");
     const sender = UnixDatagram.bind("");
@@ -403,7 +403,7 @@ test("not-a-unix-socket: refused before anything is sent", () =>
     await new Promise((resolve) => server.close(resolve));
   }));
 
-test("bare-numbers-and-owners: any of them is a socket", () =>
+test("bare-numbers-and-owners: both are accepted as sockets", () =>
   withFile((fd) => {
     const [a, b] = UnixStream.pair();
     using out = space();
@@ -421,7 +421,7 @@ test("bare-numbers-and-owners: any of them is a socket", () =>
   }));
 
 test(
-  "getters-in-between: a descriptor's getter that sends itself clobbers nothing",
+  "getters-in-between: a descriptor's getter that sends does not overwrite the control buffer",
   pair((a, b) =>
     withFile((fd) => {
       using out = space();
@@ -451,7 +451,7 @@ test(
 );
 
 test(
-  "getters-in-between: a buffer that was received into meanwhile is not sent",
+  "getters-in-between: a buffer that a getter received into is not sent",
   pair((a, b) =>
     withFile(async (fd) => {
       using buffer = space();
@@ -474,7 +474,7 @@ test(
 );
 
 test(
-  "memory-that-is-gone: refused before anything is sent or comes",
+  "memory-that-is-detached: refused before anything is sent or received",
   pair((a, b) =>
     withFile(async (fd) => {
       const memory = new Uint8Array(new ArrayBuffer(100), 1);
@@ -491,7 +491,7 @@ test(
 );
 
 test(
-  "more-pieces-than-a-call-takes: sent whole, received whole",
+  "more-buffers-than-a-call-takes: sent whole, received whole",
   pair((a, b) => {
     const pieces = Array.from({ length: 3000 }, (_, i) => Uint8Array.of(i));
     assert.is(sendmsg(a, pieces), 3000);
@@ -501,7 +501,7 @@ test(
   }),
 );
 
-test("wrong-types: said, whatever it is", async () => {
+test("wrong-types: an error for each", async () => {
   using out = space();
   for (const wrong of [undefined, null, 1, "x"]) {
     for (const action of [

@@ -1,6 +1,6 @@
 /**
- * What went wrong in other programs that pass descriptors, as `regressions.test.ts`: with a program at the other end that is
- * not ours, and sends or sees what the library would not.
+ * Bugs of other programs that pass descriptors, as in `regressions.test.ts`, with another program as the peer, which sends or
+ * checks what the library would not.
  */
 
 import { spawn, spawnSync } from "node:child_process";
@@ -28,7 +28,7 @@ s = socket.socket(fileno=3)
 def rights(fds): return (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))
 `;
 
-/** Runs Python to its end with a socket as its descriptor 3, and as `s`. */
+/** Runs a Python script to its end, with a socket as descriptor 3 and as `s`. */
 async function python(script: string, theirs: { fd: number }, ...args: string[]): Promise<string> {
   const stdio = ["ignore", "pipe", "pipe", theirs.fd] as const;
   const { code, signal, stdout, stderr } = await run("python3", ["-c", PROLOGUE + script, ...args], {
@@ -38,10 +38,12 @@ async function python(script: string, theirs: { fd: number }, ...args: string[])
   return stdout;
 }
 
-test.python("descriptors-dropped-when-the-first-write-has-to-wait: all of them come, where they belong", async () => {
-  const SENDS = 2000;
-  const [ours, theirs] = UnixStream.pair();
-  const script = `
+test.python(
+  "descriptors-dropped-when-the-first-write-has-to-wait: all of them arrive with their messages",
+  async () => {
+    const SENDS = 2000;
+    const [ours, theirs] = UnixStream.pair();
+    const script = `
 sys.stdin.readline()
 offset, seen = 0, []
 while True:
@@ -53,30 +55,31 @@ while True:
 wrong = [one for i, one in enumerate(seen) if one != (1000 * i, "ab"[i % 2])]
 print(len(seen), offset, wrong[:3])
 `;
-  const child = spawn("python3", ["-c", PROLOGUE + script], { stdio: ["pipe", "pipe", "inherit", theirs.fd] });
-  theirs.close();
-  let output = "";
-  (child.stdout as Readable).on("data", (bytes) => (output += bytes));
-  const ended = new Promise((resolve) => child.once("close", resolve));
-  const files = ["a", "b"].map((text) => OwnedFd.fromRaw(openSync(fileWith(text), "r")));
-  let over = 0;
-  const sends = Array.from({ length: SENDS }, async (_, i) => {
-    await ours.sendFdsAll(Buffer.alloc(1000), [files[i % 2]!]);
-    over++;
-  });
-  ours.shutdown("write");
-  await new Promise((resolve) => setImmediate(resolve));
-  assert.ok(over > 0 && over < SENDS, `${over} sends are over, and nobody has read`);
-  (child.stdin as Writable).end("go\n");
-  await Promise.all(sends);
-  await ended;
-  assert.is(output, `${SENDS} ${1000 * SENDS} []\n`);
-  for (const file of files) file.close();
-  ours.close();
-});
+    const child = spawn("python3", ["-c", PROLOGUE + script], { stdio: ["pipe", "pipe", "inherit", theirs.fd] });
+    theirs.close();
+    let output = "";
+    (child.stdout as Readable).on("data", (bytes) => (output += bytes));
+    const ended = new Promise((resolve) => child.once("close", resolve));
+    const files = ["a", "b"].map((text) => OwnedFd.fromRaw(openSync(fileWith(text), "r")));
+    let over = 0;
+    const sends = Array.from({ length: SENDS }, async (_, i) => {
+      await ours.sendFdsAll(Buffer.alloc(1000), [files[i % 2]!]);
+      over++;
+    });
+    ours.shutdown("write");
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(over > 0 && over < SENDS, `${over} sends are over, and nobody has read`);
+    (child.stdin as Writable).end("go\n");
+    await Promise.all(sends);
+    await ended;
+    assert.is(output, `${SENDS} ${1000 * SENDS} []\n`);
+    for (const file of files) file.close();
+    ours.close();
+  },
+);
 
 test.python(
-  "one-descriptor-too-many-goes-out: cmsg_len counts the descriptors, not the padding behind them",
+  "one-descriptor-too-many-goes-out: cmsg_len counts the descriptors, not the padding after them",
   async () => {
     const counts = [1, 2, 3, 4, 5, 252, 253];
     for (const [, make] of PAIRS) {
@@ -152,11 +155,11 @@ sys.stdin.read()
 );
 
 test.python(
-  "descriptors-given-to-the-wrong-message: whatever pieces bytes come in, each message has its own",
+  "descriptors-given-to-the-wrong-message: each message has its own, however its bytes are split",
   async () => {
     const [ours, theirs] = UnixStream.pair();
-    // Each message: its length, how many descriptors, its number; each descriptor is a file that says the number too. The bytes
-    // are cut anywhere, and the descriptors of a message go with any of its bytes.
+    // Each message has its length, its count of descriptors and its number; each descriptor is a file that contains the number.
+    // The bytes are split at random, and the descriptors of a message are sent with any of its bytes.
     const script = `
 import random
 random.seed(7)
@@ -197,7 +200,7 @@ for number in range(300):
   },
 );
 
-test.python("sender-closes-before-it-arrives: what a process sent before it was killed is alive", async () => {
+test.python("sender-closes-before-it-arrives: descriptors that a process sent before it was killed work", async () => {
   for (const [, make] of PAIRS) {
     const [ours, theirs] = make();
     const script = `
@@ -226,10 +229,10 @@ os.kill(os.getpid(), signal.SIGKILL)
   }
 });
 
-test.python("credentials-with-ids-that-nobody-set: what is sent is what was given, all of it", async () => {
+test.python("credentials-with-unset-ids: all three ids are sent as given", async () => {
   const [ours, theirs] = UnixStream.pair();
   theirs.setPassCredentials(true);
-  // Only root may say that it is somebody else.
+  // Only root may send other ids than its own.
   const root = process.getuid!() === 0;
   const who = root ? { uid: 1234, gid: 4321 } : { uid: process.getuid!(), gid: process.getgid!() };
   for (const pid of [process.pid, null]) {
@@ -252,7 +255,7 @@ for _ in range(2):
   theirs.close();
 });
 
-test.python("lengths-that-are-no-whole-descriptors: no panic, no descriptor that nobody sent, none lost", async () => {
+test.python("lengths-of-partial-descriptors: no panic, no descriptor that was not sent, none lost", async () => {
   const lengths = [0, 1, 3, 4, 5, 7, 8, 11, 12];
   for (const [kind, make] of PAIRS) {
     const [ours, theirs] = make();
@@ -266,7 +269,7 @@ for bad in (struct.pack("i", -1), struct.pack("i", 12345)):
 `;
     await python(script, theirs, ...lengths.map(String));
     for (const length of lengths) {
-      // Of a stream, messages without descriptors may be joined: each is read by its own length.
+      // A stream may join messages without descriptors: read each by its length.
       const bytes = String(length).length;
       const message = ours.recvFdsSync(253, { bufferSize: bytes });
       assert.equal([message.data.toString(), message.fds.length], [String(length), length >> 2], kind);
@@ -286,21 +289,18 @@ for bad in (struct.pack("i", -1), struct.pack("i", 12345)):
   }
 });
 
-test.python(
-  "control-messages-that-nobody-knows: passed over, nothing on stderr, and room for all that there are",
-  async () => {
-    const { code, stdout, stderr } = await again(import.meta.url, "every-option");
-    assert.is(code, 0, stderr);
-    assert.is(stderr, "");
-    assert.is(stdout, "done\n");
-  },
-);
+test.python("unknown-control-messages: skipped, without output on stderr, and with room for all of them", async () => {
+  const { code, stdout, stderr } = await again(import.meta.url, "every-option");
+  assert.is(code, 0, stderr);
+  assert.is(stderr, "");
+  assert.is(stdout, "done\n");
+});
 
 test.needing(
   spawnSync("python3", ["-c", "import socket; socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, 83, 0)"]).status ===
     0,
   "SO_PASSRIGHTS (Linux 6.16) and python3",
-  "peer-refuses-descriptors-half-way: EPERM for those that wait, and bytes go on",
+  "peer-refuses-descriptors-half-way: EPERM for waiting sends with descriptors, and bytes are still sent",
   async () => {
     const [ours, theirs] = UnixStream.pair();
     const first = await ours.sendFds(Buffer.alloc(10_000_000));
@@ -321,7 +321,7 @@ test.needing(
     }
     await plain;
     assert.is(theirs.recvFdsSync(0).data.toString(), "three");
-    // A frame that did not begin is no frame that was half sent.
+    // A frame that has not begun does not poison the channel.
     const peer = FdChannel.over(right);
     (await peer.recv())![Symbol.dispose]();
     await long;
@@ -332,7 +332,7 @@ test.needing(
   },
 );
 
-test.python("reading-before-it-is-connected: an error, no abort", async () => {
+test.python("reading-before-it-is-connected: an error, and no abort", async () => {
   const [ours, theirs] = UnixStream.pair();
   const script = `
 made = [socket.socket(socket.AF_UNIX, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM)]
@@ -362,7 +362,7 @@ socket.send_fds(s, [b"x"], [one.fileno() for one in made])
 });
 
 test.python(
-  "a-file-where-a-socket-was-expected: whatever a peer sends, it is described, refused, and no abort",
+  "a-file-where-a-socket-was-expected: any kind of file is described and refused, without an abort",
   async () => {
     const [ours, theirs] = UnixStream.pair();
     const script = `
@@ -386,7 +386,7 @@ print(len(made))
       for (const use of [() => sendmsg(fd, "x"), () => recvmsg(fd, Buffer.alloc(1))])
         assert.is(await codeOf(use), "ERR_NOT_UNIX_SOCKET");
       assert.is(fd.fd, number, "it stays its owner's");
-      // And on it goes.
+      // The socket still works.
       ours.sendFdsSync("on", [fd]);
       theirs.recvFdsSync(1)[Symbol.dispose]();
     }
@@ -396,7 +396,7 @@ print(len(made))
   },
 );
 
-/** Every option that adds a control message, and the most descriptors: for a program whose stderr is looked at. */
+/** A program, whose stderr is checked, with every option that adds a control message, and the most descriptors. */
 async function everyOption(): Promise<void> {
   const most = new Array(253).fill(0);
   for (const [kind, make] of PAIRS) {
@@ -404,7 +404,7 @@ async function everyOption(): Promise<void> {
     b.setPassCredentials(true);
     b.setPassPidfd(true);
     b.setPassSecurity(true);
-    // SO_TIMESTAMPNS, SO_TIMESTAMPING with all that is in software, SO_INQ. Not every kind has each.
+    // SO_TIMESTAMPNS, SO_TIMESTAMPING with all software timestamps, SO_INQ. Not every type of socket has each of them.
     const script = `
 for option, value in ((35, 1), (37, 1 << 4 | 1 << 3), (84, 1), (75, 1)):
   try: s.setsockopt(socket.SOL_SOCKET, option, value)

@@ -1,6 +1,6 @@
 /**
- * What went wrong in other programs that pass descriptors, as `regressions.test.ts`: what needs a process of its own, for its
- * limits, its signals, its descriptor 0.
+ * Bugs of other programs that pass descriptors, as in `regressions.test.ts`, whose tests need a process of their own, for its
+ * limits, its signals, or its descriptor 0.
  */
 
 import { spawn } from "node:child_process";
@@ -23,13 +23,13 @@ import { again, ancillary, codeOf, errorOf, leakChecked, openFds, PAIRS, role, r
 
 const test = leakChecked("regressions-processes");
 
-test("descriptor-0-taken-for-none: it is sent, received, watched, and closed as any other", async () => {
+test("descriptor-0-taken-for-none: it is sent, received, watched and closed like any other", async () => {
   const { code, stdout, stderr } = await again(import.meta.url, "zero");
   assert.is(code, 0, stderr);
   assert.is(stdout, "done\n");
 });
 
-/** Sends and receives {@link EXCHANGED} messages of so many bytes at the same time, with several receives at once. */
+/** Sends and receives {@link EXCHANGED} messages at the same time, with several receives at once. */
 const EXCHANGED = 300;
 const MESSAGE_BYTES = 20_000;
 async function exchange(stream: UnixStream): Promise<{ bytes: number; fds: number }> {
@@ -48,7 +48,7 @@ async function exchange(stream: UnixStream): Promise<{ bytes: number; fds: numbe
   return all;
 }
 
-test("both-ends-write-at-once: no deadlock, and several receives at a time lose nothing", async () => {
+test("both-ends-write-at-once: no deadlock, and concurrent receives lose nothing", async () => {
   const [ours, theirs] = UnixStream.pair();
   const done = again(import.meta.url, "exchange", [], { stdio: ["ignore", "pipe", "pipe", theirs.fd] });
   theirs.close();
@@ -60,32 +60,32 @@ test("both-ends-write-at-once: no deadlock, and several receives at a time lose 
   ours.close();
 });
 
-/** This file again, in a shell that does something before. */
+/** Runs this file again, after a command of the shell, such as ulimit. */
 function limited(what: string, role: string): ReturnType<typeof run> {
   const args = ["-c", `${what} && exec "$@"`, "sh", process.execPath, "--expose-gc", fileURLToPath(import.meta.url)];
   return run("sh", args, { env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: role } });
 }
 
-test("descriptor-table-full-half-way: every kind of receive says so, closes what came, and works afterwards", async () => {
+test("descriptor-table-full-half-way: every kind of receive reports it, closes the received descriptors, and works afterwards", async () => {
   const { code, stdout, stderr } = await limited("ulimit -n 64", "table-full");
   assert.is(code, 0, stderr);
   assert.is(stdout, "done\n");
 });
 
-test("too-many-descriptors-in-flight: ETOOMANYREFS by its name, nothing sent, and the socket works when they have come", async () => {
-  // Root has no such limit: the program becomes somebody else, who has nothing else in flight.
+test("too-many-descriptors-in-flight: ETOOMANYREFS, nothing is sent, and the socket works when they have been received", async () => {
+  // root has no such limit: the program changes to another user, with nothing else in flight.
   const { code, stdout, stderr } = await limited("ulimit -n 64", "in-flight");
   assert.is(code, 0, stderr);
   assert.is(stdout, "done\n");
 });
 
-test("sigpipe-kills-the-process: not even where it is not ignored", async () => {
+test("sigpipe-kills-the-process: EPIPE, even if SIGPIPE is not ignored", async () => {
   const { code, signal, stdout, stderr } = await again(import.meta.url, "sigpipe");
   assert.equal([code, signal], [0, null], stderr);
   assert.is(stdout, "done\n");
 });
 
-test("interrupted-by-a-signal: a call that waits goes on, until its time is up and no longer", async () => {
+test("interrupted-by-a-signal: a waiting call continues until its timeout, and no longer", async () => {
   const [ours, theirs] = UnixStream.pair();
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url)], {
     stdio: ["ignore", "pipe", "inherit", theirs.fd],
@@ -97,10 +97,10 @@ test("interrupted-by-a-signal: a call that waits goes on, until its time is up a
   let ended = false;
   child.stdout!.on("data", (bytes) => (output += bytes));
   child.once("close", () => (ended = true));
-  /** Signals until the program has said something, and at least so often. */
+  /** Sends signals until the program has printed a text, and at least `least` times. */
   const signalUntil = async (said: string, least: number) => {
     for (let i = 0; !ended && (i < least || !output.includes(said)); i++) {
-      // Its time would never be up.
+      // The timeout has no effect: give up.
       if (i === 10_000) child.kill("SIGKILL");
       if (output.includes("waits")) child.kill("SIGUSR2");
       await sleep(1);
@@ -135,7 +135,7 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
     const place = () => openSync("/dev/null", "r");
     const zeroIsFree = () => assert.throws(() => fstatSync(0), "EBADF");
     closeSync(0);
-    // A socket: waited on, sent, received on, closed.
+    // Sockets: waiting, sending, receiving, closing.
     let [a, b] = UnixStream.pair();
     assert.is(a.fd, 0);
     const waiting = a.recvFds(1);
@@ -148,7 +148,7 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
     a.close();
     zeroIsFree();
     b.close();
-    // What is received.
+    // Received descriptors.
     assert.is(place(), 0);
     [a, b] = UnixStream.pair();
     b.setPassPidfd(true);
@@ -172,13 +172,13 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
     assert.is(last.describe().kind, "pidfd");
     last.close();
     assert.is(place(), 0);
-    // A pidfd that nobody asked for.
+    // A pidfd that was not requested.
     const other = UnixStream.from(OwnedFd.from(b));
     assert.is((await receive(() => other.recvFds(0), [])).pidfd, null);
     zeroIsFree();
     other.close();
     assert.is(place(), 0);
-    // By the low level.
+    // The low-level API.
     using into = ancillary();
     using out = ancillary();
     closeSync(0);
@@ -192,7 +192,7 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
     });
     assert.equal(kinds, ["rights", "pidfd"]);
     zeroIsFree();
-    // What listens, and what frames.
+    // Listeners and channels.
     const path = socketPath();
     const listener = UnixListener.bind(path);
     assert.is(listener.fd, 0);
@@ -263,7 +263,7 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
           a.sendFdsSync(text, [0, 0, 0, 0]);
           refused((await full(free, () => errorOf(receive))) as Error, text);
         }
-        // The low level hands out what came, and says that it is not all.
+        // The low-level API returns the received descriptors, and reports the truncation.
         using into = ancillary();
         const buffer = Buffer.alloc(100);
         a.sendFdsSync(text, [0, 0, 0, 0]);
@@ -275,7 +275,7 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
           if (one.kind === "rights") for (const fd of one.fds) [fd.close(), came++];
         }
         assert.is(came, free);
-        // A pidfd that could not be made is a number of its own, an errno: no descriptor, and no reason to refuse the bytes.
+        // For a pidfd that could not be created the kernel writes a negative errno: no descriptor, and no reason to refuse the bytes.
         b.setPassPidfd(true);
         if (free === 0) {
           a.sendFdsSync(text);
@@ -295,7 +295,7 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
         a.close();
         b.close();
       }
-      // Bytes and descriptors would no longer be in step: these end.
+      // Readers and channels fail: bytes and descriptors would no longer match.
       const [a, b] = UnixStream.pair();
       a.sendFdsSync("x", [0, 0, 0, 0]);
       const reader = b.reader();
@@ -309,7 +309,7 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
       c.close();
       d.close();
     }
-    // Whatever has to be opened says so, and leaves nothing.
+    // Every call that opens a descriptor reports it, and leaves nothing open.
     const path = socketPath();
     const listener = UnixListener.bind(path);
     const client = UnixStream.connectSync(path);
@@ -328,7 +328,7 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
     for (const open of openers) {
       assert.is(await full(0, () => codeOf(open)), "EMFILE", open.toString());
     }
-    // A pair needs two.
+    // A pair needs two descriptors.
     assert.is(await full(1, () => codeOf(() => UnixStream.pair())), "EMFILE");
     (await listener.accept()).close();
     client.close();
@@ -368,7 +368,7 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
       using out = ancillary();
       out.addFds([0]);
       await tooMany(() => sendmsg(a, "x", out));
-      // Bytes alone still go.
+      // Bytes without descriptors are still sent.
       a.sendFdsSync(".");
       let received = 0;
       for (let message = b.tryRecvFds(1); message !== null; message = b.tryRecvFds(1)) {
@@ -383,7 +383,7 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
   },
 
   async sigpipe() {
-    // Node ignores it; libuv puts the default back when the last listener goes.
+    // Node ignores SIGPIPE; libuv restores the default when the last listener is removed.
     const listener = () => {};
     process.on("SIGPIPE", listener);
     process.off("SIGPIPE", listener);
@@ -430,7 +430,7 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
     writeSync(1, "waits for its time to be up\n");
     const code = await codeOf(() => stream.recvFdsSync(1, { timeout: 200 }));
     writeSync(1, `timed out ${code}\n`);
-    // Handlers run when the event loop turns.
+    // Signal handlers run in a turn of the event loop.
     for (let turn = 0; turn < 1000 && signals === 0; turn++) await new Promise((resolve) => setImmediate(resolve));
     writeSync(1, `signals ${signals}\n`);
     stream.close();

@@ -1,6 +1,6 @@
 /**
- * What went wrong in other programs that pass descriptors, named for it. `docs/bugs-of-others.md` says where it was seen, and
- * which of the other tests guard the rest of the list.
+ * Bugs of other programs that pass descriptors; each test is named for its bug. `docs/bugs-of-others.md` says where they were
+ * seen, and which other tests guard the rest of the list.
  */
 
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync } from "node:fs";
@@ -33,7 +33,7 @@ import {
 
 const test = leakChecked("regressions");
 
-/** Sends until there is no more room; how many bytes went. */
+/** Sends until there is no more room; returns the number of bytes sent. */
 function fill(socket: UnixStream | UnixSeqpacket | UnixDatagram): number {
   const block = Buffer.alloc(1000, "f");
   for (let sum = 0; ; ) {
@@ -43,7 +43,7 @@ function fill(socket: UnixStream | UnixSeqpacket | UnixDatagram): number {
   }
 }
 
-/** Receives everything that is there, until nothing more has come for a turn of the event loop; descriptors are counted and closed. */
+/** Receives until nothing has arrived for a turn of the event loop; counts and closes the descriptors. */
 async function drain(socket: UnixStream | UnixSeqpacket | UnixDatagram): Promise<{ bytes: number; fds: number }> {
   const all = { bytes: 0, fds: 0 };
   for (let idle = 0; idle < 3; ) {
@@ -61,7 +61,7 @@ async function drain(socket: UnixStream | UnixSeqpacket | UnixDatagram): Promise
   return all;
 }
 
-/** Something to send that tells whether it is still open anywhere: the end of a pair, and the other end that sees it go. */
+/** One end of a pair to send, and the other end, which sees when no process has the first one open any more. */
 function watched(): { sent: OwnedFd; isOpen: () => boolean } & Disposable {
   const [end, other] = UnixStream.pair();
   const sent = OwnedFd.from(end);
@@ -80,7 +80,7 @@ function flags(fd: number): number {
 const O_NONBLOCK = 0o4000;
 
 test(
-  "queued-sends-use-up-the-descriptor-table: what waits to be sent is no duplicate",
+  "queued-sends-use-up-the-descriptor-table: queued descriptors are not duplicated",
   pair(async (a, b) => {
     const filled = fill(a);
     const before = openFds().size;
@@ -125,7 +125,7 @@ test("number-reused-while-it-waits: on every kind of socket, another file is nev
   }
 });
 
-test("number-reused-while-its-frame-waits: that frame fails, and those behind it are sent", async () => {
+test("number-reused-while-its-frame-waits: that frame fails, and later frames are sent", async () => {
   const [a, b] = FdChannel.pair();
   const long = a.send(Buffer.alloc(3_000_000));
   const owned = OwnedFd.fromRaw(openSync(fileWith("mine"), "r"));
@@ -146,7 +146,7 @@ test("number-reused-while-its-frame-waits: that frame fails, and those behind it
   b.close();
 });
 
-test("descriptors-inherited-by-later-children: nothing that is opened or received anywhere in the library", async () => {
+test("descriptors-inherited-by-later-children: none that the library opens or receives", async () => {
   const inherited = async () => (await run("ls", ["/proc/self/fd"])).stdout;
   const before = await inherited();
   const path = socketPath();
@@ -187,7 +187,7 @@ test("descriptors-inherited-by-later-children: nothing that is opened or receive
   for (const one of open.reverse()) one[Symbol.dispose]();
 });
 
-test("flags-of-others-changed: no file or connected socket stays O_NONBLOCK that is sent, received, adopted or waited on", async () => {
+test("flags-of-others-changed: files and connected sockets do not stay O_NONBLOCK after a send, receive, adoption or wait", async () => {
   for (const [kind, make] of PAIRS) {
     const [shared, peer] = make();
     const file = openSync(fileWith("sent"), "r");
@@ -227,7 +227,7 @@ test("flags-of-others-changed: no file or connected socket stays O_NONBLOCK that
   }
 });
 
-test("lengths-of-the-last-receive-used-for-the-next: each has all the room, and only its own flags", async () => {
+test("lengths-of-the-last-receive-used-for-the-next: each receive has all the room, and only its own flags", async () => {
   for (const [kind, make] of PAIRS) {
     const [a, b] = make();
     const buffer = Buffer.alloc(10);
@@ -277,7 +277,7 @@ test("lengths-of-the-last-receive-used-for-the-next: each has all the room, and 
 
 type Leave = (a: UnixStream, b: UnixStream, sent: OwnedFd) => unknown;
 
-/** Ways to leave descriptors unread. Afterwards both sockets are closed, and nothing else is done. */
+/** Ways to leave descriptors unread. Afterwards only the two sockets are closed. */
 const LEFT_UNREAD: Readonly<Record<string, Leave>> = {
   "in the kernel": (a, _b, sent) => a.sendFdsSync("x", [sent]),
   "in the kernel, the sender gone": (a, _b, sent) => {
@@ -339,7 +339,7 @@ const LEFT_UNREAD: Readonly<Record<string, Leave>> = {
   },
   "in a frame whose receive was withdrawn": async (a, b, sent) => {
     const channel = FdChannel.over(b);
-    // The header of a frame of one descriptor and 100 bytes, which never come.
+    // The header of a frame with one descriptor and 100 bytes, which are never sent.
     a.sendFdsSync(Buffer.from("55414e4301000001000000640000000000000001", "hex"), [sent]);
     const abort = new AbortController();
     const receiving = errorOf(channel.recv({ signal: abort.signal }));
@@ -352,7 +352,7 @@ const LEFT_UNREAD: Readonly<Record<string, Leave>> = {
 
 for (const [where, leave] of Object.entries(LEFT_UNREAD)) {
   test(
-    `descriptors-nobody-read-stay-open: ${where}`,
+    `unread-descriptors-stay-open: ${where}`,
     pair(async (a, b) => {
       using one = watched();
       await leave(a, b, one.sent);
@@ -364,7 +364,7 @@ for (const [where, leave] of Object.entries(LEFT_UNREAD)) {
   );
 }
 
-test("sender-keeps-a-copy-open: what the receiver closes is closed, however it was sent", async () => {
+test("sender-keeps-a-copy-open: a file that the receiver closes is closed, with every way to send", async () => {
   for (const [, make] of PAIRS) {
     const [a, b] = make();
     const sends: [string, (fds: OwnedFd[]) => unknown][] = [
@@ -396,7 +396,7 @@ test("sender-keeps-a-copy-open: what the receiver closes is closed, however it w
   }
 });
 
-test("surplus-stays-open-until-the-channel-closes: all that was not asked for is closed when the receive returns", () => {
+test("surplus-stays-open-until-the-channel-closes: surplus descriptors are closed when the receive returns", () => {
   const [a, b] = UnixStream.pair();
   const all = Array.from({ length: 200 }, watched);
   a.sendFdsSync(
@@ -414,13 +414,13 @@ test("surplus-stays-open-until-the-channel-closes: all that was not asked for is
   b.close();
 });
 
-test("cycle-of-sockets-in-flight: sockets that only carry each other are freed, with what else they carry", async () => {
+test("cycle-of-sockets-in-flight: sockets that only carry each other are freed, with the other files that they carry", async () => {
   const [a, b] = UnixStream.pair();
   const [c, d] = UnixStream.pair();
   a.sendFdsSync("x", [a, d]);
   b.sendFdsSync("y", [b]);
   for (const one of [a, b, d]) one.close();
-  // The kernel looks for cycles when a socket is closed, and not again if it was looking already.
+  // The kernel looks for cycles when a socket is closed, but not while it is already looking.
   const closing = setInterval(() => {
     for (const one of UnixStream.pair()) one.close();
   }, 20);
@@ -433,7 +433,7 @@ test("cycle-of-sockets-in-flight: sockets that only carry each other are freed, 
 });
 
 test(
-  "small-message-keeps-a-large-buffer: memory follows what came, not what there was room for",
+  "small-message-keeps-a-large-buffer: memory depends on the received bytes, not on the size of the buffer",
   pair(async (a, b) => {
     const before = process.memoryUsage().arrayBuffers;
     const kept: Buffer[] = [];
@@ -443,7 +443,7 @@ test(
     }
     const used = process.memoryUsage().arrayBuffers - before;
     assert.ok(used < 20_000_000, `${used} bytes for ${kept.length} messages of ${kept[0]!.length}`);
-    // Whoever announces much has to send much.
+    // A peer that announces many bytes must send many before they take memory.
     const reader = b.reader();
     const abort = new AbortController();
     const reading = errorOf(reader.read(0x7fffffff, { signal: abort.signal }));
@@ -457,31 +457,31 @@ test(
   }),
 );
 
-test("inherited-descriptor-watched-twice: two owners of a socket work; the same number twice is an error, no abort", async () => {
+test("inherited-descriptor-watched-twice: two owners of a socket work; the same number twice is an error, not an abort", async () => {
   const path = socketPath();
   const server = createServer({ pauseOnConnect: true }).listen(path);
   await new Promise((resolve) => server.once("listening", resolve));
   const accepting = new Promise<Socket>((resolve) => server.once("connection", resolve));
   const client = await UnixStream.connect(path);
   const theirs = (await accepting).resume();
-  // Node begins to read in the next tick.
+  // Node starts to read in the next tick.
   await new Promise((resolve) => setImmediate(resolve));
-  // The socket by another number, while Node watches it by its own.
+  // The same socket with another number, while Node watches its own number.
   const copy = UnixStream.from(OwnedFd.from(theirs));
   const waiting = copy.recvFds(1);
-  // And by the same number, which is a mistake.
+  // The same number, which is a mistake of the caller.
   const { fd } = (theirs as unknown as { _handle: { fd: number } })._handle;
   const twice = UnixStream.from(OwnedFd.fromRaw(fd));
   const abort = new AbortController();
   const watching = codeOf(twice.recvFds(1, { signal: abort.signal }));
   await new Promise((resolve) => setImmediate(resolve));
   abort.abort({ code: "it waits" });
-  // The thread's poll(2) has no such rule.
+  // With readiness by a thread, poll(2) accepts the same number twice.
   assert.is(await watching, process.env.UNIX_ANCILLARY_READINESS === "thread" ? "it waits" : "EEXIST");
   assert.is(twice.tryRecvFds(1), null, "what need not wait works");
   theirs.destroy();
   await new Promise((resolve) => theirs.once("close", resolve));
-  // Closed by its other owner.
+  // The other owner closes it.
   assert.is(await codeOf(() => twice.close()), "EBADF");
   client.sendFdsSync("for the copy", [0]);
   const message = await waiting;
@@ -490,7 +490,7 @@ test("inherited-descriptor-watched-twice: two owners of a socket work; the same 
   copy.close();
   client.close();
   await new Promise((resolve) => server.close(resolve));
-  // A listening socket that two took over.
+  // A listening socket with two owners.
   const listener = UnixListener.bind(path);
   const both = [UnixListener.from(OwnedFd.from(listener)), UnixListener.from(OwnedFd.from(listener))] as const;
   const accepts = both.map((one) => one.accept());
@@ -519,7 +519,7 @@ test("paths-cut-in-silence: every call that takes a path uses all of it or refus
     }
   }
   unbound.close();
-  // The longest that there are, whole.
+  // The longest paths are used whole.
   const longest = folder.padEnd(107, "x");
   const abstract = `\0${process.pid}.`.padEnd(108, "x");
   for (const path of [longest, abstract]) {
@@ -531,7 +531,7 @@ test("paths-cut-in-silence: every call that takes a path uses all of it or refus
     client.close();
     listener.close();
   }
-  // In the abstract namespace a NUL is a byte as any.
+  // In an abstract name, a NUL is a byte like any other.
   const names = [`\0${process.pid}`, `\0${process.pid}\0a`, `\0${process.pid}\0b`, `\0${process.pid}\0`];
   const sockets = names.map((name) => UnixDatagram.bind(name));
   assert.equal(
@@ -541,9 +541,9 @@ test("paths-cut-in-silence: every call that takes a path uses all of it or refus
   for (const one of sockets) one.close();
 });
 
-test("the list: every test that docs/bugs-of-others.md names is there, and every regression test is named", () => {
+test("the list: every test that docs/bugs-of-others.md names exists, and every regression test is named", () => {
   const page = readFileSync("docs/bugs-of-others.md", "utf8");
-  /** The strings in a file, without what is computed in them. */
+  /** The string literals in a file, without their computed parts. */
   const strings = (file: string) =>
     [...readFileSync(file, "utf8").matchAll(/(["`])((?:\\.|(?!\1).)*?)\1/g)].map((found) =>
       found[2]!.replace(/\$\{[^}]*\}/g, ""),

@@ -1,4 +1,4 @@
-/** Threads that end, processes that exit, sockets that are dropped: at every stage, nothing stays open and nothing hangs. */
+/** Threads that end, processes that exit, sockets that are dropped: at every stage, no descriptor stays open and nothing hangs. */
 
 import { cpSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -20,7 +20,7 @@ import { again, codeOf, leakChecked, openFds, role, socketPath, temporaryFolder 
 
 const test = leakChecked("lifecycle");
 
-/** Source of a worker that does `body` with the library. */
+/** A worker that runs `body` with the library. */
 function worker(body: string): Worker {
   const library = JSON.stringify(fileURLToPath(import.meta.resolve("unix-ancillary")));
   return new Worker(
@@ -50,7 +50,7 @@ test("a worker thread passes descriptors of its own", async () => {
   await exited;
 });
 
-test("what a worker leaves open is closed when it ends", async () => {
+test("descriptors that a worker leaves open are closed when it ends", async () => {
   const before = openFds().size;
   const one = worker(`
     const kept = globalThis.kept = UnixStream.pair();
@@ -64,7 +64,7 @@ test("what a worker leaves open is closed when it ends", async () => {
   await one.terminate();
 });
 
-test("a worker that waits is terminated", async () => {
+test("a waiting worker can be terminated", async () => {
   const one = worker(`
     const [a, b] = globalThis.pair = UnixStream.pair();
     b.recvFds(1);
@@ -95,7 +95,7 @@ test("a worker blocked in a synchronous receive ends when its peer does", async 
   await exited;
 });
 
-/** Where a worker is when it is terminated. It has to get there by itself: the message is its last word. */
+/** The state of a worker when it is terminated. It sends its message just before it enters the state. */
 const STAGES: Readonly<Record<string, string>> = {
   "blocked in a receive": `
     const [a, b] = UnixStream.pair();
@@ -115,11 +115,11 @@ const STAGES: Readonly<Record<string, string>> = {
     const first = UnixStream.connectSync(path);
     parentPort.postMessage("blocking");
     UnixStream.connectSync(path);`,
-  "with a send that waits": `
+  "with a waiting send": `
     const [a, b] = globalThis.kept = UnixStream.pair();
     a.sendFdsAll(Buffer.alloc(5_000_000), [0]);
     parentPort.postMessage("waiting");`,
-  "with a connect that waits": `
+  "with a waiting connect": `
     const path = "\\0unix-ancillary-" + process.pid + Math.random();
     const listener = globalThis.kept = UnixListener.bind(path, { backlog: 0 });
     const first = UnixStream.connectSync(path);
@@ -176,7 +176,7 @@ test("workers that begin and end at the same time", async () => {
   }
 });
 
-test("60 workers terminated in the middle of receiving: every descriptor is closed", async () => {
+test("60 workers terminated while receiving: every descriptor is closed", async () => {
   for (let i = 0; i < 60; i++) {
     const one = worker(`
       const [a, b] = UnixStream.pair();
@@ -192,11 +192,11 @@ test("60 workers terminated in the middle of receiving: every descriptor is clos
   }
 });
 
-test("a socket that is dropped while idle is collected and closed", async () => {
+test("an idle socket that is dropped is collected and closed", async () => {
   const before = openFds().size;
   await (async () => {
     const [a, b] = UnixStream.pair();
-    // Both have a watcher, which holds on to neither.
+    // Both have a watcher, which keeps neither alive.
     const waiting = [a.recvFds(0), b.recvFds(0)];
     a.sendFdsSync("x");
     b.sendFdsSync("x");
@@ -209,7 +209,7 @@ test("a socket that is dropped while idle is collected and closed", async () => 
   assert.is(openFds().size, before);
 });
 
-/** What is dropped with descriptors in it. */
+/** Objects that are dropped with descriptors in them. */
 const DROPPED: Readonly<Record<string, () => Promise<unknown> | unknown>> = {
   "a received message": () => {
     const [a, b] = pairOf();
@@ -254,8 +254,8 @@ function pairOf(): [UnixStream, UnixStream] {
   return UnixStream.pair();
 }
 
-test("whatever is dropped with open descriptors is collected and closed, and warnings count every one", async () => {
-  // What the tests before have dropped goes first.
+test("everything dropped with open descriptors is collected and closed, and warnings count each descriptor", async () => {
+  // First collect what earlier tests have dropped.
   for (let turn = 0; turn < 20; turn++) {
     globalThis.gc!();
     await sleep(5);
@@ -283,7 +283,7 @@ test("whatever is dropped with open descriptors is collected and closed, and war
   assert.is(warned, opened);
 });
 
-test("two copies of the library in one process, over one addon: neither closes what is the other's", async () => {
+test("two copies of the library in one process, over one addon: neither closes descriptors of the other", async () => {
   const copies = ["a", "b"].map((name) => join(temporaryFolder(), name));
   const library = dirname(fileURLToPath(import.meta.resolve("unix-ancillary/package.json")));
   for (const copy of copies) {
@@ -298,13 +298,13 @@ test("two copies of the library in one process, over one addon: neither closes w
   assert.is(ran.code, 0, ran.stderr);
 });
 
-test("no promise inside the library is rejected unhandled; one of the caller's is", async () => {
+test("no rejected promise inside the library is unhandled; an unhandled one of the caller is reported", async () => {
   const ran = await again(import.meta.url, "rejections");
   assert.is(ran.code, 0, ran.stderr);
   assert.is(ran.stdout, "handled: none\nunhandled: ERR_SOCKET_CLOSED\n");
 });
 
-test("an operation keeps its socket alive: collected while waiting it would never end", async () => {
+test("an operation keeps its socket alive: otherwise it would never settle", async () => {
   let left: UnixStream | null;
   const received = (() => {
     const [a, b] = UnixStream.pair();
@@ -327,7 +327,7 @@ test("an operation keeps its socket alive: collected while waiting it would neve
   }
 });
 
-/** Programs that must end by themselves, with this code, or be ended at once. */
+/** Programs that must end by themselves, with this exit code and output. */
 const ENDS: Readonly<Record<string, readonly [number, string]>> = {
   "load-only": [0, ""],
   "open-and-return": [0, ""],
@@ -357,7 +357,7 @@ for (const [name, [code, output]] of Object.entries(ENDS)) {
   });
 }
 
-test("a process that waits does not end by itself", async () => {
+test("a process with a waiting operation does not end by itself", async () => {
   const run = await again(import.meta.url, "waits", [], { timeout: 700 });
   assert.is(run.signal, "SIGTERM");
 });
@@ -368,7 +368,7 @@ async function twoCopies(paths: readonly string[]): Promise<void> {
   const copies: Library[] = [];
   for (const path of paths) copies.push((await import(join(path, "dist", "index.js"))) as Library);
   assert.is.not(copies[0]!.UnixStream, copies[1]!.UnixStream);
-  // In turn, so that whatever one left in shared memory meets the other.
+  // In turns, so that each copy meets what the other left in shared memory.
   const exchange = async () => {
     const pairs = copies.map((copy) => copy.UnixStream.pair());
     const waiting = pairs.map(([, b]) => b.recvFds(2));
@@ -392,14 +392,14 @@ async function twoCopies(paths: readonly string[]): Promise<void> {
     pairs[1]![1].recvFdsSync(1)[Symbol.dispose]();
     for (const end of pairs[1]!) end.close();
   };
-  // The first time opens what each copy keeps.
+  // The first use opens descriptors that each copy keeps.
   await exchange();
   const before = openFds();
   await exchange();
   assert.equal([...openFds()], [...before]);
 }
 
-/** Everything that fails while somebody waits; whoever made it handles it, and nothing else may be left. */
+/** Every failure of a waiting operation. Its caller handles it, and no other rejection may be left. */
 async function rejections(): Promise<void> {
   const unhandled: unknown[] = [];
   process.on("unhandledRejection", (error) => unhandled.push((error as { code?: string }).code));
@@ -485,11 +485,11 @@ async function play(program: string): Promise<void> {
       a.sendFdsAll(Buffer.alloc(5_000_000), [0]);
       setTimeout(() => process.exit(7), 5);
       break;
-    // What keeps the process alive changes while readiness is told, and is looked at behind that.
+    // Whether the process stays alive changes during the readiness callback, and is checked after it.
     case "waits-again-in-continuation":
       b.recvFds(1).then((first) => {
         first[Symbol.dispose]();
-        // Nothing but the second wait keeps the process alive until then.
+        // Until then only the second wait keeps the process alive.
         setTimeout(() => a.sendFds("second", [0]), 50).unref();
         b.recvFds(1).then((second) => {
           console.log(second.data.toString());
@@ -554,7 +554,7 @@ async function play(program: string): Promise<void> {
       setTimeout(() => process.kill(process.pid, "SIGUSR2"), 5);
       break;
     case "idle-watchers": {
-      // Armed once, and again for what nobody waits for.
+      // Armed once, and again for readiness that no operation waits for.
       const waiting = [a.recvFds(0), b.recvFds(0)];
       a.sendFdsSync("x");
       b.sendFdsSync("x");

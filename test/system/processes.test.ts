@@ -1,4 +1,4 @@
-/** Two processes: this file run again, Python in both directions, and a receiver whose descriptor table is full. */
+/** Two processes: this file run again, Python in both directions, and a receiver with a full descriptor table. */
 
 import { spawn } from "node:child_process";
 import { fstatSync, openSync, readFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { again, errorOf, fileWith, leakChecked, openFds, role, run, socketPath }
 
 const test = leakChecked("processes");
 
-/** Ends as many descriptors as it began with, or says so. */
+/** Runs the second process; prints a line if its number of descriptors has changed. */
 async function child(body: (stream: UnixStream) => Promise<void>): Promise<void> {
   const stream = UnixStream.from(OwnedFd.fromRaw(3));
   const before = openFds().size;
@@ -17,7 +17,7 @@ async function child(body: (stream: UnixStream) => Promise<void>): Promise<void>
   stream.close();
 }
 
-test("a second process reads a file it never opened, and sends another one back", async () => {
+test("a second process reads a file that it did not open, and sends another one back", async () => {
   const [ours, theirs] = UnixStream.pair();
   const done = again(import.meta.url, "echo", [], { stdio: ["ignore", "pipe", "pipe", theirs.fd] });
   theirs.close();
@@ -36,7 +36,7 @@ test("a second process reads a file it never opened, and sends another one back"
   ours.close();
 });
 
-test("10,000 descriptors to a second process: all arrive once, in order, none stays open", async () => {
+test("10,000 descriptors to a second process: all arrive once, in order, and none stays open", async () => {
   const [ours, theirs] = UnixStream.pair();
   const done = again(import.meta.url, "count", [], { stdio: ["ignore", "pipe", "pipe", theirs.fd] });
   theirs.close();
@@ -60,7 +60,7 @@ for (const [name, receive] of [
   ["asynchronously", "recv"],
   ["synchronously", "recv-sync"],
 ] as const) {
-  test(`near RLIMIT_NOFILE (${name}), what came is closed, the reason is named, the bytes are kept`, async () => {
+  test(`near RLIMIT_NOFILE (${name}), received descriptors are closed, the error has the reason, the bytes are kept`, async () => {
     const [ours, theirs] = UnixStream.pair();
     const source = `ulimit -n 64; exec "$0" "$@"`;
     const done = run("bash", ["-c", source, process.execPath, "--expose-gc", new URL(import.meta.url).pathname], {
@@ -77,7 +77,7 @@ for (const [name, receive] of [
   });
 }
 
-test("readiness by a thread with the descriptor table full: the wait fails, a later one does not, and the process ends", async () => {
+test("readiness by a thread with a full descriptor table: the wait fails, a later one succeeds, and the process ends", async () => {
   const source = `ulimit -n 64; exec "$0" "$@"`;
   const { code, stdout, stderr } = await run(
     "bash",
@@ -143,7 +143,7 @@ print(data.decode(), len(fds), flags & 8, *[os.pread(fd, 100, 0).decode() for fd
 });
 
 test.python(
-  "python reads a long message in small pieces: the descriptor comes with the first, and never again",
+  "python reads a long message in small pieces: the descriptor arrives with the first, and only once",
   async () => {
     const [ours, theirs] = UnixStream.pair();
     const script = `
@@ -165,7 +165,7 @@ print(offsets, total)
   },
 );
 
-test("nothing that was received is inherited by a child", async () => {
+test("no received descriptor is inherited by a child", async () => {
   const inherited = async () => (await run("ls", ["/proc/self/fd"])).stdout;
   const before = await inherited();
   const [a, b] = UnixStream.pair();
@@ -177,7 +177,7 @@ test("nothing that was received is inherited by a child", async () => {
   b.close();
 });
 
-/** Waits for the first time with no descriptor left, and again with some. */
+/** Waits for the first time with no free descriptor, then with some. */
 async function fullTable(): Promise<void> {
   const [a, b] = UnixStream.pair();
   const fill: OwnedFd[] = [];
