@@ -1,4 +1,4 @@
-/** The public interface called with anything, in any mixture with what is right. */
+/** The public API, called with arbitrary values mixed with valid ones. */
 
 import { readdirSync } from "node:fs";
 import { Socket } from "node:net";
@@ -25,17 +25,17 @@ import { leakChecked, temporaryFolder } from "./support.ts";
 
 const test = leakChecked("misuse");
 
-// Names that are chosen at random are made here.
+// Files with random names are created here.
 process.chdir(temporaryFolder());
 
-/** Where somebody listens. */
+/** The address of a listener. */
 const names = {
   stream: `\0misuse-${process.pid}-stream`,
   seqpacket: `\0misuse-${process.pid}-seqpacket`,
   datagram: `\0misuse-${process.pid}-datagram`,
 };
 
-/** What each run is given: fresh, and closed when it is over. */
+/** The objects of each run: created for it, and closed after it. */
 class World {
   readonly open: { close(): void }[] = [];
   readonly stream = this.#pair(UnixStream.pair());
@@ -62,7 +62,7 @@ class World {
     return one;
   }
 
-  /** One end, with something to receive: nothing synchronous waits for ever. */
+  /** One end of a pair, with something to receive, so that no synchronous call waits for ever. */
   #pair<T extends UnixStream | UnixSeqpacket | UnixDatagram>([ours, theirs]: [T, T]): T {
     this.keep(theirs).sendFdsSync("waiting", [0, 0]);
     return this.keep(ours);
@@ -119,7 +119,7 @@ const junk: Arguments = oneof(
   { weight: 1, arbitrary: anything() },
   { weight: 3, arbitrary: constantFrom(...strange()) },
 );
-/** Mostly what is right: only so a call gets far. */
+/** Mostly valid values, so that a call gets far. */
 const or = (...right: Arguments[]): Arguments =>
   oneof({ weight: 3, arbitrary: oneof(...right) }, { weight: 1, arbitrary: junk });
 
@@ -164,7 +164,7 @@ const options = or(
       address: path,
     },
     { requiredKeys: [], noNullPrototype: false },
-    // One or two at a time: most are right for few.
+    // One or two options at a time: most are valid for few methods.
   ),
 ).map((record) => {
   if (typeof record !== "object" || record === null || Array.isArray(record)) return record;
@@ -182,7 +182,7 @@ const credentials = or(
 type Call = (world: World, ...args: never[]) => unknown;
 const calls: [string, Call, Arguments[]][] = [];
 const call = (name: string, body: Call, ...args: Arguments[]): void => void calls.push([name, body, args]);
-/** A method, of whatever it is called on. */
+/** A method, and the object to call it on. */
 const method = (of: keyof World, name: string, ...args: Arguments[]): void =>
   call(
     `${of}.${name}`,
@@ -240,7 +240,7 @@ call("OwnedFd.from", (_, source) => OwnedFd.from(source), or(constantFrom(0, clo
 call(
   "OwnedFd.fromRaw",
   (_, fd) => OwnedFd.fromRaw(fd),
-  // Others own the numbers that may be open.
+  // Open numbers may have other owners.
   junk.filter((one) => !(typeof one === "number" && one >= 0 && one < 1000)),
 );
 call("FdChannel.pair", (_, given) => FdChannel.pair(given), options);
@@ -274,7 +274,7 @@ call(
 );
 call("notifyBarrier", (_, given) => notifyBarrier(given), options);
 
-/** Whether an error says what it is: a wrong argument, the kernel's refusal, or a condition of ours. */
+/** Whether an error is documented: a wrong argument, an error of the kernel, or an error code of the library. */
 function explained(error: unknown): boolean {
   if (error === AbortSignal.abort().reason || (error as Error)?.name === "AbortError") return true;
   const { code, errno, syscall } = error as { code?: unknown; errno?: unknown; syscall?: unknown };
@@ -284,7 +284,7 @@ function explained(error: unknown): boolean {
   return error instanceof Error && typeof errno === "number" && errno < 0 && typeof syscall === "string";
 }
 
-/** Closes whatever a call brought. */
+/** Closes everything that a call returned. */
 function closeAll(value: unknown): void {
   if (typeof value !== "object" || value === null) return;
   if (value instanceof Socket) value.destroy();
@@ -296,7 +296,7 @@ function closeAll(value: unknown): void {
 
 const count = (): number => readdirSync("/proc/self/fd").length;
 
-test("anything: a result, or an error that says what was wrong; nothing leaks, nothing hangs", async () => {
+test("anything: a result, or an error with a reason; nothing leaks, nothing hangs", async () => {
   const reached = new Map<string, number>();
   const property = fc.asyncProperty(
     fc

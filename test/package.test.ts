@@ -1,4 +1,4 @@
-/** What a consumer gets: the packed tarball in an empty project, no scripts, no compiler in the PATH. */
+/** The packed tarball in an empty project, without scripts, and without a compiler in the PATH. */
 
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
@@ -25,14 +25,14 @@ test.before(async () => {
   assert.is(added.code, 0, added.stderr);
 });
 
-/** A PATH with Node and nothing else. */
+/** A PATH with only Node. */
 function bare(): NodeJS.ProcessEnv {
   const bin = join(folder, "bin");
   mkdirSync(bin, { recursive: true });
   try {
     symlinkSync(process.execPath, join(bin, "node"));
   } catch {
-    // It is there from the test before.
+    // It exists from an earlier test.
   }
   return { PATH: bin, HOME: folder };
 }
@@ -46,7 +46,7 @@ test("the README's quick start runs as an ES module", async () => {
   assert.match(stdout, "hello");
 });
 
-test("and from CommonJS, with require", async () => {
+test("the README's quick start runs from CommonJS, with require", async () => {
   const asRequire = quickStart.replace(/import (.*) from (".*?");/g, "const $1 = require($2);");
   writeFileSync(join(installed, "quick-start.cjs"), `(async () => {\n${asRequire}\n})();`);
   const { code, stdout, stderr } = await run("node", ["quick-start.cjs"], { cwd: installed, env: bare() });
@@ -67,7 +67,7 @@ test("the virtual kernel: the programs of the README and of docs/testing.md run,
   assert.is(code, 0, stderr);
   const [, schedules] = /^(\d+) schedules, nothing found$/m.exec(stdout) ?? [];
   assert.ok(Number(schedules) > 100, stdout);
-  // The same with a leak on the way of an error, which has to be found.
+  // The same program with a leak after an error, which must be found.
   const leaky = page.replace("open.push(file);", "");
   assert.is.not(leaky, page);
   writeFileSync(join(installed, "leaky.mjs"), leaky);
@@ -101,7 +101,7 @@ test("without an addon the error is a help page", async () => {
   assert.match(stdout, "npm run build");
 });
 
-/** The commands in the README's "From the shell", with a socket and files of the test's own: what comes first, and pairs. */
+/** The commands in the README's "From the shell", with a socket and files of this test: first the setup, then pairs of commands. */
 function shellCommands(): { before: string; pairs: [string, string][] } {
   const section = /## From the shell\n([\s\S]*?)\n## /.exec(readFileSync("README.md", "utf8"))![1]!;
   const [before, ...commands] = [...section.matchAll(/```sh\n([\s\S]*?)```/g)]
@@ -123,7 +123,7 @@ test("the README's commands for the shell: recv in one terminal, send in the oth
     let output = "";
     receiver.stdout.on("data", (bytes) => (output += bytes));
     const ended = new Promise((resolve) => receiver.on("close", resolve));
-    // It says on stderr that it listens.
+    // recv reports on stderr that it listens.
     await new Promise((resolve) => receiver.stderr.once("data", resolve));
     const sent = await run("sh", ["-c", `${before}; ${send}`], { cwd: installed });
     if (sent.code !== 0) receiver.kill("SIGKILL");
@@ -137,14 +137,14 @@ test("the README's commands for the shell: recv in one terminal, send in the oth
   assert.is(readFileSync(join(folder, "demo.log"), "utf8"), "1 named log\n");
 });
 
-test("npx lets no descriptor of the shell's through, which is said", async () => {
+test("npx does not pass descriptors of the shell on, and the hint says so", async () => {
   const send = `npx --offline unix-ancillary send ${folder}/none fd:5 5</dev/null`;
   const { code, stderr } = await run("sh", ["-c", send], { cwd: installed });
   assert.is(code, 1);
   assert.match(stderr, "npx passes on only 0, 1 and 2");
 });
 
-test("the command without an addon: it decodes, and doctor says what is missing", async () => {
+test("the command without an addon: it decodes, and doctor reports what is missing", async () => {
   const addons = join(installed, "node_modules/unix-ancillary/prebuilds");
   renameSync(addons, join(folder, "prebuilds"));
   try {

@@ -1,4 +1,4 @@
-/** The WASI command: prints what inspect prints, on any bytes, for every ABI, under two hosts. */
+/** The WASI command prints the same as inspect, for any bytes and every ABI, under two hosts. */
 
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -58,7 +58,7 @@ function underNode(args: readonly string[], input: Uint8Array): Outcome {
   return { code, stdout: readFileSync(paths[1], "utf8"), stderr: readFileSync(paths[2], "utf8") };
 }
 
-test("it imports WASI and nothing else, and is one small file", () => {
+test("it imports only WASI, and is one small file", () => {
   assert.ok(WebAssembly.Module.imports(module).every(({ module }) => module === "wasi_snapshot_preview1"));
   assert.ok(readFileSync("dist/cmsgdump.wasm").length < 32 * 1024);
 });
@@ -67,7 +67,7 @@ for (const [name, run, count] of [
   ["browser_wasi_shim", underShim, 60],
   ["node:wasi", underNode, 5],
 ] as const) {
-  test(`under ${name}: what inspect prints, for every ABI; the status says malformed`, () => {
+  test(`under ${name}: prints the same as inspect, for every ABI; the exit status reports malformed data`, () => {
     let compared = 0;
     for (const abi of Object.values(abis)) {
       const codec = new Codec(abi);
@@ -84,7 +84,7 @@ for (const [name, run, count] of [
     assert.is(compared, count * Object.keys(abis).length);
   });
 
-  test(`under ${name}: hex, with blanks as you like`, () => {
+  test(`under ${name}: hex digits with any blanks`, () => {
     const hex = Buffer.from(" 1400000000000000 01000000\n01 00 00 00\t07000000 0000000 0\n");
     const { code, stdout } = run(["--hex", "linux-x86_64-glibc"], hex);
     assert.is(code, 0);
@@ -92,7 +92,7 @@ for (const [name, run, count] of [
     assert.is(stdout, inspect("linux-x86_64-glibc", codec.encode([codec.rights([7])])));
   });
 
-  test(`under ${name}: misuse is 2, and says what was expected`, () => {
+  test(`under ${name}: misuse exits with 2, and says what was expected`, () => {
     for (const [args, input, text] of [
       [[], "", "expected an ABI"],
       [["linux"], "", "unknown ABI"],
@@ -110,7 +110,7 @@ for (const [name, run, count] of [
   });
 }
 
-test("the most that it takes: 64 KiB, of one message and of many", () => {
+test("the largest input: 64 KiB, of one message and of many", () => {
   const codec = new Codec("freebsd-i386");
   for (const messages of [
     [{ level: 1, type: 1, data: new Uint8Array(65_524) }],

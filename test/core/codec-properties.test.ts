@@ -1,4 +1,4 @@
-/** Properties of the codec, on any messages and any bytes, for every ABI. */
+/** Properties of the codec, for any messages, any bytes and every ABI. */
 
 import fc from "fast-check";
 import { type Abi, abis, Codec, type ControlMessage, inspect } from "unix-ancillary/core";
@@ -20,7 +20,7 @@ const anyMessage: fc.Arbitrary<ControlMessage> = fc.record(
 );
 const anyMessages = fc.array(anyMessage, { maxLength: 8 });
 
-/** Damaged messages, now and then whole ones, for the ABI that they were made for; or bytes of no ABI. */
+/** Damaged messages, sometimes whole ones, with the ABI that they were encoded for; or random bytes. */
 const hostile: fc.Arbitrary<readonly [Codec, Uint8Array]> = fc.oneof(
   {
     weight: 4,
@@ -33,7 +33,7 @@ function generated({ abi }: Codec, seed: number): Uint8Array {
   return controlBuffers(abi, { seed, kind: "hostile" }).next().value.control;
 }
 
-/** What lies in a buffer, by the layout alone. */
+/** The messages in a buffer, found by the layout alone. */
 function walked(abi: Abi, control: Uint8Array): { at: [number, number][]; end: number; fault: string | null } {
   const view = new DataView(control.buffer, control.byteOffset, control.length);
   const little = abi.endian === "little";
@@ -88,7 +88,7 @@ test("decode undoes encode and encode undoes decode, at any byte offset", () => 
   );
 });
 
-test("every byte that is encoded is a field, a payload or zero, whatever lay there before", () => {
+test("every byte that is encoded is a field, a payload or zero, whatever the memory held before", () => {
   const dirt = [{ level: -1, type: -1, data: new Uint8Array(1024).fill(0xff) }];
   fc.assert(
     fc.property(anyCodec, anyMessages, (codec, messages) => {
@@ -113,7 +113,7 @@ test("every byte that is encoded is a field, a payload or zero, whatever lay the
   );
 });
 
-test("decode finds on any bytes what a walk by the layout finds, stops where it stops, and clamps only when told to", () => {
+test("decode finds on any bytes what a walk by the layout finds, stops at the same place, and clamps only on request", () => {
   fc.assert(
     fc.property(hostile, ([codec, control]) => {
       const { abi } = codec;
@@ -129,7 +129,7 @@ test("decode finds on any bytes what a walk by the layout finds, stops where it 
         assert.equal(data, Uint8Array.from(control.subarray(offset + abi.dataOffset).subarray(0, data.length)));
         codec.payloadOf({ level: abi.SOL_SOCKET, type: 1, data });
       }
-      // A message that overruns is what clamping adds, to the end of the buffer.
+      // Clamping adds a message that overruns, up to the end of the buffer.
       const clamped = codec.decode(control, { flags: abi.MSG_CTRUNC });
       assert.equal(clamped.messages.slice(0, messages.length), messages);
       assert.is(clamped.messages.length - messages.length, fault === "length-overruns" ? 1 : 0);
@@ -143,7 +143,7 @@ test("decode finds on any bytes what a walk by the layout finds, stops where it 
   );
 });
 
-test("a buffer of many is decoded as its parts are", () => {
+test("a buffer of several messages is decoded like its parts", () => {
   fc.assert(
     fc.property(anyCodec, fc.array(fc.nat(3000), { minLength: 20, maxLength: 120 }), ({ abi }, lengths) => {
       const codec = new Codec({ ...abi, sendControlLength: "space" });
@@ -161,7 +161,10 @@ test("a buffer of many is decoded as its parts are", () => {
   );
 });
 
-/** Every descriptor in a buffer, in the order of arrival: of SCM_RIGHTS and SCM_PIDFD, those that overrun clamped if so. */
+/**
+ * Every descriptor in a buffer, of SCM_RIGHTS and SCM_PIDFD, in the order of arrival; with MSG_CTRUNC in `flags`, also those of
+ * a message that overruns.
+ */
 function delivered(codec: Codec, control: Uint8Array, flags: number): number[] {
   return codec.decode(control, { flags }).messages.flatMap((message) => {
     const payload = codec.payloadOf(message);
@@ -170,7 +173,7 @@ function delivered(codec: Codec, control: Uint8Array, flags: number): number[] {
   });
 }
 
-test("a verdict puts every descriptor into exactly one place, on any bytes, and keeps none unless all is well", () => {
+test("a verdict puts every descriptor into exactly one place, for any bytes, and keeps none unless everything is valid", () => {
   fc.assert(
     fc.property(
       hostile,
@@ -197,7 +200,7 @@ test("a verdict puts every descriptor into exactly one place, on any bytes, and 
   );
 });
 
-test("descriptors there and back, in their order, and the first of them kept", () => {
+test("descriptors encoded and decoded keep their order, and the first of them are kept", () => {
   fc.assert(
     fc.property(
       anyCodec,

@@ -1,4 +1,4 @@
-/** The codec: bytes written by hand from each system's structs, every row of the table. */
+/** The codec: bytes written by hand from the structs of each system, for every row of the ABI table. */
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -14,7 +14,7 @@ const codecOf = (name: AbiName): Codec => codecs.get(name)!;
 /** Bytes from hex, spaces ignored. */
 const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replace(/\s/g, ""), "hex"));
 
-test("there is a row for every system, and each has what a walk needs", () => {
+test("every system has a row, with everything that decoding needs", () => {
   assert.ok(rows.length >= 43);
   for (const abi of rows) {
     assert.is(abis[abi.name], abi);
@@ -76,7 +76,7 @@ const VECTORS: readonly (readonly [AbiName, string])[] = [
   ["linux-i386-glibc", "10000000 01000000 01000000 07000000"],
   ["linux-powerpc-musl", "00000010 00000001 00000001 00000007"],
   ["linux-mips-glibc", "00000010 0000ffff 00000001 00000007"],
-  // Darwin wants exactly cmsg_len.
+  // Darwin needs exactly cmsg_len.
   ["darwin-arm64", "10000000 ffff0000 01000000 07000000"],
   // A header of 12, data at 16.
   ["freebsd-amd64", "14000000 ffff0000 01000000 00000000 07000000 00000000"],
@@ -84,7 +84,7 @@ const VECTORS: readonly (readonly [AbiName, string])[] = [
   ["freebsd-powerpc64", "00000014 0000ffff 00000001 00000000 00000007 00000000"],
   ["openbsd-arm", "14000000 ffff0000 01000000 00000000 07000000 00000000"],
   ["openbsd-sparc64", "00000014 0000ffff 00000001 00000000 00000007 000000000000000000000000"],
-  // NetBSD refuses padding behind descriptors.
+  // NetBSD refuses padding after descriptors.
   ["netbsd-aarch64", "14000000 ffff0000 01000000 00000000 07000000"],
   ["dragonfly-x86_64", "14000000 ffff0000 01000000 00000000 07000000 00000000"],
   ["illumos-amd64", "10000000 ffff0000 10100000 07000000"],
@@ -103,7 +103,7 @@ for (const [name, text] of VECTORS) {
   });
 }
 
-test("two messages: where the second begins", () => {
+test("two messages: the offset of the second", () => {
   const second = (name: AbiName) => {
     const codec = codecOf(name);
     const control = codec.encode([codec.rights([1]), { level: 1, type: 2, data: Uint8Array.of(9) }]);
@@ -145,7 +145,7 @@ test("align, len, space: wrong types, negative, and beyond 2^31 - 1", () => {
   }
 });
 
-test("what does not fit is ERR_BUFFER_TOO_SMALL, and nothing is written", () => {
+test("a message that does not fit is ERR_BUFFER_TOO_SMALL, and nothing is written", () => {
   const codec = codecOf("linux-x86_64-glibc");
   const into = new Uint8Array(23).fill(0xee);
   for (const attempt of [
@@ -177,7 +177,7 @@ const MALFORMED: readonly (readonly [AbiName, string, number, number, string])[]
   ["linux-x86_64-glibc", "1000000001000000 01000000 01000000", 0, 0, "length-overruns"],
   ["linux-x86_64-glibc", "ffffffffffffffff 01000000 01000000", 0, 0, "length-overruns"],
   ["linux-x86_64-glibc", "1400000000000000 01000000 01000000 07000000 00000000 00", 1, 24, "header-truncated"],
-  // A BSD header whose data would begin behind the end.
+  // A BSD header whose data would begin after the end.
   ["freebsd-amd64", "0c000000 ffff0000 01000000", 0, 0, "header-truncated"],
   ["freebsd-amd64", "0c000000 ffff0000 01000000 00000000", 0, 0, "length-too-small"],
   ["darwin-arm64", "00000000 ffff0000 01000000", 0, 0, "length-too-small"],
@@ -191,7 +191,7 @@ for (const [name, text, before, offset, reason] of MALFORMED) {
   });
 }
 
-test("the padding of the last message need not be there", () => {
+test("the padding of the last message may be absent", () => {
   const { messages, malformed } = codecOf("linux-x86_64-glibc").decode(
     hex("1400000000000000 01000000 01000000 07000000"),
   );
@@ -199,9 +199,9 @@ test("the padding of the last message need not be there", () => {
   assert.is(messages.length, 1);
 });
 
-test("Darwin does not shorten cmsg_len: with MSG_CTRUNC what arrived is found, and closed", () => {
+test("Darwin does not shorten cmsg_len: with MSG_CTRUNC the descriptors that arrived are found and closed", () => {
   const codec = codecOf("darwin-arm64");
-  // Four descriptors were sent, room was for two and a half.
+  // Four descriptors were sent, with room for two and a half.
   const control = hex("1c000000 ffff0000 01000000 05000000 06000000 0700");
   assert.is(codec.decode(control).malformed!.reason, "length-overruns");
   const { messages, malformed } = codec.decode(control, { flags: codec.abi.MSG_CTRUNC });
@@ -213,7 +213,7 @@ test("Darwin does not shorten cmsg_len: with MSG_CTRUNC what arrived is found, a
   assert.equal([verdict.keep, verdict.close], [[], [5, 6]]);
 });
 
-test("DragonFly loses MSG_CTRUNC: a length past the end is the sign", () => {
+test("DragonFly loses MSG_CTRUNC: a length past the end means truncation", () => {
   const codec = codecOf("dragonfly-x86_64");
   const control = hex("20000000 ffff0000 01000000 00000000 05000000 06000000");
   const verdict = codec.verdict({ control, flags: 0, maxFds: 9 });
@@ -229,7 +229,7 @@ test("level and type are compared together", () => {
   assert.equal([keep, close, outcome], [[], [], "ok"]);
 });
 
-test("verdict: keep, surplus, exactly, data cut, in order of rank", () => {
+test("verdict: keep, surplus, exact count, truncated data, in order of rank", () => {
   for (const name of ["linux-x86_64-glibc", "linux-s390x-glibc", "darwin-arm64", "illumos-sparcv9"] as const) {
     const codec = codecOf(name);
     const { MSG_CTRUNC, MSG_TRUNC } = codec.abi;
@@ -258,14 +258,14 @@ test("verdict: flags that kernels echo are not truncation", () => {
   assert.is(codec.verdict({ control, flags: codec.abi.MSG_CMSG_CLOEXEC!, maxFds: 1 }).outcome, "ok");
 });
 
-test("verdict: FreeBSD delivers several SCM_RIGHTS, kept in their order", () => {
+test("verdict: several SCM_RIGHTS of FreeBSD keep their order", () => {
   const codec = codecOf("freebsd-amd64");
   const control = codec.encode([codec.rights([3, 4]), codec.rights([5])]);
   assert.equal(codec.verdict({ control, flags: 0, maxFds: 2 }).keep, [3, 4]);
   assert.equal(codec.verdict({ control, flags: 0, maxFds: 2 }).close, [5]);
 });
 
-test("verdict: slots without a descriptor, leftovers and two pidfds are malformed, and all others are closed", () => {
+test("verdict: slots without a descriptor, leftover bytes and two pidfds are malformed, and all descriptors are closed", () => {
   const codec = codecOf("linux-x86_64-glibc");
   const pidfd = (fd: number): ControlMessage => ({ level: 1, type: 4, data: codec.rights([fd]).data });
   for (const messages of [
@@ -283,7 +283,7 @@ test("verdict: slots without a descriptor, leftovers and two pidfds are malforme
   }
 });
 
-test("verdict: a pidfd is handed out, or closed with the rest; a negative errno is none", () => {
+test("verdict: a pidfd is kept, or closed with the rest; a negative errno is not a pidfd", () => {
   const codec = codecOf("linux-x86_64-glibc");
   const pidfd = (fd: number): ControlMessage => ({ level: 1, type: 4, data: codec.rights([fd]).data });
   const control = codec.encode([codec.rights([3]), pidfd(9)]);
@@ -316,7 +316,7 @@ test("verdict: credentials are facts or null", () => {
   assert.equal([verdict.credentials, verdict.keep], [{ pid: 42, uid: 2, gid: 3 }, [7]]);
 });
 
-test("FreeBSD: cmsgcred and sockcred, of one type, are told apart by their size", () => {
+test("FreeBSD: cmsgcred and sockcred have the same type, and are distinguished by their size", () => {
   const codec = codecOf("freebsd-amd64");
   const { SOL_SOCKET: level, SCM_CREDS } = codec.abi;
   /** LOCAL_CREDS: uid, euid, gid, egid, ngroups, groups. */
@@ -338,7 +338,7 @@ test("FreeBSD: cmsgcred and sockcred, of one type, are told apart by their size"
   assert.is(codec.verdict({ control: codec.encode([short]), flags: 0, maxFds: 0 }).credentials, null);
 });
 
-test("what a system does not have is not found under a negative type", () => {
+test("a type that a system does not have is not found as a negative number", () => {
   for (const abi of rows) {
     const codec = codecOf(abi.name);
     const { SOL_SOCKET: level } = abi;
@@ -348,7 +348,7 @@ test("what a system does not have is not found under a negative type", () => {
   }
 });
 
-test("every kind of timestamp of every row: seconds and fraction where the table says, cut short, and named", () => {
+test("every kind of timestamp of every row: seconds and fraction at the offsets of the table, truncated, and named", () => {
   for (const abi of rows) {
     const codec = codecOf(abi.name);
     const little = abi.endian === "little";
@@ -427,7 +427,7 @@ test("typed payloads in both byte orders", () => {
   });
 });
 
-/** The same walk in one piece, from the layout: what a buffer longer than the core's control area is held against. */
+/** A walk over a whole buffer by the layout, to check buffers longer than the core's control area. */
 function walked(abi: Abi, control: Uint8Array): { offset: number; bytes: number }[] {
   const view = new DataView(control.buffer, control.byteOffset, control.length);
   const found: { offset: number; bytes: number }[] = [];
@@ -444,14 +444,14 @@ function walked(abi: Abi, control: Uint8Array): { offset: number; bytes: number 
   return found;
 }
 
-/** Messages of these payload lengths, one after the other, each filled with its position. */
+/** Messages with these payload lengths, in sequence, each filled with its position. */
 function chain(codec: Codec, lengths: readonly number[]): Uint8Array {
   const padded = new Codec({ ...codec.abi, sendControlLength: "space" });
   const { lengthOffset, lengthBytes, endian, SOL_SOCKET: level } = codec.abi;
   return Buffer.concat(
     lengths.map((length, i) => {
       if (length < 60_000) return padded.encode([{ level, type: i, data: new Uint8Array(length).fill(i) }]);
-      // Longer than is encoded: the header of an empty one, with another length.
+      // Longer than the codec encodes: the header of an empty message, with another length.
       const long = new Uint8Array(codec.space(length));
       long.set(padded.encode([{ level, type: i, data: new Uint8Array(0) }]));
       const view = new DataView(long.buffer, lengthOffset);
@@ -462,12 +462,12 @@ function chain(codec: Codec, lengths: readonly number[]): Uint8Array {
   );
 }
 
-test("more than 64 KiB is decoded to its end: messages across the windows, longer than one, on every row", () => {
+test("more than 64 KiB is decoded to its end: messages across windows and longer than a window, on every row", () => {
   for (const abi of rows) {
     const codec = codecOf(abi.name);
     for (const lengths of [
       new Array(6000).fill(4),
-      // A header, its length alone, and its last byte across the end of the window.
+      // The end of the window lies in a header, after its length, or before its last byte.
       ...[0, 1, 4, 8, 12, 15, 16, 17, 20, 24].map((back) => [65_536 - 2 * abi.dataOffset - back, 40, 8]),
       [65_536 - abi.dataOffset, 8],
       [65_536 - abi.dataOffset - 1, 8],
@@ -497,17 +497,17 @@ test("more than 64 KiB is decoded to its end: messages across the windows, longe
   }
 });
 
-test("beyond 64 KiB: malformed where it is, clamped only at the end", () => {
+test("beyond 64 KiB: malformed at the right offset, clamped only at the end", () => {
   for (const name of ["linux-x86_64-glibc", "linux-s390x-musl", "darwin-arm64", "illumos-sparcv9"] as const) {
     const codec = codecOf(name);
     const { MSG_CTRUNC, dataOffset } = codec.abi;
     const whole = chain(codec, new Array(4000).fill(20));
-    // Bytes behind the last message: fewer than a header, and a header that says 0.
+    // Bytes after the last message: fewer than a header, and a header with length 0.
     const cut = codec.decode(Buffer.concat([whole, new Uint8Array(3)]));
     assert.equal([cut.messages.length, cut.malformed], [4000, { offset: whole.length, reason: "header-truncated" }]);
     const zero = codec.decode(Buffer.concat([whole, new Uint8Array(100_000)]));
     assert.equal([zero.messages.length, zero.malformed], [4000, { offset: whole.length, reason: "length-too-small" }]);
-    // A message that says more than there is: behind the first window, and itself longer than a window.
+    // A message whose length exceeds the buffer: after the first window, and itself longer than a window.
     for (const [length, there] of [
       [50, 30],
       [300_000, 290_000],
@@ -524,14 +524,14 @@ test("beyond 64 KiB: malformed where it is, clamped only at the end", () => {
         assert.ok(clamped.messages.slice(0, -1).every((message) => !message.clamped));
       }
     }
-    // A length of nothing but ones.
+    // A length of all ones.
     const wild = chain(codec, [70_000]);
     wild.fill(0xff, codec.abi.lengthOffset, codec.abi.lengthOffset + codec.abi.lengthBytes);
     assert.equal(codec.decode(wild).malformed, { offset: 0, reason: "length-overruns" });
   }
 });
 
-test("a verdict on more than 64 KiB is refused: descriptors behind them would be neither kept nor closed", () => {
+test("a verdict on more than 64 KiB is refused: descriptors beyond would be neither kept nor closed", () => {
   const codec = codecOf("linux-x86_64-glibc");
   const control = chain(codec, new Array(3000).fill(4));
   assert.throws(
@@ -540,8 +540,8 @@ test("a verdict on more than 64 KiB is refused: descriptors behind them would be
   );
 });
 
-test("windows are copied a bounded number of times each: what is loaded grows with the length", () => {
-  // Bytes copied into the core, counted: messages that straddle the window as badly as they can.
+test("each window is copied a bounded number of times: the loaded bytes grow with the length", () => {
+  // Counts the bytes copied into the core, for messages that cross the windows in the worst way.
   const codec = codecOf("linux-x86_64-glibc");
   const set = Uint8Array.prototype.set;
   let copied = 0;
@@ -595,8 +595,8 @@ test("inspect is stable", () => {
 });
 
 /**
- * What each kernel delivers of `n` descriptors into a control buffer of `capacity` bytes when the table has room for `room`:
- * the bytes of the buffer, `msg_controllen` and MSG_CTRUNC. Null: the receive itself fails, and nothing is delivered. From
+ * What each kernel delivers of `n` descriptors into a control buffer of `capacity` bytes with `room` free slots in the table:
+ * the bytes of the buffer, `msg_controllen` and MSG_CTRUNC. Null if the receive fails, and nothing is delivered. From
  * net/core/scm.c (Linux), uipc_usrreq.c and uipc_syscalls.c (FreeBSD, OpenBSD, NetBSD, DragonFly, XNU), socksubr.c (illumos).
  */
 function deliver(
@@ -656,7 +656,7 @@ function deliver(
   }
 }
 
-test("verdict, exhaustively for each kernel: what it delivered is kept or closed, and a truncation never passes for whole", () => {
+test("verdict, exhaustively for each kernel: delivered descriptors are kept or closed, and a truncation is never accepted as whole", () => {
   let cases = 0;
   for (const name of [
     "linux-x86_64-glibc",
@@ -686,8 +686,8 @@ test("verdict, exhaustively for each kernel: what it delivered is kept or closed
               Array.from({ length: alive }, (_, i) => 10 + i),
               what,
             );
-            // Fewer than were sent is an error, but where the kernel says nothing at all: NetBSD without a control buffer,
-            // and fewer bytes than a header, which are malformed.
+            // Fewer descriptors than were sent are an error, unless the kernel reports nothing: NetBSD without a control
+            // buffer; fewer bytes than a header, which are malformed.
             if (alive < n && control.length >= codec.abi.dataOffset) assert.is(outcome, "ancillary-truncated", what);
             else if (truncated) assert.is(outcome, "ancillary-truncated", what);
             else if (control.length > 0 && alive < n) assert.is(outcome, "malformed", what);
@@ -701,7 +701,7 @@ test("verdict, exhaustively for each kernel: what it delivered is kept or closed
   assert.ok(cases > 10_000, String(cases));
 });
 
-test("verdict, every combination on every row: what came, flags, limits; who outranks whom", () => {
+test("verdict, every combination on every row: messages, flags, limits, and the rank of errors", () => {
   let cases = 0;
   for (const abi of rows) {
     const codec = codecOf(abi.name);
@@ -710,7 +710,7 @@ test("verdict, every combination on every row: what came, flags, limits; who out
     const pidfd = (fd: number): ControlMessage => raw(SCM_PIDFD ?? -1, codec.rights([fd]).data);
     const whole = new Codec({ ...abi, sendControlLength: "space" }).encode([codec.rights([3, 4])]);
     const overrun = codec.encode([raw(SCM_RIGHTS + 77, new Uint8Array(16))]).subarray(0, abi.dataOffset + 4);
-    /** The bytes, the descriptors of SCM_RIGHTS in them, whether they are whole, a pidfd. */
+    /** The bytes, their SCM_RIGHTS descriptors, whether they are whole, and a pidfd. */
     const came: readonly (readonly [Uint8Array, readonly number[], "whole" | "bad" | "overrun", number?])[] = [
       [new Uint8Array(0), [], "whole"],
       [codec.encode([codec.rights([])]), [], "whole"],
@@ -740,7 +740,7 @@ test("verdict, every combination on every row: what came, flags, limits; who out
             if (exactly !== undefined && exactly !== fds.length) expected = "fd-count";
             if ((flags & MSG_TRUNC) !== 0 && !allowTruncated) expected = "data-truncated";
             if (state !== "whole") expected = "malformed";
-            // What the kernel cut does not look whole either; DragonFly does not say that it cut.
+            // Truncated data do not look whole either; DragonFly does not report the truncation.
             if ((flags & MSG_CTRUNC) !== 0 || (state === "overrun" && abi.losesCtrunc))
               expected = "ancillary-truncated";
             for (const maxFds of [0, 1, 2, 3, 9]) {

@@ -1,4 +1,4 @@
-/** Descriptors over a D-Bus daemon: between two of ours, and with libdbus (Python) and GDBus at the other end. */
+/** Descriptors over a D-Bus daemon: between two clients of this library, and with libdbus (Python) and GDBus as the peer. */
 
 import { openSync, readFileSync } from "node:fs";
 import { OwnedFd } from "unix-ancillary";
@@ -15,10 +15,10 @@ const python: readonly Needed[] = [
 ];
 const gdbus: Needed = { debian: "libglib2.0-bin", probe: ["gdbus", "help"] };
 
-/** What the programs at both ends agree on. */
+/** The names that the programs at both ends use. */
 const FILES = { path: "/test/Files", interface: "test.Files" } as const;
 
-/** A bus of this test's own. */
+/** A bus for this test. */
 async function bus(body: (path: string) => Promise<string>): Promise<string> {
   const path = socketPath();
   const address = `--address=unix:path=${path}`;
@@ -30,7 +30,7 @@ async function bus(body: (path: string) => Promise<string>): Promise<string> {
 const open = (content: string): OwnedFd => OwnedFd.fromRaw(openSync(fileWith(content), "r"));
 const content = (fd: OwnedFd): string => readFileSync(fd.fd, "utf8");
 
-/** Sends so many messages, with other numbers of descriptors and other lengths; what a receiver has to find. */
+/** Sends messages with different counts of descriptors and lengths; returns what a receiver must find. */
 async function sendMany(from: BusConnection, to: string, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     const names = Array.from({ length: (i * 7) % 17 }, (_, j) => `${i}-${j}`);
@@ -74,7 +74,7 @@ for (const [name, options] of [
         [one, other],
         [other, one],
       ] as const) {
-        // All of it waits in the bus before anything is read.
+        // All messages wait in the bus before any is read.
         await sendMany(from, to.name, MANY);
         files += await receiveMany(to, MANY);
       }
@@ -83,7 +83,7 @@ for (const [name, options] of [
   );
 }
 
-test("libdbus-serves: a Python service reads our files and answers with its own", [daemon, ...python], () =>
+test("libdbus-serves: a Python service reads files of this library and answers with its own", [daemon, ...python], () =>
   bus(async (path) => {
     const script = `
 import os, sys
@@ -110,7 +110,7 @@ GLib.MainLoop().run()
     using client = await BusConnection.connect(path);
     const fds = ["one", "two", "three"].map(open);
     const call = { ...FILES, destination: "test.Files", member: "Swap", signature: "ah", fds } as const;
-    // The order is the body's, not that of the descriptors.
+    // The order is that of the body, not of the descriptors.
     using answer = await service.meanwhile(client.call({ ...call, body: [[2, 0, 1]] }));
     for (const fd of fds) fd.close();
     const [contents, indexes] = answer.body as [string, number[]];
@@ -141,7 +141,7 @@ async function serve(service: BusConnection, program: Program): Promise<string> 
   }
 }
 
-test("libdbus-calls: a Python client gives us files and reads ours", [daemon, ...python], () =>
+test("libdbus-calls: a Python client sends files to this library, and reads files from it", [daemon, ...python], () =>
   bus(async (path) => {
     const script = `
 import os, sys
@@ -159,12 +159,12 @@ print(*(os.fdopen(fd.take()).read() for fd in answer))
   }),
 );
 
-test("gdbus-calls: GDBus gives us files", [daemon, gdbus], () =>
+test("gdbus-calls: GDBus sends files", [daemon, gdbus], () =>
   bus(async (path) => {
     using service = await BusConnection.connect(path);
     const fds = ["one", "two"].map(open);
     const to = ["--address", `unix:path=${path}`, "--dest", service.name, "--object-path", FILES.path];
-    // Its own numbers of what it inherits.
+    // The numbers of the descriptors that it inherits.
     const args = ["call", ...to, "--method", `${FILES.interface}.Swap`, "handle 4", "handle 3"];
     await using client = new Program("gdbus", args, { fds });
     for (const fd of fds) fd.close();

@@ -1,5 +1,5 @@
 /**
- * As much of D-Bus as a client needs that passes descriptors (the D-Bus Specification: Message Protocol, Authentication Protocol).
+ * The part of D-Bus that a client needs to pass descriptors (the D-Bus Specification: Message Protocol, Authentication Protocol).
  *
  * A message says in its header field UNIX_FDS how many descriptors came with its first byte; in its body each is an index (type
  * `h`). Whoever reads has to give each message as many of the descriptors that have come as it says, and those that came first.
@@ -35,7 +35,7 @@ interface Fields {
   readonly signature?: string;
 }
 
-/** A message to be sent. */
+/** A message to send. */
 export interface Outgoing extends Fields {
   readonly type: (typeof TYPES)[number];
   /** Values of the types in `signature`. */
@@ -43,7 +43,7 @@ export interface Outgoing extends Fields {
   readonly fds?: readonly AsFd[];
 }
 
-/** A message that came. Its descriptors are the receiver's. */
+/** A received message. The receiver owns its descriptors. */
 export interface Message extends Fields, Disposable {
   readonly type: (typeof TYPES)[number];
   readonly serial: number;
@@ -75,7 +75,7 @@ class Writer {
     this.bytes(Buffer.alloc(aligned(this.length, to) - this.length));
   }
 
-  /** A place for a number that is known later. */
+  /** Reserves room for a number that is written later. */
   uint32(value: number): Buffer {
     this.align(4);
     const bytes = Buffer.alloc(4);
@@ -217,22 +217,22 @@ export async function readMessage(reader: FdReader): Promise<Message> {
   return { ...rest, type: TYPES[start[1]! - 1]!, serial: serial!, body, fds, [Symbol.dispose]: dispose };
 }
 
-/** How a connection sends and receives. */
+/** Options for sending and receiving. */
 export interface BusOptions {
   readonly reader?: FdReaderOptions;
   /** Bytes of each send: the descriptors go with the first. By default a message is one. */
   readonly piece?: number;
 }
 
-/** A connection to a message bus, authenticated, that may pass descriptors. */
+/** An authenticated connection to a message bus that can pass descriptors. */
 export class BusConnection implements Disposable {
   readonly #socket: UnixStream;
   readonly #reader: FdReader;
   readonly #piece: number;
-  /** Came while a reply was waited for. */
+  /** Messages that arrived during the wait for a reply. */
   readonly #early: Message[] = [];
   #serial = 0;
-  /** The name that the bus gave it. */
+  /** The name that the bus assigned. */
   name = "";
 
   private constructor(socket: UnixStream, { reader, piece = Infinity }: BusOptions) {
@@ -280,12 +280,12 @@ export class BusConnection implements Disposable {
     return serial;
   }
 
-  /** The next message that is not of the bus itself. */
+  /** The next message that is not from the bus itself. */
   async receive(): Promise<Message> {
     return this.#early.shift() ?? (await this.#next());
   }
 
-  /** The answer to a call. */
+  /** Calls a method, and returns the answer. */
   async call(message: Omit<Outgoing, "type">): Promise<Message> {
     const serial = await this.send({ ...message, type: "call" });
     for (;;) {
@@ -296,7 +296,7 @@ export class BusConnection implements Disposable {
     }
   }
 
-  /** When this is over the bus has worked off what was sent before. */
+  /** Waits until the bus has processed all earlier messages. */
   async flushed(): Promise<void> {
     (await this.call({ ...BUS, member: "GetId" }))[Symbol.dispose]();
   }

@@ -1,4 +1,4 @@
-/** HAProxy's hand-over of listening sockets, with this test as the new process and as the old one. */
+/** HAProxy's hand-over of listening sockets, with this test as the new process or the old one. */
 
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
@@ -14,7 +14,7 @@ import { interop, Program } from "./programs.ts";
 const test = interop("haproxy");
 const needs = [{ debian: "haproxy", probe: ["haproxy", "-v"] }] as const;
 
-/** More listening sockets than go into one message. */
+/** More listening sockets than fit into one message. */
 const MANY = MOST_PER_MESSAGE + 48;
 
 /** An HAProxy that answers each request with its name. */
@@ -32,7 +32,7 @@ ${addresses.map((address) => `  bind ${address}`).join("\n")}
   return new Program("haproxy", ["-db", "-f", fileWith(config), ...args]);
 }
 
-/** What is answered to a request over this connection. */
+/** The answer to a request over this connection. */
 function request(connection: Socket): Promise<string> {
   return new Promise((resolve, reject) => {
     get({ createConnection: () => connection, path: "/", headers: { connection: "close" } }, (response) => {
@@ -55,48 +55,52 @@ async function serving(listener: OwnedFd, body: () => Promise<void>): Promise<vo
   }
 }
 
-test("new-process: the sockets of a running HAProxy, and requests on them when it is gone", needs, async () => {
-  const folder = temporaryFolder();
-  const stats = join(folder, "stats");
-  const paths = Array.from({ length: MANY - 2 }, (_, i) => join(folder, `listener-${i}`));
-  // Of the loopback network and below the ports that are given out: nobody else has it.
-  const tcp = {
-    address: `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(1, 255)}`,
-    port: randomInt(20_000, 30_000),
-  };
-  await using old = haproxy([`${tcp.address}:${tcp.port}`, ...paths.map((path) => `unix@${path}`)], stats);
-  using socket = await old.until(() => UnixStream.connect(stats));
-  const messages = await takeListeners(socket);
-  const all = messages.flat();
-  try {
-    assert.equal(
-      messages.map((message) => message.length),
-      [MOST_PER_MESSAGE, MANY - MOST_PER_MESSAGE],
-    );
-    const byName = new Map<string, OwnedFd>();
-    for (const { fd, namespace, interface: device } of all) {
-      const { listening, type, address } = fd.describe().socket!;
-      assert.equal([listening, type, namespace, device], [true, "stream", "", ""]);
-      // It binds another name and renames that.
-      byName.set(typeof address === "string" ? address.replace(/\.\d+\.tmp$/, "") : JSON.stringify(address), fd);
+test(
+  "new-process: takes the sockets of a running HAProxy, and answers requests on them after its end",
+  needs,
+  async () => {
+    const folder = temporaryFolder();
+    const stats = join(folder, "stats");
+    const paths = Array.from({ length: MANY - 2 }, (_, i) => join(folder, `listener-${i}`));
+    // Of the loopback network and below the ports that are given out: nobody else has it.
+    const tcp = {
+      address: `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(1, 255)}`,
+      port: randomInt(20_000, 30_000),
+    };
+    await using old = haproxy([`${tcp.address}:${tcp.port}`, ...paths.map((path) => `unix@${path}`)], stats);
+    using socket = await old.until(() => UnixStream.connect(stats));
+    const messages = await takeListeners(socket);
+    const all = messages.flat();
+    try {
+      assert.equal(
+        messages.map((message) => message.length),
+        [MOST_PER_MESSAGE, MANY - MOST_PER_MESSAGE],
+      );
+      const byName = new Map<string, OwnedFd>();
+      for (const { fd, namespace, interface: device } of all) {
+        const { listening, type, address } = fd.describe().socket!;
+        assert.equal([listening, type, namespace, device], [true, "stream", "", ""]);
+        // HAProxy binds another name and renames it.
+        byName.set(typeof address === "string" ? address.replace(/\.\d+\.tmp$/, "") : JSON.stringify(address), fd);
+      }
+      assert.equal([...byName.keys()].sort(), [JSON.stringify(tcp), stats, ...paths].sort());
+
+      assert.is(await request(connect(tcp.port, tcp.address)), "HAProxy");
+      await old.kill();
+      await serving(byName.get(JSON.stringify(tcp))!, async () => {
+        assert.is(await request(connect(tcp.port, tcp.address)), "Node");
+      });
+      await serving(byName.get(paths[0]!)!, async () => {
+        assert.is(await request(connect(paths[0]!)), "Node");
+      });
+      return `${all.length} listening sockets came in ${messages.length} messages; Node answered on two, TCP and Unix`;
+    } finally {
+      for (const { fd } of all) fd.close();
     }
-    assert.equal([...byName.keys()].sort(), [JSON.stringify(tcp), stats, ...paths].sort());
+  },
+);
 
-    assert.is(await request(connect(tcp.port, tcp.address)), "HAProxy");
-    await old.kill();
-    await serving(byName.get(JSON.stringify(tcp))!, async () => {
-      assert.is(await request(connect(tcp.port, tcp.address)), "Node");
-    });
-    await serving(byName.get(paths[0]!)!, async () => {
-      assert.is(await request(connect(paths[0]!)), "Node");
-    });
-    return `${all.length} listening sockets came in ${messages.length} messages; Node answered on two, TCP and Unix`;
-  } finally {
-    for (const { fd } of all) fd.close();
-  }
-});
-
-test("old-process: a new HAProxy takes our sockets, and answers who was waiting for us", needs, async () => {
+test("old-process: a new HAProxy takes our sockets, and answers the clients that waited for us", needs, async () => {
   const folder = temporaryFolder();
   const listeners = Array.from({ length: MANY }, (_, i) => UnixListener.bind(join(folder, `listener-${i}`)));
   const paths = listeners.map(({ address }) => address!);

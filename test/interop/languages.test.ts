@@ -1,4 +1,4 @@
-/** Python, Ruby and Perl: each way they have to pass descriptors, in both directions. */
+/** Python, Ruby and Perl: each of their ways to pass descriptors, in both directions. */
 
 import { openSync, readFileSync } from "node:fs";
 import { OwnedFd, UnixListener } from "unix-ancillary";
@@ -6,7 +6,7 @@ import * as assert from "uvu/assert";
 import { fileWith, socketPath } from "../support.ts";
 import { interop, type Needed, Program, PYTHON } from "./programs.ts";
 
-/** A way to pass descriptors, and a script that goes it. */
+/** A way to pass descriptors, and a script that uses it. */
 interface Way {
   readonly name: string;
   readonly needs: Needed;

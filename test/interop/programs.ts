@@ -1,33 +1,33 @@
-/** What the tests beside programs that nobody here wrote share: starting such a program, and missing it. */
+/** Shared by the tests with other programs: starting a program, and skipping a test if it is missing. */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { leakChecked, works } from "../support.ts";
 
-/** A program that a test cannot do without. */
+/** A program that a test needs. */
 export interface Needed {
   /** The Debian package that has it. */
   readonly debian: string;
-  /** A command that succeeds where it is there. */
+  /** A command that succeeds if the program is installed. */
   readonly probe: readonly [command: string, ...args: string[]];
 }
 
-/** Debian's own Python, for which its packages are; another may come first in the PATH. */
+/** Debian's own Python, which has Debian's packages; another one may be first in the PATH. */
 export const PYTHON = "/usr/bin/python3";
 
-/** What {@link Program} starts programs with. */
+/** The command with which {@link Program} starts programs. */
 const setpriv: Needed = { debian: "util-linux", probe: ["setpriv", "--version"] };
 
-/** Milliseconds until a test that hangs is ended. */
+/** Milliseconds after which a hanging test is ended. */
 const WATCHDOG = 20_000;
 
-/** Tests that need such programs. Each says, by what it returns, what it proved. */
+/** A suite of tests that need other programs. Each test returns a text that says what it proved. */
 export interface Interop {
   (title: string, needs: readonly Needed[], body: () => Promise<string>): void;
   run(): void;
 }
 
-/** A leak-checked suite whose tests say what they proved. A missing program is a test skipped, loudly; in CI it fails. */
+/** A leak-checked suite whose tests print what they proved. Without its program a test is skipped with a message, or fails in CI. */
 export function interop(name: string): Interop {
   const tests = leakChecked(name);
   const test = (title: string, needs: readonly Needed[], body: () => Promise<string>): void => {
@@ -37,11 +37,11 @@ export function interop(name: string): Interop {
     tests.needing(missing.length === 0, `Debian's ${missing.join(" and ")}`, title, async () => {
       const watchdog = setTimeout(() => {
         console.error(`${name}, ${title}: hangs since ${WATCHDOG / 1000} s`);
-        // What it started ends with it.
+        // The programs that it started end with it.
         process.exit(1);
       }, WATCHDOG);
       try {
-        // On a line of its own: uvu writes marks.
+        // On a line of its own, as uvu prints marks.
         console.log(`\nheld: ${title}: ${await body()}`);
       } finally {
         clearTimeout(watchdog);
@@ -51,10 +51,10 @@ export function interop(name: string): Interop {
   return Object.assign(test, { run: () => tests.run() });
 }
 
-/** How a program is started. */
+/** Options for starting a program. */
 export interface ProgramOptions {
   readonly env?: Record<string, string>;
-  /** What it inherits, as 3 and on. */
+  /** The descriptors that it inherits, from 3 on. */
   readonly fds?: readonly { readonly fd: number }[];
 }
 
@@ -81,7 +81,7 @@ export class Program implements AsyncDisposable {
       this.#changed();
     });
     this.#child.stderr!.on("data", (bytes) => (this.#stderr += bytes));
-    // It may have ended before it read everything.
+    // The program may end before it has read everything.
     this.#child.stdin!.on("error", () => {});
     this.#closed = new Promise((resolve, reject) => {
       this.#child.once("error", reject);
@@ -98,7 +98,7 @@ export class Program implements AsyncDisposable {
     return this.#child.pid!;
   }
 
-  /** Whether it has ended, and all its output is here. */
+  /** Whether it has ended, and all its output has arrived. */
   get ended(): boolean {
     return this.#ended;
   }
@@ -124,7 +124,7 @@ export class Program implements AsyncDisposable {
     this.#child.stdin!.write(`${line}\n`);
   }
 
-  /** Its end, which has to be a success; what is unread of its output. */
+  /** Waits until it has ended successfully; returns its unread output. */
   async success(): Promise<string> {
     const code = await this.#closed;
     if (code !== 0) throw new Error(`${this.#command} ended with ${code}\n${this.#unread}${this.#stderr}`);
@@ -134,12 +134,12 @@ export class Program implements AsyncDisposable {
   async kill(): Promise<void> {
     const { exitCode, signalCode, stdout, stderr } = this.#child;
     if (exitCode === null && signalCode === null && this.#child.kill("SIGKILL")) await once(this.#child, "exit");
-    // A process of its own may still hold the other ends.
+    // A child of the program may still have the other ends open.
     stdout!.destroy();
     stderr!.destroy();
   }
 
-  /** What the program should make happen; an error when it fails instead. */
+  /** Waits for an event that the program causes; an error if the program fails instead. */
   async meanwhile<T>(happening: Promise<T>): Promise<T> {
     const failed = new Promise<never>((_, reject) => {
       this.success().catch(reject);
@@ -147,7 +147,7 @@ export class Program implements AsyncDisposable {
     return await Promise.race([happening, failed]);
   }
 
-  /** Tries until what has to begin in the program has begun. */
+  /** Repeats an attempt until the program is ready for it. */
   async until<T>(attempt: () => Promise<T>): Promise<T> {
     for (;;) {
       try {

@@ -1,4 +1,4 @@
-/** Descriptors held by s6-fdholder-daemon, and by this test for the programs of s6. */
+/** Descriptors stored in s6-fdholder-daemon, and in this test by the programs of s6. */
 
 import { mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,10 +11,10 @@ import { FdHolder, hold } from "./s6-fdholder.ts";
 const test = interop("s6-fdholder");
 const needs = [{ debian: "s6", probe: ["sh", "-c", "command -v s6-fdholder-daemon s6-fdholder-retrieve"] }] as const;
 
-/** As many as go into one message. Of more, s6 2.11 tries 255 at once, which Linux refuses, and hangs up. */
+/** As many as fit into one message. With more, s6 2.11 tries to send 255 at once, which Linux refuses, and closes the connection. */
 const MANY = 253;
 
-/** A daemon that lets its own user do everything; it writes a line when it is ready. */
+/** A daemon that allows its own user everything; it prints a line when it is ready. */
 async function daemon(path: string): Promise<Program> {
   const rules = join(temporaryFolder(), "rules");
   const mine = join(rules, "uid", String(process.getuid!()));
@@ -27,7 +27,7 @@ async function daemon(path: string): Promise<Program> {
   return program;
 }
 
-/** Runs one of s6's programs to its end; what it writes. */
+/** Runs a program of s6 to its end; returns its output. */
 async function s6(name: string, args: readonly string[], fds: readonly OwnedFd[] = []): Promise<string> {
   await using program = new Program(`s6-fdholder-${name}`, args, { fds });
   return await program.success();
@@ -35,7 +35,7 @@ async function s6(name: string, args: readonly string[], fds: readonly OwnedFd[]
 
 const open = (content: string): OwnedFd => OwnedFd.fromRaw(openSync(fileWith(content), "r"));
 
-test("client: s6-fdholder-daemon holds ours for s6's programs, and theirs for us", needs, async () => {
+test("client: s6-fdholder-daemon stores our descriptors for s6's programs, and theirs for us", needs, async () => {
   const path = socketPath();
   await using _ = await daemon(path);
   {
@@ -44,7 +44,7 @@ test("client: s6-fdholder-daemon holds ours for s6's programs, and theirs for us
     await holder.store("ours", file);
     assert.is(await codeOf(holder.store("ours", file)), "EBUSY");
   }
-  // Who stored it is gone.
+  // The program that stored it has ended.
   assert.is(await s6("list", [path]), "ours\n");
   assert.is(await s6("retrieve", [path, "ours", "cat"]), "ours");
   {
@@ -60,7 +60,7 @@ test("client: s6-fdholder-daemon holds ours for s6's programs, and theirs for us
   return "stored, listed, retrieved and forgotten, both ways";
 });
 
-test("dump: all that is held, as much as one message carries", needs, async () => {
+test("dump: all stored descriptors, as many as one message can carry", needs, async () => {
   const path = socketPath();
   await using _ = await daemon(path);
   using holder = await FdHolder.connect(path);
@@ -88,7 +88,7 @@ test("holder: s6's programs store with us, list and retrieve", needs, async () =
       await hold(socket, held);
     }
   })();
-  // Looked at in the end.
+  // Checked at the end.
   serving.catch(() => {});
   try {
     for (const content of ["one", "two"]) {

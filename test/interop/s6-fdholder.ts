@@ -18,7 +18,7 @@ interface Frame {
 const HEADER = 4 + 2;
 /** Seconds and nanoseconds of a date (TAI64N). */
 const DATE = 8 + 4;
-/** As late as there is. */
+/** The latest possible date. */
 const NEVER = Buffer.from("7fffffffffffffff00000000", "hex");
 
 async function readFrame(reader: FdReader): Promise<Frame> {
@@ -36,7 +36,7 @@ function sendFrame(socket: UnixStream, payload: readonly Uint8Array[], fds: read
 
 const identifier = (id: string): Buffer => Buffer.from(`${String.fromCharCode(id.length)}${id}\0`, "latin1");
 
-/** The identifier at an offset, and the offset behind it. */
+/** The identifier at an offset, and the offset after it. */
 function identifierAt(payload: Buffer, offset: number): { id: string; end: number } {
   const end = offset + 1 + payload[offset]!;
   return { id: payload.toString("latin1", offset + 1, end), end: end + 1 };
@@ -48,7 +48,7 @@ function uint32(value: number): Buffer {
   return bytes;
 }
 
-/** A connection to a holder. Requests that it refuses fail with the code of its errno. */
+/** A connection to a holder. Refused requests fail with the code of its errno. */
 export class FdHolder implements Disposable {
   readonly #socket: UnixStream;
   readonly #reader: FdReader;
@@ -66,7 +66,7 @@ export class FdHolder implements Disposable {
     await this.#ask([Buffer.from("S"), NEVER, identifier(id)], [fd]);
   }
 
-  /** A descriptor like the one that is held; `forget`: it is held no longer. */
+  /** Retrieves a stored descriptor; `forget` removes it from the store. */
   async retrieve(id: string, forget = false): Promise<OwnedFd> {
     const { fds } = await this.#ask([Buffer.from("R"), Uint8Array.of(forget ? 1 : 0), identifier(id)]);
     return fds[0]!;
@@ -79,7 +79,7 @@ export class FdHolder implements Disposable {
     return ids;
   }
 
-  /** All that is held, and in how many frames it came. */
+  /** Retrieves all stored descriptors, and the number of frames. */
   async dump(): Promise<{ frames: number; held: Map<string, OwnedFd> }> {
     const { payload: counts } = await this.#ask([Buffer.from("?")]);
     const frames = counts.readUInt32BE(0);
@@ -110,7 +110,7 @@ export class FdHolder implements Disposable {
   }
 }
 
-/** Is a holder to whom has connected: stores, gives, lists and deletes, until he finishes. */
+/** Serves a connected client as a holder: stores, retrieves, lists and deletes, until the client finishes. */
 export async function hold(socket: UnixStream, held: Map<string, OwnedFd>): Promise<void> {
   using reader = socket.reader();
   while (!(await reader.ended())) {

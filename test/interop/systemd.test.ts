@@ -1,4 +1,4 @@
-/** The service manager's conventions with systemd's own programs and Python's binding of libsystemd: at either end. */
+/** The service manager's conventions, with systemd's programs and Python's binding of libsystemd at either end. */
 
 import { openSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ import { fileWith, role, socketPath, temporaryFolder, withEnvironment } from "..
 import { interop, type Needed, Program, PYTHON } from "./programs.ts";
 
 if (role === "activated") {
-  // What systemd-socket-activate started: answers on each socket it was passed.
+  // The service started by systemd-socket-activate: answers on each passed socket.
   const passed = listenFds();
   console.log(passed.map(({ name }) => name).join(" "));
   for (const { fd, name } of passed) {
@@ -37,7 +37,7 @@ const systemd: Needed = {
 const pythonSystemd: Needed = { debian: "python3-systemd", probe: [PYTHON, "-c", "import systemd.daemon"] };
 const python: Needed = { debian: "python3", probe: [PYTHON, "-c", "import socket"] };
 
-/** This test as the manager: what services tell it. */
+/** This test as the manager: the notifications of services. */
 function asManager(): UnixDatagram {
   const manager = UnixDatagram.bind(socketPath());
   manager.setPassCredentials(true);
@@ -45,16 +45,16 @@ function asManager(): UnixDatagram {
 }
 
 const notifying = (manager: UnixDatagram) => ({ env: { NOTIFY_SOCKET: manager.address! } });
-/** As many descriptors as the manager lets a service store at once. */
+/** The most descriptors that the manager lets a service store at once. */
 const receive = (manager: UnixDatagram): Promise<ReceivedFds> => manager.recvFds(16);
 
-test("systemd-notify: it ends when we have disposed of its barrier, and no sooner", [systemd], async () => {
+test("systemd-notify: it ends after we have closed its barrier, not before", [systemd], async () => {
   using manager = asManager();
   await using program = new Program("systemd-notify", ["--ready", "--status=hi"], notifying(manager));
   using state = await program.meanwhile(receive(manager));
   assert.is(state.data.toString(), "READY=1\nSTATUS=hi");
   assert.is(state.fds.length, 0);
-  // It speaks for the process that started it, if it may.
+  // It notifies on behalf of the process that started it, if permitted.
   assert.ok([program.pid, process.pid].includes(state.credentials!.pid!), JSON.stringify(state.credentials));
   using barrier = await program.meanwhile(receive(manager));
   assert.is(barrier.data.toString(), "BARRIER=1");
@@ -62,7 +62,7 @@ test("systemd-notify: it ends when we have disposed of its barrier, and no soone
     barrier.fds.map((fd) => fd.describe().kind),
     ["pipe"],
   );
-  // Another that does not wait is through meanwhile.
+  // A second one that does not wait ends meanwhile.
   await using hasty = new Program("systemd-notify", ["--no-block", "WATCHDOG=1"], notifying(manager));
   using watchdog = await hasty.meanwhile(receive(manager));
   assert.is(watchdog.data.toString(), "WATCHDOG=1");
@@ -74,7 +74,7 @@ test("systemd-notify: it ends when we have disposed of its barrier, and no soone
 });
 
 test(
-  "descriptor-store: libsystemd stores with us, and finds it again when it is restarted",
+  "descriptor-store: libsystemd stores descriptors with us, and gets them back after a restart",
   [pythonSystemd],
   async () => {
     using manager = asManager();
@@ -127,9 +127,12 @@ test("socket-activation: systemd-socket-activate starts a service of ours", [sys
   return "listenFds found both sockets by their names, and served on them";
 });
 
-test("notify: a manager in Python hears of us, keeps our descriptors and opens the barrier", [python], async () => {
-  const name = `unix-ancillary-${process.pid}`;
-  const script = `
+test(
+  "notify: a manager in Python receives our state, keeps our descriptors and closes the barrier",
+  [python],
+  async () => {
+    const name = `unix-ancillary-${process.pid}`;
+    const script = `
 import os, socket, struct, sys
 manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -152,26 +155,27 @@ while True:
         break
     print(sender, text, *(os.read(fd, 100).decode() for fd in fds), flush=True)
 `;
-  await using manager = new Program(PYTHON, ["-c", script, name]);
-  assert.is(await manager.line(), "bound");
-  await withEnvironment({ NOTIFY_SOCKET: `@${name}` }, async () => {
-    assert.is(await notify({ READY: "1", STATUS: "serving" }), true);
-    assert.is(await manager.line(), `${process.pid} READY=1;STATUS=serving`);
-    const files = ["one", "two"].map((content) => OwnedFd.fromRaw(openSync(fileWith(content), "r")));
-    assert.is(await notify({ FDSTORE: "1", FDNAME: "kept" }, files), true);
-    for (const file of files) file.close();
-    assert.is(await manager.line(), `${process.pid} FDSTORE=1;FDNAME=kept one two`);
-    let open = false;
-    const barrier = notifyBarrier().then(() => {
-      open = true;
+    await using manager = new Program(PYTHON, ["-c", script, name]);
+    assert.is(await manager.line(), "bound");
+    await withEnvironment({ NOTIFY_SOCKET: `@${name}` }, async () => {
+      assert.is(await notify({ READY: "1", STATUS: "serving" }), true);
+      assert.is(await manager.line(), `${process.pid} READY=1;STATUS=serving`);
+      const files = ["one", "two"].map((content) => OwnedFd.fromRaw(openSync(fileWith(content), "r")));
+      assert.is(await notify({ FDSTORE: "1", FDNAME: "kept" }, files), true);
+      for (const file of files) file.close();
+      assert.is(await manager.line(), `${process.pid} FDSTORE=1;FDNAME=kept one two`);
+      let open = false;
+      const barrier = notifyBarrier().then(() => {
+        open = true;
+      });
+      assert.is(await manager.line(), `${process.pid} BARRIER=1 1`);
+      assert.is(open, false);
+      manager.tell("open it");
+      await barrier;
+      await manager.success();
     });
-    assert.is(await manager.line(), `${process.pid} BARRIER=1 1`);
-    assert.is(open, false);
-    manager.tell("open it");
-    await barrier;
-    await manager.success();
-  });
-  return "state, two descriptors and a barrier, at an abstract address";
-});
+    return "state, two descriptors and a barrier, at an abstract address";
+  },
+);
 
 test.run();

@@ -275,7 +275,7 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
           if (one.kind === "rights") for (const fd of one.fds) [fd.close(), came++];
         }
         assert.is(came, free);
-        // For a pidfd that could not be created the kernel writes a negative errno: no descriptor, and no reason to refuse the bytes.
+        // If the kernel cannot create the pidfd, it writes a negative errno: no descriptor, and no reason to refuse the bytes.
         b.setPassPidfd(true);
         if (free === 0) {
           a.sendFdsSync(text);

@@ -1,4 +1,4 @@
-/** Programs that follow from a seed, and what they observe: run on the real kernel and on the virtual one. */
+/** Random programs from a seed, and their observations, for the real kernel and the virtual one. */
 
 import {
   type AncillaryData,
@@ -17,17 +17,17 @@ import {
 import { Codec, type ControlMessage } from "unix-ancillary/core";
 import { generator } from "../../src/testing/random.ts";
 
-/** Where a program runs. */
+/** The kernel that a program runs on, with its files and paths. */
 export interface World extends PlatformOptions {
   /** Files to send, by name. */
   readonly files: ReadonlyMap<string, OwnedFd>;
-  /** Which of them a received descriptor is. */
+  /** The name of the file that a received descriptor refers to. */
   nameOf(fd: number): string;
-  /** The process's own id. */
+  /** The id of the process. */
   readonly pid: number;
-  /** Paths for sockets, the same number in every world. */
+  /** Paths for sockets; the same number in every world. */
   readonly paths: readonly string[];
-  /** Does something with so many free slots in the descriptor table; undefined: this world's table is never filled. */
+  /** Runs an action with a number of free slots in the descriptor table; undefined if this world's table is never filled. */
   withRoom?(free: number, action: () => string): string;
 }
 
@@ -36,10 +36,10 @@ type AnySocket = UnixStream | UnixDatagram | UnixSeqpacket;
 const KINDS = { stream: UnixStream, dgram: UnixDatagram, seqpacket: UnixSeqpacket } as const;
 export type Kind = keyof typeof KINDS;
 
-/** Of both kernels. */
+/** The same for both kernels. */
 const codec = new Codec("linux-x86_64-glibc");
 
-/** What a program sees, does and remembers. */
+/** The state of a program, its actions and its observations. */
 class Observer {
   readonly world: World;
   readonly options: PlatformOptions;
@@ -90,7 +90,7 @@ class Observer {
     return one === null ? "-" : `${one.pid === this.world.pid ? "self" : one.pid} ${one.uid} ${one.gid}`;
   }
 
-  /** Which name the kernel chose is its own business, and so is the folder. */
+  /** A name without what may differ: the folder, and names chosen by the kernel. */
   address(one: string | null): string {
     if (one === null) return "-";
     const known = this.world.paths.indexOf(one);
@@ -122,7 +122,7 @@ class Observer {
     }
   }
 
-  /** One system call with exactly so much control space: what the library never does. */
+  /** One system call with a chosen size of the control buffer, which the library never does. */
   rawReceive(socket: AnySocket): void {
     const platform = platformOf(socket);
     const { system, abi, core } = platform;
@@ -155,7 +155,7 @@ class Observer {
     return `${what} ${ints.map((one, i) => (i === 0 && one === this.world.pid ? "self" : one))} ${data.length & 3}`;
   }
 
-  /** Control bytes of any kind: several SCM_RIGHTS, credentials, what is none, cut or too long. */
+  /** Sends any kind of control data: several SCM_RIGHTS, credentials, unknown, truncated or overlong messages. */
   rawSend(socket: AnySocket): void {
     const platform = platformOf(socket);
     const { system, abi, core } = platform;
@@ -173,7 +173,7 @@ class Observer {
         }
         case 1: {
           const [other, type, length] = [this.pick([level, level + 1]), 1 + this.random(5), this.random(9)];
-          // Not SCM_RIGHTS: which descriptors this process happens to have is nobody's business.
+          // Not SCM_RIGHTS: the open descriptors of this process may differ.
           const unknown = other === level && type === abi.SCM_RIGHTS ? abi.SCM_SECURITY! : type;
           kinds.push(`${other}/${unknown} of ${length}`);
           return { level: other, type: unknown, data: new Uint8Array(length) };
@@ -199,7 +199,7 @@ class Observer {
     });
   }
 
-  /** What `poll(2)` says, and the error that waits. */
+  /** The result of `poll(2)`, and the pending error. */
   readiness(socket: AnySocket | UnixListener<UnixStream | UnixSeqpacket>): void {
     const { system, constants } = platformOf(socket);
     const takes = this.random(8) === 0;
@@ -211,7 +211,7 @@ class Observer {
     });
   }
 
-  /** Sends or receives in one of the ways there are. */
+  /** Sends or receives with one of the methods. */
   transfer(socket: AnySocket): void {
     const { fds, owned } = this.fds();
     switch (this.random(7)) {
@@ -267,7 +267,7 @@ class Observer {
     }
   }
 
-  /** Turns one of the options that Linux has. */
+  /** Sets one of the socket options of Linux. */
   option(socket: AnySocket | UnixListener<UnixStream | UnixSeqpacket>): void {
     const on = this.random(2) === 0;
     switch (this.random(4)) {
@@ -293,7 +293,7 @@ function platformOf(socket: object): Platform {
   return (socket as { platform: Platform }).platform;
 }
 
-/** Runs the program of a seed over a connected pair; a line for each thing it observed. */
+/** Runs the program of a seed over a connected pair; returns a line per observation. */
 export function runProgram(type: Kind, seed: number, steps: number, world: World): string[] {
   const program = new Observer(seed, world);
   const sockets: AnySocket[] = KINDS[type].pair(program.options);
@@ -332,7 +332,7 @@ export function runProgram(type: Kind, seed: number, steps: number, world: World
   return program.transcript;
 }
 
-/** The same of listeners: backlogs, connections that wait, names, what is inherited. */
+/** The same for listeners: backlogs, waiting connections, names, inherited options. */
 export function runConnections(type: "stream" | "seqpacket", seed: number, steps: number, world: World): string[] {
   const program = new Observer(seed, world);
   const { transcript } = program;
@@ -357,7 +357,7 @@ export function runConnections(type: "stream" | "seqpacket", seed: number, steps
     switch (program.random(16)) {
       case 0:
       case 1:
-        // It would wait, and nobody else runs.
+        // It would wait for ever, as no other program runs.
         if (waiting > backlog) break;
         program.observe("connects", () => {
           const client = KINDS[type].connectSync(current.address!, program.options);
@@ -428,7 +428,7 @@ export function runConnections(type: "stream" | "seqpacket", seed: number, steps
   return transcript;
 }
 
-/** The same of datagram sockets with names, that are connected, or send to one another without. */
+/** The same for named datagram sockets, connected or not. */
 export function runDatagrams(seed: number, steps: number, world: World): string[] {
   const program = new Observer(seed, world);
   const sockets: UnixDatagram[] = [];
@@ -491,14 +491,14 @@ export function runDatagrams(seed: number, steps: number, world: World): string[
   return program.transcript;
 }
 
-/** Sends descriptors that nobody receives until the kernel takes no more, receives some, and again. */
+/** Sends descriptors without receiving until the kernel refuses more, receives some, and repeats. */
 export function runUntilRefused(type: Kind, world: World): string[] {
   const program = new Observer(1, world);
   const pairs: AnySocket[][] = [];
   const [file] = [...world.files.values()];
   for (let round = 0; round < 3; round++) {
     for (let sent = 0, going = true; going && sent < 300; sent++) {
-      // A datagram socket keeps few messages.
+      // A datagram socket queues few messages.
       if (sent % 8 === 0) pairs.push(KINDS[type].pair(program.options));
       program.observe("sends 7", () => {
         going = false;

@@ -1,4 +1,4 @@
-/** The virtual kernel: what it is for, and that it does what the real one does. */
+/** The virtual kernel: the faults that it finds, and that it behaves like the real one. */
 
 import { fstatSync, openSync } from "node:fs";
 import { constants } from "node:os";
@@ -33,7 +33,7 @@ const SYSTEMS: readonly AbiName[] = [
   "illumos-sparcv9",
 ];
 
-test("every-system: descriptors arrive, whatever the layout, the byte order and the rules", async () => {
+test("every-system: descriptors arrive with every layout, byte order and set of rules", async () => {
   for (const abi of SYSTEMS) {
     const kernel = new VirtualKernel(abi);
     const [parent, child] = [kernel.process(), kernel.process()];
@@ -99,7 +99,7 @@ test("describe-fails: the error of the call that failed, of a file that is open"
   kernel.check();
 });
 
-test("same-seed-same-run: the order in which things happen follows from the seed", async () => {
+test("same-seed-same-run: the order of events follows from the seed", async () => {
   const run = async (seed: number): Promise<string> => {
     const kernel = new VirtualKernel("linux-x86_64-glibc", { seed });
     const { platform } = kernel.process();
@@ -124,10 +124,10 @@ test("same-seed-same-run: the order in which things happen follows from the seed
   assert.ok(runs.size > 1, "the seed changes nothing");
 });
 
-/** Not collected, which would be a leak that the library reports. */
+/** Kept alive: the library would report a collected descriptor as a leak. */
 const kept: unknown[] = [];
 
-test("what-it-finds: leaks, double closes, use after close, what a child would inherit, SIGPIPE", async () => {
+test("what-it-finds: leaks, double closes, use after close, descriptors that a child could inherit, SIGPIPE", async () => {
   const found = (action: (kernel: VirtualKernel) => unknown): Promise<string> =>
     errorOf(async () => {
       const kernel = new VirtualKernel("darwin-arm64");
@@ -181,7 +181,7 @@ test("what-it-finds: leaks, double closes, use after close, what a child would i
     }),
     /was killed by SIGPIPE/,
   );
-  // What a child could have inherited meanwhile is found although it is closed in the end.
+  // A descriptor that a child could have inherited is found, although it is closed later.
   assert.match(
     await found(async (kernel) => {
       const process = kernel.process();
@@ -214,10 +214,10 @@ test("what-it-finds: leaks, double closes, use after close, what a child would i
   );
 });
 
-/** What comes of `n` descriptors, `room` free slots and `space` bytes of control space (0: no control buffer). */
+/** The result of a receive of `n` descriptors with `room` free slots and a control buffer of `space` bytes (0: none). */
 interface Outcome {
   readonly error: string | null;
-  /** How many are named, and how many more are open. */
+  /** How many descriptors are in the control data, and how many more are open. */
   readonly named: number;
   readonly lost: number;
   readonly truncated: boolean;
@@ -228,7 +228,7 @@ interface Outcome {
 
 const NOTHING: Outcome = { error: null, named: 0, lost: 0, truncated: false, length: 0, control: 0 };
 
-/** The rules, written once more, as functions of numbers: uipc_usrreq.c of each system, net/core/scm.c. */
+/** The rules, written again as functions of numbers: uipc_usrreq.c of each system, net/core/scm.c. */
 const OUTCOMES: Readonly<Record<string, (n: number, space: number, room: number, abi: Abi) => Outcome>> = {
   linux(n, space, room, { dataOffset, alignBytes }) {
     const k = space < dataOffset ? 0 : Math.min(n, Math.floor((space - dataOffset) / 4), room);
@@ -274,7 +274,7 @@ function installedFirst(n: number, space: number, room: number, { dataOffset }: 
   return { ...NOTHING, named, lost: n - named, length: control === 0 ? 0 : whole, control };
 }
 
-test("truncation-of-every-system: at every size of the control space, with every number of free slots", () => {
+test("truncation-of-every-system: for every size of the control buffer and every number of free slots", () => {
   let cases = 0;
   for (const name of SYSTEMS) {
     const kernel = new VirtualKernel(name);
@@ -316,7 +316,7 @@ test("truncation-of-every-system: at every size of the control space, with every
             where,
           );
           for (const fd of opened) system.close(fd);
-          // Of a receive that failed the byte is still there.
+          // After a failed receive the byte is still queued.
           if (result < 0) assert.is(b.recvFdsSync(0).data.toString(), "x", where);
           cases++;
         }
@@ -329,7 +329,7 @@ test("truncation-of-every-system: at every size of the control space, with every
   assert.ok(cases > 3000, `${cases} cases`);
 });
 
-test("what-a-send-may-carry: each system's refusals, and what it loses in silence", async () => {
+test("what-a-send-may-carry: what each system refuses, and what it silently loses", async () => {
   const sent = (name: AbiName, messages: readonly (number | "credentials")[], change = 0): string => {
     const kernel = new VirtualKernel(name);
     const process = kernel.process({ descriptors: 4096 });
@@ -341,7 +341,7 @@ test("what-a-send-may-carry: each system's refusals, and what it loses in silenc
       messages.map((one) =>
         one === "credentials"
           ? { level: abi.SOL_SOCKET, type: abi.SCM_CREDS!, data: new Uint8Array(84) }
-          : // By hand: the codec refuses more than the system takes.
+          : // By hand: the codec refuses more than the system accepts.
             { ...codec.rights([]), data: Buffer.concat(new Array(one).fill(codec.rights([file.fd]).data)) },
       ),
     );
@@ -361,7 +361,7 @@ test("what-a-send-may-carry: each system's refusals, and what it loses in silenc
     kernel.check();
     return text;
   };
-  // The most, and one more.
+  // The most descriptors, and one more.
   assert.equal(
     [253, 254].map((n) => sent("linux-x86_64-glibc", [n])),
     ["253", "EINVAL"],
@@ -394,7 +394,7 @@ test("what-a-send-may-carry: each system's refusals, and what it loses in silenc
     [2045, 2046].map((n) => sent("illumos-amd64", [n])),
     ["2045", "EINVAL"],
   );
-  // Several messages: merged, kept apart, refused, or all but the first lost in silence.
+  // Several messages: merged, kept separate, refused, or all but the first silently lost.
   const two = Object.fromEntries(SYSTEMS.map((name) => [name, sent(name, [1, 2])]));
   assert.equal(two, {
     "linux-x86_64-glibc": "3",
@@ -407,17 +407,17 @@ test("what-a-send-may-carry: each system's refusals, and what it loses in silenc
     "dragonfly-x86_64": "1",
     "illumos-sparcv9": "EINVAL",
   });
-  // Slack: passed over by a 64-bit Linux, refused by the layer under 32-bit programs and by FreeBSD.
+  // Trailing bytes: ignored by 64-bit Linux, refused by FreeBSD and by the compatibility layer for 32-bit programs.
   assert.is(sent("linux-x86_64-glibc", [1], 15), "1");
   assert.is(sent("linux-i386-musl", [1], 1), "EINVAL");
   assert.is(sent("freebsd-amd64", [1], 1), "EINVAL");
   assert.is(sent("openbsd-amd64", [1], 1), "EINVAL");
   assert.is(sent("darwin-arm64", [1], 4), "EINVAL");
   assert.is(sent("netbsd-amd64", [1], 4), "1");
-  // None is delivered as such by NetBSD only.
+  // An SCM_RIGHTS without descriptors: only NetBSD delivers it as such.
   assert.is(sent("netbsd-amd64", [0]), "0");
   assert.is(sent("linux-x86_64-glibc", [0]), "");
-  // Who asks to be named is, in the place where it asked.
+  // For a sender that asks for SCM_CREDS the kernel fills them in, at the same position.
   assert.is(sent("freebsd-amd64", [1, "credentials"]), "1+credentials");
   assert.is(sent("freebsd-amd64", ["credentials", 1]), "credentials+1");
   assert.is(sent("dragonfly-x86_64", ["credentials", 1]), "credentials");
@@ -452,7 +452,7 @@ test("peek: new descriptors each time, kernel pointers, zeros, or nothing", () =
     assert.is(seen(name), `0 ${new Array(4).fill(0x7ff0)}`);
 });
 
-test("in-flight: each system's limit on what was sent and not received", async () => {
+test("in-flight: each system's limit on descriptors sent and not received", async () => {
   const sends = async (name: AbiName, most: number, code: string, options: { uid: number }): Promise<void> => {
     const kernel = new VirtualKernel(name, { files: 100, bufferBytes: 1 << 20 });
     const process = kernel.process({ descriptors: 64, ...options });
@@ -461,20 +461,20 @@ test("in-flight: each system's limit on what was sent and not received", async (
     for (let sent = 0; sent < most; sent += 5) a.sendFdsSync("x", new Array(5).fill(file));
     assert.is(await codeOf(() => a.sendFdsSync("x", new Array(5).fill(file), { timeout: 0 })), code, name);
     assert.is(a.trySendFds("x"), 1, "bytes alone go on");
-    // What is received, or lost, makes room.
+    // Received and lost descriptors make room.
     b.recvFdsSync(5)[Symbol.dispose]();
     a.sendFdsSync("x", new Array(5).fill(file));
     for (const one of [a, b, file]) one.close();
     kernel.check();
   };
-  // Asked before the new ones are added: 64 admit 65.
+  // The limit is checked before the new ones are added: with 64, a 65th is accepted.
   await sends("linux-x86_64-glibc", 65, "ETOOMANYREFS", { uid: 1000 });
   await sends("openbsd-amd64", 10, "EMFILE", { uid: 0 });
-  // NetBSD says EAGAIN, which here is no matter of room in the socket.
+  // NetBSD returns EAGAIN, although the socket has room.
   await sends("netbsd-amd64", 50, "ETIMEDOUT", { uid: 0 });
 });
 
-test("in-flight: NetBSD's EAGAIN on a socket that is writable is asked again after a while, not at once", async () => {
+test("in-flight: after NetBSD's EAGAIN on a writable socket, the send is tried again after a pause", async () => {
   const kernel = new VirtualKernel("netbsd-amd64", { files: 2 });
   const process = kernel.process();
   const [a, b] = UnixStream.pair({ platform: process.platform });
@@ -490,13 +490,13 @@ test("in-flight: NetBSD's EAGAIN on a socket that is writable is asked again aft
   kernel.check();
 });
 
-test("in-flight: sockets that are only in the queues of one another are closed, on both kernels", async () => {
+test("in-flight: sockets that are only in each other's queues are closed, on both kernels", async () => {
   const lost = async (options: PlatformOptions, wait: () => Promise<unknown>): Promise<void> => {
-    // In flight in its own queue.
+    // A socket in its own queue.
     const [a, b] = UnixStream.pair(options);
     a.sendFdsSync("x", [b]);
     b.close();
-    // Two, each in the queue of the other; a third sees that both go.
+    // Two sockets, each in the queue of the other; a third one sees both closed.
     const [c, d] = UnixStream.pair(options);
     const [e, f] = UnixStream.pair(options);
     const [watcher, watched] = UnixStream.pair(options);
@@ -507,7 +507,7 @@ test("in-flight: sockets that are only in the queues of one another are closed, 
     c.close();
     e.close();
     await wait();
-    // What was in the queues has gone with them: nothing is unread, and the end no reset.
+    // The queues are freed with them: no data are unread, so the end is not a reset.
     for (const end of await ends) assert.is(end.eof, true);
     a.close();
     watcher.close();
@@ -518,7 +518,7 @@ test("in-flight: sockets that are only in the queues of one another are closed, 
   await lost({}, async () => {});
 });
 
-test("signal: a call that a signal meets is made again, at every call", async () => {
+test("signal: a call interrupted by a signal is made again, at every call", async () => {
   for (const name of ["linux-x86_64-glibc", "darwin-arm64"] as const) {
     const run = async (at: number | null): Promise<{ calls: number; names: string[] }> => {
       const kernel = new VirtualKernel(name);
@@ -538,7 +538,7 @@ test("signal: a call that a signal meets is made again, at every call", async ()
         try {
           one.close();
         } catch (error) {
-          // Closed all the same, and never again.
+          // Closed in spite of the error, and not again.
           assert.is((error as { syscall?: string }).syscall, "close");
         }
       }
@@ -610,7 +610,7 @@ test("time: passes when nothing else is left to do, and a wait for ever is an er
   const process = kernel.process();
   const [a, b] = UnixDatagram.pair({ platform: process.platform });
   await a.sendFds("1");
-  // ENOBUFS is asked again after a while: there is nothing to be told of.
+  // After ENOBUFS the send is tried again after a pause: no readiness event reports room.
   const sending = a.sendFds("2");
   await kernel.advance(100);
   assert.is(kernel.now, 100);
@@ -630,7 +630,7 @@ test("time: passes when nothing else is left to do, and a wait for ever is an er
   kernel.check();
 });
 
-test("seqpacket-end: a peer that shut its sending end alone is told from an empty record, on every system", async () => {
+test("seqpacket-end: a peer that shut down only its sending end is distinguished from an empty record, on every system", async () => {
   for (const name of SYSTEMS.filter((one) => !one.startsWith("darwin"))) {
     const kernel = new VirtualKernel(name);
     const { platform } = kernel.process();
@@ -639,7 +639,7 @@ test("seqpacket-end: a peer that shut its sending end alone is told from an empt
     a.sendFdsSync("x");
     a.shutdown("write");
     const seen: string[] = [];
-    // Without an end this would go on for ever.
+    // Without an end this would loop for ever.
     for await (const { data } of b.messages(0)) if (seen.push(data.toString()) === 5) break;
     assert.equal(seen, ["", "x"], name);
     a.close();
@@ -648,7 +648,7 @@ test("seqpacket-end: a peer that shut its sending end alone is told from an empt
   }
 });
 
-test("seqpacket-end: poll(2) that fails is no end", () => {
+test("seqpacket-end: a failed poll(2) is not the end", () => {
   const kernel = new VirtualKernel("linux-x86_64-glibc");
   const { platform } = kernel.process();
   const [a, b] = UnixSeqpacket.pair({ platform });
@@ -663,7 +663,7 @@ test("seqpacket-end: poll(2) that fails is no end", () => {
   kernel.check();
 });
 
-test("one-message: what a system would lose in silence is refused", async () => {
+test("one-message: messages that a system would silently lose are refused", async () => {
   for (const name of ["dragonfly-x86_64", "netbsd-amd64"] as const) {
     const kernel = new VirtualKernel(name);
     const process = kernel.process();
@@ -688,7 +688,7 @@ test("one-message: what a system would lose in silence is refused", async () => 
   }
 });
 
-test("seqpacket-on-darwin: there is none", async () => {
+test("seqpacket-on-darwin: not supported", async () => {
   const process = new VirtualKernel("darwin-arm64").process();
   assert.is(await codeOf(() => UnixSeqpacket.pair({ platform: process.platform })), "ENOTSUP");
 });
@@ -726,12 +726,12 @@ function virtualWorld(): World & Disposable {
   };
 }
 
-/** Descriptors that a process of the test of full tables can have. */
+/** The size of the descriptor table in the tests of full tables. */
 const TABLE = 128;
-/** A user that nobody is: what others have in flight does not count. */
+/** A uid without processes: descriptors in flight of other users do not count. */
 const NOBODY_ELSE = 61234;
 
-/** Fills the descriptor table but for so many slots while something is done. */
+/** Fills the descriptor table, except a number of slots, during an action. */
 function withRoom(one: OwnedFd): NonNullable<World["withRoom"]> {
   return (free, action) => {
     const filling: OwnedFd[] = [];
@@ -749,7 +749,7 @@ function withRoom(one: OwnedFd): NonNullable<World["withRoom"]> {
   };
 }
 
-/** Runs the programs of many seeds on both kernels; how many things were observed. */
+/** Runs the programs of many seeds on both kernels; returns the number of observations. */
 function compare(programs: number, run: (seed: number, world: World) => string[], full = false): number {
   using real = realWorld();
   using virtual = virtualWorld();
@@ -778,7 +778,7 @@ test(`held-against-the-real-kernel: ${PROGRAMS} programs of named datagram socke
   void compare(PROGRAMS, (seed, world) => runDatagrams(seed, 60, world)));
 
 if (role === "full-table") {
-  // The role is a process of its own, whose table is small enough to be filled.
+  // A process of its own, whose table is small enough to be filled.
   for (const type of ["stream", "dgram", "seqpacket"] as const)
     console.log(
       type,
@@ -788,7 +788,7 @@ if (role === "full-table") {
 }
 
 if (role === "unprivileged") {
-  // The addon first: whoever this becomes may not be able to read it.
+  // Load the addon first: the unprivileged user may not be able to read it.
   for (const socket of UnixStream.pair()) socket.close();
   if (process.getuid!() === 0) {
     process.setgroups!([NOBODY_ELSE]);
@@ -809,7 +809,7 @@ if (role === "unprivileged") {
   process.exit(0);
 }
 
-test("held-against-the-real-kernel: a user without privileges, what it may say of itself and have in flight", async () => {
+test("held-against-the-real-kernel: an unprivileged user: the credentials it may send, and its limit in flight", async () => {
   const script = `ulimit -n ${TABLE} && exec "$0" "$1"`;
   const { code, stdout, stderr } = await run("sh", ["-c", script, process.execPath, fileURLToPath(import.meta.url)], {
     env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "unprivileged" },
@@ -818,7 +818,7 @@ test("held-against-the-real-kernel: a user without privileges, what it may say o
   assert.match(stdout, /^stream \d+ \d+\ndgram \d+ \d+\nseqpacket \d+ \d+$/m);
 });
 
-test("held-against-the-real-kernel: receives with a full descriptor table, and nearly full ones", async () => {
+test("held-against-the-real-kernel: receives with full and nearly full descriptor tables", async () => {
   const script = `ulimit -n ${TABLE} && exec "$0" "$1"`;
   const { code, stdout, stderr } = await run("sh", ["-c", script, process.execPath, fileURLToPath(import.meta.url)], {
     env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "full-table" },

@@ -1,4 +1,4 @@
-/** What users test their own code with. */
+/** Control buffers for the tests of users. */
 
 import { abis, Codec, type DecodedControl } from "unix-ancillary/core";
 import { controlBuffers, type GeneratedControl } from "unix-ancillary/testing";
@@ -16,12 +16,12 @@ function take(count: number, ...[abi, options]: Parameters<typeof controlBuffers
   return generated;
 }
 
-test("the same seed gives the same buffers, another one others", () => {
+test("the same seed gives the same buffers, another seed different ones", () => {
   assert.equal(take(50, "linux-x86_64-glibc", { seed: 3 }), take(50, "linux-x86_64-glibc", { seed: 3 }));
   assert.not.equal(take(50, "linux-x86_64-glibc", { seed: 3 }), take(50, "linux-x86_64-glibc", { seed: 4 }));
 });
 
-test("canonical buffers decode to what was encoded, for every ABI", () => {
+test("canonical buffers decode to the encoded messages, for every ABI", () => {
   for (const abi of Object.values(abis)) {
     const codec = new Codec(abi);
     for (const { control, messages, kind } of take(100, abi, { kind: "canonical" })) {
@@ -36,7 +36,7 @@ test("canonical buffers decode to what was encoded, for every ABI", () => {
   }
 });
 
-test("hostile buffers are malformed in every way there is, and some are whole", () => {
+test("hostile buffers are malformed in every possible way, and some are whole", () => {
   for (const name of [
     "linux-x86_64-glibc",
     "linux-s390x-musl",
