@@ -28,7 +28,10 @@ import {
   writeHeader,
 } from "./frame.ts";
 
-/** The accepted peers: those with these numbers, at least one of which is given, or those for which the function returns `true`, synchronously. */
+/**
+ * The accepted peers: those with these numbers, of which at least one is given; or those for which the function returns `true`
+ * (not a promise).
+ */
 export type PeerPolicy =
   | { readonly uid?: number | undefined; readonly gid?: number | undefined; readonly pid?: number | undefined }
   | ((credentials: Credentials) => boolean);

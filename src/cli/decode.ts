@@ -105,8 +105,9 @@ export const abis: Command = {
   name: "abis",
   synopsis: ["abis"],
   summary: "list the known systems and architectures",
-  about: `Lists the rows of the ABI table: the layout of control messages on each system and architecture. "known by" is the evidence for
-a row: measured on a running kernel, compiled with the target's headers, read in its sources, or taken from other projects' tables.`,
+  about: `Lists the rows of the ABI table: the layout of control messages on each system and architecture. "known by" is the
+evidence for a row: measured on a running kernel, compiled with the target's headers, read in its sources, or taken from
+other projects' tables.`,
   options: {},
   examples: [["unix-ancillary abis --json", "prints every number of every row"]],
   run(args) {
@@ -154,8 +155,8 @@ export const layout: Command = {
   name: "layout",
   synopsis: ["layout [--abi NAME]"],
   summary: "draw the layout of a control message: header, descriptor and padding",
-  about: `Draws, byte by byte, the control buffer that sends one descriptor, 3, and prints the results of the CMSG_ macros and the
-numbers in the header.`,
+  about: `Draws, byte by byte, the control buffer that sends one descriptor, 3, and prints the results of the CMSG_ macros and
+the numbers in the header.`,
   options: { abi: ABI },
   examples: [["unix-ancillary layout --abi darwin-arm64", "draws a layout without padding, with SOL_SOCKET 65535"]],
   run(args) {
