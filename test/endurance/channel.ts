@@ -1,6 +1,6 @@
 /**
- * Frames through a channel in two processes: a million with a descriptor each way (`--quick`: a tenth), in order, each
- * descriptor the right one, with flat memory and as many descriptors as before.
+ * Frames through a channel between two processes: a million with a descriptor each way (`--quick`: a tenth). They arrive in order,
+ * with the right descriptors; memory stays flat, and the number of descriptors unchanged.
  */
 
 import { fstatSync, openSync } from "node:fs";
@@ -10,7 +10,7 @@ import { fileWith, openFds } from "../support.ts";
 import { amount, check, growthSince, resident, sameDescriptors } from "./measure.ts";
 
 const FRAMES = amount(1_000_000);
-/** Frames on their way at once. */
+/** The number of frames in flight. */
 const WINDOW = 32;
 
 if (process.argv.includes("--child")) {
@@ -29,7 +29,7 @@ const { child, channel } = spawn(process.execPath, [fileURLToPath(import.meta.ur
 });
 const exited = new Promise((resolve) => child.once("exit", resolve));
 const before = openFds().size;
-// Once the child has answered, it has opened what it opens for good.
+// After its first answer, the child has opened all descriptors that it keeps.
 await channel.send("started?");
 await channel.recv();
 const childBefore = openFds(child.pid).size;
@@ -53,7 +53,7 @@ while (came < FRAMES) {
   check(frame.payload.toString() === `frame ${came}`, `expected frame ${came}, got ${frame.payload}`);
   check(frame.messageId === BigInt(came + 2), `expected id ${came + 2}, got ${frame.messageId}`);
   check(frame.fds.length === 1, `expected 1 descriptor, got ${frame.fds.length}`);
-  // One in a hundred is looked at: fstat takes as long as the rest.
+  // Check one in a hundred: fstat takes as long as the rest.
   if (came % 100 === 0) check(fstatSync(frame.fds[0]!.fd).ino === inodes[came % files.length], "another descriptor");
   frame[Symbol.dispose]();
   came++;

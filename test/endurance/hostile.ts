@@ -1,6 +1,6 @@
 /**
- * Hostile sessions: a hundred thousand peers (`--quick`: a tenth) that send what no honest one would, from a seed
- * (`--seed N`). Each ends in a typed error or a clean close, memory stays flat, and nothing stays open.
+ * Hostile sessions: a hundred thousand peers (`--quick`: a tenth) that break the protocol, from a seed (`--seed N`). Each session
+ * ends with a typed error or a clean close, memory stays flat, and no descriptor stays open.
  */
 
 import { openSync } from "node:fs";
@@ -15,7 +15,7 @@ const random = generator(seed);
 
 const file = openSync("/dev/null", "r");
 
-/** A frame, honest but for what a coin decides. */
+/** A frame in which random parts are wrong. */
 function frame(): { bytes: Buffer; fds: number } {
   const payload = random(60);
   const fds = random(4) === 0 ? random(6) : 0;
@@ -49,7 +49,7 @@ function frame(): { bytes: Buffer; fds: number } {
   return { bytes, fds };
 }
 
-/** Sends in pieces, with the descriptors on any of them; what does not fit is left out. */
+/** Sends bytes in pieces, with the descriptors on any of them; pieces that do not fit are dropped. */
 function attack(peer: UnixStream | UnixSeqpacket): void {
   for (let frames = random(4); frames >= 0; frames--) {
     const { bytes, fds } = frame();
@@ -71,14 +71,14 @@ const before = openFds().size;
 let warm = 0;
 const start = process.hrtime.bigint();
 for (let session = 0; session < SESSIONS; session++) {
-  // What a WeakRef refers to stays until the event loop turns: sessions that never wait would pile up.
+  // A WeakRef keeps its target until the event loop turns: without a pause, sessions would accumulate.
   if (session % 64 === 0) await new Promise((resolve) => setImmediate(resolve));
   const [peer, socket] = random(4) === 0 ? UnixSeqpacket.pair() : UnixStream.pair();
-  // A record may be empty, with descriptors that no byte carries.
+  // A record may be empty, with descriptors and no byte.
   if (peer instanceof UnixSeqpacket && random(8) === 0) peer.trySendFds("", new Array<number>(random(3)).fill(file));
   const channel = FdChannel.over(socket, { maxPayload: 1000, maxFds: 8, frameTimeout: 2 });
   attack(peer);
-  // Some stay and say nothing more.
+  // Some peers stay connected and send nothing more.
   const stays = random(200) === 0;
   if (!stays) peer.close();
   try {
@@ -100,11 +100,11 @@ for (let session = 0; session < SESSIONS; session++) {
   if (session === SESSIONS / 2) warm = resident();
 }
 const seconds = Number(process.hrtime.bigint() - start) / 1e9;
-// A tenth is too short for the allocator to have settled.
+// With --quick the run is too short for the memory to settle.
 const growth = await growthSince(warm, quick ? 1.5 : 1.05);
 const after = openFds().size;
-if (after !== before) throw new Error(`seed ${seed}: ${after} descriptors, there were ${before}`);
-if (outcomes.size < 6) throw new Error(`seed ${seed}: too few kinds of end: ${[...outcomes.keys()]}`);
+if (after !== before) throw new Error(`seed ${seed}: expected ${before} descriptors, got ${after}`);
+if (outcomes.size < 6) throw new Error(`seed ${seed}: too few kinds of outcomes: ${[...outcomes.keys()]}`);
 console.log(
   `${SESSIONS.toLocaleString("en")} hostile sessions, seed ${seed}, ${Math.round(SESSIONS / seconds).toLocaleString("en")} a second, memory ${growth} times that at half: ${[...outcomes].map(([what, times]) => `${what} ${times}`).join(", ")}`,
 );

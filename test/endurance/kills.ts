@@ -1,4 +1,4 @@
-/** Peers killed at random points of a thousand transfers (`--seed N`): a proper error or the end, and nothing leaks. */
+/** Peers killed at random points of a thousand transfers (`--seed N`): a documented error or the end, and no leak. */
 
 import { openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -41,14 +41,14 @@ let transfers = 0;
 let killed = 0;
 let warm = 0;
 while (killed < 2 * PEERS || transfers < TRANSFERS) {
-  // All that can go wrong has by then gone wrong once: at a quarter it had not, and 2 % more were to come.
+  // By half of the run every kind of failure has occurred; after a quarter it had not, and memory still grew by 2 %.
   if (killed === PEERS) warm = resident();
   const { child, stream, exited } = startPeer(fileURLToPath(import.meta.url), "echo");
   const dies = 1 + random(20);
   let code = "none";
   try {
     for (let i = 0; i < 40; i++) {
-      // In the middle of a large one, behind several small ones, or while nothing is on the way.
+      // In the middle of a large message, after several small ones, or with nothing in flight.
       const data = random(3) === 0 ? large : "small";
       const sending = stream.sendFdsAll(data, [file, file]);
       const receiving = (async () => {

@@ -1,4 +1,4 @@
-/** What the programs of this folder share. */
+/** Shared by the programs of this folder. */
 
 import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
 import { OwnedFd, UnixStream } from "unix-ancillary";
@@ -6,7 +6,7 @@ import { openFds } from "../support.ts";
 
 export const quick: boolean = process.argv.includes("--quick");
 
-/** As many as are asked for, or a tenth. */
+/** A count, or a tenth of it with `--quick`. */
 export function amount(full: number): number {
   return quick ? full / 10 : full;
 }
@@ -15,15 +15,15 @@ export function check(good: boolean, what: string): asserts good {
   if (!good) throw new Error(what);
 }
 
-/** Resident bytes, without what can be collected. */
+/** Resident bytes after garbage collection. */
 export function resident(): number {
   for (let i = 0; i < 4; i++) (globalThis as { gc?: () => void }).gc?.();
   return process.memoryUsage.rss();
 }
 
 /**
- * How much resident memory is there of what was there; fails beyond `limit`. A leak stays: a reading above the limit is taken again
- * for two seconds. Numbers are written later: that loads 7 MB of ICU.
+ * The ratio of resident memory to what it was before; fails beyond `limit`. A reading above the limit is repeated for two seconds, as
+ * a leak does not go away. Numbers are formatted later, as that loads 7 MB of ICU.
  */
 export async function growthSince(warm: number, limit = 1.05): Promise<string> {
   let growth = resident() / warm;
@@ -35,10 +35,10 @@ export async function growthSince(warm: number, limit = 1.05): Promise<string> {
   return growth.toFixed(3);
 }
 
-/** The role this program was started in again; undefined: the first one. */
+/** The role of this process; undefined in the first one. */
 export const role: string | undefined = process.argv.find((argument) => argument.startsWith("--role="))?.slice(7);
 
-/** This program again, with one end of a pair at descriptor 3. */
+/** Starts this program again, with one end of a pair as descriptor 3. */
 export function startPeer(
   path: string,
   name: string,
@@ -57,9 +57,9 @@ export function inherited(): UnixStream {
   return UnixStream.from(OwnedFd.fromRaw(3));
 }
 
-/** Fails when the number of open descriptors, of this process or of another one, is not what it was. */
+/** Fails if the number of open descriptors, of this process or another one, has changed. */
 export async function sameDescriptors(before: number, pid?: number): Promise<void> {
-  // What libuv closes a turn later is waited for.
+  // libuv closes some descriptors a turn later: wait for that.
   for (let turn = 0; turn < 200 && openFds(pid).size !== before; turn++)
     await new Promise((resolve) => setTimeout(resolve, 5));
   const open = openFds(pid);

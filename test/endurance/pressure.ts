@@ -1,4 +1,4 @@
-/** A full descriptor table, again and again: every operation says so, nothing is lost or leaked, and all works afterwards. */
+/** A full descriptor table, repeatedly: every operation reports it, nothing is lost or leaked, and everything works afterwards. */
 
 import { closeSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -9,7 +9,7 @@ import { amount, check, role } from "./measure.ts";
 const ROUNDS = amount(2000);
 
 if (role === undefined) {
-  // In a shell of its own: the limit cannot be lowered from here.
+  // In a shell: Node cannot lower the limit itself.
   const args = [fileURLToPath(import.meta.url), "--role=pressed", ...process.argv.slice(2)];
   const { code, stdout, stderr } = await run(
     "sh",
@@ -27,7 +27,7 @@ const [a, b] = UnixStream.pair();
 const path = socketPath();
 const listener = UnixListener.bind(path);
 const file = openSync("/dev/null", "r");
-// What libuv keeps for good is there before anything is counted.
+// libuv opens some descriptors at first use and keeps them: do that before counting.
 await Promise.all([b.recvFds(0), a.sendFds("x")]);
 const before = openFds().size;
 const filled: number[] = [];
@@ -76,5 +76,7 @@ for (let round = 0; round < ROUNDS; round++) {
   refused += 2;
 }
 check(openFds().size === before, `${openFds().size} descriptors are open, there were ${before}`);
-console.log(`${ROUNDS.toLocaleString("en")} rounds, ${refused.toLocaleString("en")} refusals, all of them said so`);
+console.log(
+  `${ROUNDS.toLocaleString("en")} rounds, ${refused.toLocaleString("en")} refusals, each with the right error`,
+);
 process.exit(0);

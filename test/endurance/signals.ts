@@ -1,4 +1,4 @@
-/** A hundred thousand transfers while both processes are sent signals as fast as a third can: none is seen, none is lost. */
+/** A hundred thousand transfers while a third process sends signals to both as fast as it can: no EINTR is seen, no transfer lost. */
 
 import { spawn } from "node:child_process";
 import { openSync } from "node:fs";
@@ -22,7 +22,7 @@ for (const name of ["SIGUSR2", "SIGCHLD", "SIGWINCH"] as const) process.on(name,
 
 if (role === "echo") {
   const stream = inherited();
-  // Both kinds of call: the one waits in poll(2), the other in the event loop.
+  // Both kinds of calls: synchronous ones wait in poll(2), asynchronous ones in the event loop.
   for (let i = 0; ; i++) {
     const message = i % 2 === 0 ? await stream.recvFds(1) : stream.recvFdsSync(1);
     if (message.eof) break;
@@ -35,7 +35,7 @@ if (role === "echo") {
 
 const file = openSync("/dev/null", "r");
 const { child, stream, exited } = startPeer(fileURLToPath(import.meta.url), "echo");
-// Its handlers are there when it answers: a signal before would be its end.
+// When it answers, its handlers are installed: an earlier signal would end it.
 await stream.sendFds("ready");
 check((await stream.recvFds(0)).data.toString() === "ready", "the peer is ready");
 const before = openFds().size;
@@ -59,7 +59,7 @@ for (let i = 0; i < TRANSFERS; i++) {
   const message = i % 5 === 0 ? stream.recvFdsSync(1) : await stream.recvFds(1);
   check(message.data.toString() === data && message.fds.length === 1, `transfer ${i} came as "${message.data}"`);
   message[Symbol.dispose]();
-  // Handlers run between turns of the event loop.
+  // Signal handlers run between turns of the event loop.
   if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
 }
 const growth = await growthSince(warm);

@@ -1,4 +1,4 @@
-/** Two million messages between two processes, a descriptor on one in four: flat memory, as many descriptors as before. */
+/** Two million messages between two processes, a descriptor on one in four: memory flat, number of descriptors unchanged. */
 
 import { openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -48,7 +48,7 @@ const receiving = (async () => {
 const data = Buffer.alloc(BYTES);
 for (let i = 0; i < half; i++) {
   await stream.sendFdsAll(data, i % 4 === 0 ? [file] : []);
-  // No more on the way than the kernel takes without complaint.
+  // No more in flight than the kernel accepts.
   while (i * BYTES - bytes > 64 * 1024) await new Promise((resolve) => setImmediate(resolve));
 }
 await receiving;

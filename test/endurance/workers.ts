@@ -20,13 +20,13 @@ if (!isMainThread) {
     void (async () => {
       for (let i = 0; ; i++) {
         const message = await b.recvFds(2, { bufferSize: 65536 });
-        // Some are kept open: they are the thread's to close.
+        // Some stay open: the end of the thread must close them.
         if (i % 7 === 0 && kept.length < 50) kept.push(message);
         else message[Symbol.dispose]();
       }
     })();
   }
-  // One that waits for ever, and synchronous calls in between.
+  // A receive that waits for ever, and synchronous calls in between.
   const [c, d] = UnixStream.pair();
   d.recvFds(1).catch(() => {});
   setInterval(() => {
@@ -35,9 +35,9 @@ if (!isMainThread) {
   }, 1);
   parentPort!.postMessage("started");
 } else {
-  // A thread that lives takes over what was received in the instruction in which another one ended.
+  // A living thread takes over what another thread had received when it ended.
   for (const end of UnixStream.pair()) end.close();
-  // The first one opens what the process keeps.
+  // The first worker opens descriptors that the process keeps.
   let before = 0;
   for (let i = 0; i < WORKERS + 2; i++) {
     if (i === 2) {
@@ -49,7 +49,7 @@ if (!isMainThread) {
     await new Promise((resolve) => setTimeout(resolve, i % 10));
     check((await worker.terminate()) === 1, "the worker ended by itself");
   }
-  // Their own files are Node's to close: openSync in a worker is closed with it.
+  // Node itself closes files of openSync in a worker.
   await sameDescriptors(before);
   console.log(`${WORKERS} workers started and ended, ${before} descriptors before and after`);
 }

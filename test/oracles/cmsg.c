@@ -1,4 +1,4 @@
-/* What a C compiler and its libc make of control messages, by their own CMSG_* macros: an oracle for the core.
+/* Control messages by the CMSG_* macros of a C compiler and its libc: an oracle for the core.
  *
  * Lines in, lines out:
  *   S n              -> ALIGN(n) LEN(n) SPACE(n)

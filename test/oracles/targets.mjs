@@ -1,8 +1,8 @@
-// What the core is held against: who compiles test/oracles/macros.h for which ABI. Nothing here is taken from the table under test.
+// The oracles for the core: which compiler compiles test/oracles/macros.h for which ABI. Nothing here comes from the table under test.
 
 import { join } from "node:path";
 
-/** ABI, compiler, flags, and what runs the result: the libc's own headers. */
+/** ABI, compiler, flags, and the command that runs the result: with the headers of the libc. */
 export const COMPILERS = [
   ["linux-x86_64-glibc", "gcc", [], []],
   ["linux-i386-glibc", "gcc", ["-m32", "-I/usr/include/x86_64-linux-gnu"], []],
@@ -13,7 +13,7 @@ export const COMPILERS = [
   ["linux-riscv64-glibc", "riscv64-linux-gnu-gcc", ["-static"], ["qemu-riscv64"]],
 ];
 
-/** Targets of the reference header: system, bytes of a pointer, alignment, what else is defined. */
+/** Targets of the reference header: system, bytes of a pointer, alignment, other definitions. */
 const REFERENCES = {
   "darwin-arm64": ["DARWIN", 8, 4],
   "darwin-x86_64": ["DARWIN", 8, 4],
@@ -64,7 +64,7 @@ const REFERENCES = {
   "android-armv7-bionic": ["LINUX", 4, 4],
 };
 
-/** Every ABI that the reference header is written for, and its flags for a C compiler. */
+/** Every ABI of the reference header, and its flags for a C compiler. */
 export const REFERENCE_FLAGS = Object.fromEntries(
   Object.entries(REFERENCES).map(([name, [system, pointer, alignment, ...more]]) => {
     const defines = [`OS_${system}`, `POINTER=${pointer}`, `ALIGNMENT=${alignment}`, ...more];

@@ -1,6 +1,6 @@
-// What the codec must do in every JavaScript host: plain modules, no test framework, nothing of Node's. Synchronous.
+// Checks of the codec for every JavaScript host: plain modules, no test framework, no module of Node, synchronous.
 
-/** @param core the exports of unix-ancillary/core; what failed, and how many checks there were */
+/** @param core the exports of unix-ancillary/core @returns the failures, and the number of checks */
 export function run(core) {
   const { abis, Codec, inspect, AncillaryError } = core;
   const failures = [];
@@ -63,7 +63,7 @@ export function run(core) {
         [true, true, "string"],
       );
     }
-    // More than the core's control area holds: in windows.
+    // Longer than the core's control area: decoded in windows.
     const part = new Codec({ ...abi, sendControlLength: "space" }).encode([codec.rights([3, 4, 5])]);
     const long = new Uint8Array(part.length * Math.ceil(150_000 / part.length));
     for (let at = 0; at < long.length; at += part.length) long.set(part, at);
