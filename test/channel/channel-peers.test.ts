@@ -219,7 +219,7 @@ test.python("inheritance: the child gets exactly one more descriptor, with the n
     received[Symbol.dispose]();
     a.close();
     b.close();
-    for (const one of owned) one.close();
+    for (const fd of owned) fd.close();
   }),
 );
 

@@ -18,21 +18,21 @@ test(
       assert.is(await a.send("one", [fd, fd]), 1n);
       assert.is(await a.send(new Uint8Array([1, 2, 3])), 2n);
       assert.is(await a.send("", [fd]), 3n);
-      const one = await frameOf(b);
-      assert.is(one.messageId, 1n);
-      assert.is(one.payload.toString(), "one");
+      const first = await frameOf(b);
+      assert.is(first.messageId, 1n);
+      assert.is(first.payload.toString(), "one");
       assert.equal(
-        one.fds.map((owned) => fstatSync(owned.fd).ino),
+        first.fds.map((owned) => fstatSync(owned.fd).ino),
         [fstatSync(fd).ino, fstatSync(fd).ino],
       );
-      one[Symbol.dispose]();
-      const two = await frameOf(b);
-      assert.equal([...two.payload], [1, 2, 3]);
-      assert.is(two.fds.length, 0);
-      const three = await frameOf(b);
-      assert.is(three.payload.length, 0);
-      assert.is(three.fds.length, 1);
-      three[Symbol.dispose]();
+      first[Symbol.dispose]();
+      const second = await frameOf(b);
+      assert.equal([...second.payload], [1, 2, 3]);
+      assert.is(second.fds.length, 0);
+      const third = await frameOf(b);
+      assert.is(third.payload.length, 0);
+      assert.is(third.fds.length, 1);
+      third[Symbol.dispose]();
       assert.is(b.peer?.uid, process.getuid!());
       a.close();
       assert.is(await b.recv(), null);
