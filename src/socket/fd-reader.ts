@@ -255,7 +255,7 @@ export class FdReader implements Disposable, AsyncDisposable {
   }
 
   /** One receive, for a read of so many bytes; false: the peer has finished. */
-  async #receive(wanted: number, signal: AbortSignal | undefined): Promise<boolean> {
+  async #receive(bytes: number, signal: AbortSignal | undefined): Promise<boolean> {
     if (this.#ended) return false;
     const room = this.#makeRoom(bytes);
     let message: ReceivedFdsInto;
@@ -266,7 +266,7 @@ export class FdReader implements Disposable, AsyncDisposable {
       const aborted = signal?.aborted === true && error === signal.reason;
       if (this.#isReset(error) && !aborted) {
         this.#reset = error;
-        return this.#receive(wanted, signal);
+        return this.#receive(bytes, signal);
       }
       // An abort changes nothing. After anything else bytes and descriptors are no longer in step.
       if (!aborted) this.#fail(error);
