@@ -45,11 +45,17 @@ export interface TimestampLayout {
 export interface MsghdrLayout {
   /** `sizeof(struct msghdr)`. */
   readonly bytes: number;
+  /** `offsetof(struct msghdr, msg_iovlen)`. */
   readonly iovlenOffset: number;
+  /** Bytes of `msg_iovlen`. */
   readonly iovlenBytes: 4 | 8;
+  /** `offsetof(struct msghdr, msg_control)`. */
   readonly controlOffset: number;
+  /** `offsetof(struct msghdr, msg_controllen)`. */
   readonly controllenOffset: number;
+  /** Bytes of `msg_controllen`. */
   readonly controllenBytes: 4 | 8;
+  /** `offsetof(struct msghdr, msg_flags)`; 4 bytes. */
   readonly flagsOffset: number;
 }
 
