@@ -11,6 +11,7 @@ import { hostPlatform } from "./system/platform.ts";
 
 /** A descriptor passed by the service manager, and its name (`FileDescriptorName=`). */
 export interface ListenFd {
+  /** The descriptor. */
   readonly fd: OwnedFd;
   /** `"unknown"` when it has no name. */
   readonly name: string;

@@ -232,7 +232,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
    *   `ERR_CHANNEL_POISONED` after a frame that was sent in part; `ERR_CHANNEL_CLOSED`. AncillaryError `ERR_FD_CLOSED`.
    *   SystemError `EPIPE` ... The error of a frame that was sent in part has its progress ({@link SendProgress})
    */
-  send(payload: string | Uint8Array, fds?: readonly AsFd[], options?: SignalOption): Promise<bigint> {
+  send(payload: string | Uint8Array, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<bigint> {
     try {
       const { signal } = readOptions("options", options, SIGNAL);
       if (typeof payload !== "string" && !isUint8Array(payload))
@@ -262,7 +262,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
    *   fail with `ERR_CHANNEL_POISONED`; `ERR_CHANNEL_CLOSED`. SystemError `ECONNRESET` ..., AncillaryError
    *   `ERR_ANCILLARY_TRUNCATED` when the descriptor table is full: these end the connection
    */
-  recv(options?: SignalOption): Promise<Frame | null> {
+  recv(options?: Pick<WaitOptions, "signal">): Promise<Frame | null> {
     let signal: AbortSignal | undefined;
     try {
       signal = readOptions("options", options, SIGNAL).signal;
@@ -306,10 +306,12 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     this.#reader.close();
   }
 
+  /** {@link close}, for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }
 
+  /** {@link close}, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }

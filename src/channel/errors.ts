@@ -20,6 +20,7 @@ export class ChannelError extends Error {
   /** Stable across versions; the message is not. */
   readonly code: ChannelErrorCode;
 
+  /** @param options `cause`: the error that led to this one */
   constructor(code: ChannelErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.code = code;

@@ -84,6 +84,7 @@ export function checkLimits({ fds, payload }: Pick<Header, "fds" | "payload">, {
 export interface Frame extends Disposable {
   /** The number of the frame; the sender counts from 1. */
   readonly messageId: bigint;
+  /** The bytes that the sender gave. */
   readonly payload: Buffer;
   /** All CLOEXEC, in the sender's order. */
   readonly fds: OwnedFd[];

@@ -8,6 +8,7 @@ import { type ChannelOptions, channelOver, checkPeer, type FdChannel, PARENT, re
 
 /** A child process, and the channel to it. */
 export interface Spawned {
+  /** The process, as `child_process.spawn` returns it. */
   readonly child: ChildProcess;
   /** The `peer` of the channel is the child. */
   readonly channel: FdChannel;

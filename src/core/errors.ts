@@ -35,6 +35,7 @@ export class AncillaryError extends Error {
   /** Why, with `ERR_ANCILLARY_TRUNCATED`. */
   declare readonly reason?: TruncationReason;
 
+  /** @param details what becomes {@link data} and {@link reason} */
   constructor(code: AncillaryErrorCode, message: string, details?: { data?: Uint8Array; reason?: TruncationReason }) {
     super(message);
     this.code = code;

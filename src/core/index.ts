@@ -18,7 +18,7 @@ export {
   type ReceiveVerdict,
   type VerdictInput,
 } from "./codec.ts";
-export { AncillaryError, type AncillaryErrorCode } from "./errors.ts";
+export { AncillaryError, type AncillaryErrorCode, type TruncationReason } from "./errors.ts";
 export { inspect } from "./inspect.ts";
 export type { ControlMessage, Credentials, DecodedPayload, Timestamp } from "./payloads.ts";
 export { provideCoreModule } from "./wasm.ts";

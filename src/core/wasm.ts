@@ -71,7 +71,7 @@ let compiled: WebAssembly.Module | null = null;
  * Provides the compiled module on hosts that compile no bytes at run time, for example workerd: import `unix-ancillary/core.wasm`
  * as a module and call this before the first {@link Codec}. Elsewhere the embedded bytes are compiled on first use.
  */
-export function provideCoreModule(module: WebAssembly.Module): void {
+export function provideCoreModule(module: object): void {
   compiled = module;
 }
 

@@ -31,7 +31,9 @@ export type Seal = "seal" | "shrink" | "grow" | "write" | "future-write" | "exec
 
 /** What a socket is. */
 export interface SocketDescription {
+  /** `"other"`: any family that is not listed here. */
   readonly family: "unix" | "inet" | "inet6" | "other";
+  /** `"other"`: any type that is not listed here. */
   readonly type: "stream" | "dgram" | "seqpacket" | "other";
   /** Whether it listens for connections. */
   readonly listening: boolean;
@@ -41,6 +43,7 @@ export interface SocketDescription {
 
 /** What a descriptor refers to. */
 export interface FdDescription {
+  /** The kind of file. */
   readonly kind: FdKind;
   /** The access mode; `"path"`: it only names a file (O_PATH). */
   readonly access: "read" | "write" | "read-write" | "path";

@@ -209,6 +209,7 @@ export class OwnedFd implements Disposable {
     return description;
   }
 
+  /** {@link close}, for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }

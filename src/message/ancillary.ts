@@ -198,6 +198,7 @@ export class SocketAncillary implements Disposable {
     this.#received = false;
   }
 
+  /** {@link clear}, for `using`. */
   [Symbol.dispose](): void {
     this.clear();
   }

@@ -13,7 +13,7 @@ import { byteLength, copyOf, type Iovec, receiveInto } from "./iovec.ts";
 import { closeDelivered, judge, makeCloexec, refusal } from "./received.ts";
 
 /** What came beside the bytes. */
-interface Ancillary extends Disposable {
+export interface Ancillary extends Disposable {
   /**
    * The peer has finished: a stream with no byte; a record with no byte and no descriptor from a peer whose end is shut.
    * Never on a datagram. A record behind it that has bytes tells that it is none; one that has none does not.

@@ -199,10 +199,12 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     if (result < 0) throw errnoError(result, "close");
   }
 
+  /** {@link close}, for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }
 
+  /** {@link close}, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }

@@ -48,8 +48,6 @@ const LIMITS: Checks = {
 /** The most bytes of one receive, unless a read asks for more. */
 const MOST_AHEAD = 65536;
 
-type ReadOptions = Pick<WaitOptions, "signal">;
-
 /**
  * Reads a stream of bytes that carries descriptors. When a byte has been read, {@link takeFds} can return the descriptors that
  * arrived with it.
@@ -106,7 +104,7 @@ export class FdReader implements Disposable, AsyncDisposable {
    * @throws AncillaryError `ERR_UNEXPECTED_EOF` when the peer finishes before, with the bytes that have arrived as `data`;
    *   `ERR_TOO_MANY_FDS`; `ERR_SOCKET_CLOSED`
    */
-  read(bytes: number, options?: ReadOptions): Promise<Buffer> {
+  read(bytes: number, options?: Pick<WaitOptions, "signal">): Promise<Buffer> {
     let signal: AbortSignal | undefined;
     try {
       integer("bytes", bytes, 0, 0x7fffffff);
@@ -132,7 +130,7 @@ export class FdReader implements Disposable, AsyncDisposable {
    *
    * @throws AncillaryError `ERR_TOO_LONG` when the delimiter is not within the next `max` bytes, which stay queued; as {@link read}
    */
-  readUntil(delimiter: Uint8Array | string, max: number, options?: ReadOptions): Promise<Buffer> {
+  readUntil(delimiter: Uint8Array | string, max: number, options?: Pick<WaitOptions, "signal">): Promise<Buffer> {
     let pattern: Buffer;
     let signal: AbortSignal | undefined;
     try {
@@ -164,7 +162,7 @@ export class FdReader implements Disposable, AsyncDisposable {
   }
 
   /** Whether the peer has finished and all its bytes are read; waits until either the end or a byte arrives. */
-  ended(options?: ReadOptions): Promise<boolean> {
+  ended(options?: Pick<WaitOptions, "signal">): Promise<boolean> {
     let signal: AbortSignal | undefined;
     try {
       signal = readOptions("options", options, SIGNAL).signal;
@@ -227,10 +225,12 @@ export class FdReader implements Disposable, AsyncDisposable {
     this.discard();
   }
 
+  /** {@link close}, for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }
 
+  /** {@link close}, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }

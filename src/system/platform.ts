@@ -16,24 +16,29 @@ const SECURITY_BYTES = 4096;
 
 /** An operating system as the library sees it. Two platforms share nothing. */
 export class Platform {
+  /** The row of the ABI table that its kernel follows. */
   readonly abi: Abi;
+  /** @internal */
   readonly core: Core;
+  /** @internal */
   readonly system: System;
-  /** Flags of every send: no SIGPIPE, no waiting. */
+  /** @internal Flags of every send: no SIGPIPE, no waiting. */
   readonly sendFlags: number;
-  /** Flags of every receive: no waiting, and CLOEXEC in the same step where the system can. */
+  /** @internal Flags of every receive: no waiting, and CLOEXEC in the same step where the system can. */
   readonly receiveFlags: number;
-  /** Whether received descriptors need `fcntl` to become CLOEXEC. */
+  /** @internal Whether received descriptors need `fcntl` to become CLOEXEC. */
   readonly needsCloexec: boolean;
   /**
-   * Control capacity in bytes with which no legal message is ever truncated: the most descriptors, with every other
+   * @internal Control capacity in bytes with which no legal message is ever truncated: the most descriptors, with every other
    * message that a socket option can add.
    */
   readonly receiveCapacity: number;
-  /** What the C headers say, and the table: headers are older than kernels at times. -1: this system has no such thing. */
+  /** @internal What the C headers say, and the table: headers are older than kernels at times. -1: this system has no such thing. */
   readonly constants: Constants;
+  /** @internal */
   readonly receiveBuffer: ReceiveBuffer = new ReceiveBuffer();
 
+  /** @internal */
   constructor(system: System, abi: Abi) {
     this.system = system;
     this.abi = abi;

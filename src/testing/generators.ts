@@ -15,6 +15,7 @@ export interface GeneratedControl {
   readonly control: Uint8Array;
   /** The messages that were encoded. A canonical buffer decodes to exactly these; a hostile one was damaged afterwards. */
   readonly messages: readonly ControlMessage[];
+  /** Whether it is as it was encoded, or damaged. */
   readonly kind: "canonical" | "hostile";
 }
 

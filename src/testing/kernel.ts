@@ -17,6 +17,7 @@ import { virtualSystem } from "./virtual-system.ts";
 export interface Call {
   /** How many calls all processes made before it. */
   readonly index: number;
+  /** The process that makes it. */
   readonly process: VirtualProcess;
   /** `"sendmsg"`, `"recvmsg"`, `"close"` ... */
   readonly name: string;
@@ -43,7 +44,7 @@ export interface KernelOptions {
 export interface ProcessOptions {
   /** Size of the descriptor table (RLIMIT_NOFILE); 256 by default. */
   descriptors?: number | undefined;
-  /** 1000 by default. */
+  /** User id; 1000 by default. */
   uid?: number | undefined;
   /** 1000 by default. */
   gid?: number | undefined;
@@ -63,6 +64,7 @@ const PROCESS: Checks = {
 
 /** A process of a {@link VirtualKernel}. */
 export class VirtualProcess {
+  /** The kernel that it runs on. */
   readonly kernel: VirtualKernel;
   /** Makes sockets of this process: `UnixStream.pair({ platform })`. */
   readonly platform: Platform;
@@ -139,6 +141,7 @@ export class VirtualProcess {
  * fails with EDEADLK, because no other process can run meanwhile (see {@link VirtualKernel.whileWaiting}).
  */
 export class VirtualKernel {
+  /** The row of the ABI table that it follows. */
   readonly abi: Abi;
   /** What was done that must not be. {@link check} throws for each. */
   readonly violations: string[];
