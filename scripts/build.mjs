@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { buildNative } from "./build-native.mjs";
 import { bundle } from "./bundle.mjs";
 import { makeTable } from "./cmsgdump-table.mjs";
+import { writeDeclarations } from "./declarations.mjs";
 import { embedCore } from "./embed-core.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -59,9 +60,10 @@ await step("the core", "build/.core", ["assembly", "asconfig.json"], () => {
   embedCore();
 });
 await step("the library", "build/.library", ["src", "tsconfig.json", "tsconfig.base.json", "build/.core"], async () => {
-  for (const folder of ["dist", "build/lib"]) rmSync(folder, { recursive: true, force: true });
+  for (const folder of ["dist", "build/lib", "build/types"]) rmSync(folder, { recursive: true, force: true });
   run(tool("typescript", "tsc"), "-p", "tsconfig.json");
   await bundle();
+  writeDeclarations();
   writeFileSync("dist/core/core.wasm", readFileSync("build/core/core.wasm"));
   chmodSync("dist/cli.js", 0o755);
 });

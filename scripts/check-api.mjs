@@ -1,92 +1,60 @@
 #!/usr/bin/env node
-// The public declarations, as the compiler emits them, against the committed docs/api.d.ts: no name, type or option changes
-// unnoticed. `--record` writes the file anew. Comments are left out, and what no entry point leads to.
+// The public declarations against docs/api.d.ts: no name, type, option or docstring changes unnoticed. `--record` writes the
+// file anew. Fails, too, when a public declaration mentions what no entry point exports, when a public name has no docstring,
+// when the file does not type-check, and when the examples do not type-check against what ships.
 
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { parseArgs } from "node:util";
+import { publicDeclarations, renderPage } from "./declarations.mjs";
 
 const FILE = join("docs", "api.d.ts");
-const ENTRIES = {
-  "unix-ancillary": "index",
-  "unix-ancillary/core": "core/index",
-  "unix-ancillary/testing": "testing/index",
-};
+const HEAD = "// The public interface, one part for each entry point. Written by `npm run check:api -- --record`.\n";
+const { values } = parseArgs({ options: { record: { type: "boolean", default: false } } });
 
-function withoutComments(text) {
-  return text.replace(/[ \t]*\/\*[\s\S]*?\*\/\n?/g, "").replace(/^\s*\/\/.*\n/gm, "");
+let failed = 0;
+function report(what, wrong) {
+  console.log(`${wrong === "" ? "ok  " : "FAIL"}  ${what}${wrong && `\n${wrong}`}`);
+  if (wrong !== "") failed++;
 }
 
-/** The declarations of every emitted file, by name. An overloaded function has several. */
-const declarations = new Map();
-for (const name of readdirSync("dist", { recursive: true, encoding: "utf8" })) {
-  if (!name.endsWith(".d.ts") || name.startsWith("cli/")) continue;
-  // What @internal says is nobody's business outside.
-  const source = readFileSync(join("dist", name), "utf8").replace(
-    /[ \t]*\/\*\*(?:(?!\*\/)[\s\S])*@internal[\s\S]*?\*\/\n\s*[^;]*;\n/g,
-    "",
+/** What the compiler says of files, with nothing skipped and no path of ours to look into. */
+function typeCheck(name, include) {
+  const folder = join("build", "check-api");
+  mkdirSync(folder, { recursive: true });
+  const config = {
+    extends: relative(folder, "tsconfig.base.json"),
+    compilerOptions: { noEmit: true, declaration: false, isolatedDeclarations: false, skipLibCheck: false },
+    include: include.map((path) => relative(folder, path)),
+  };
+  const project = join(folder, `${name}.json`);
+  writeFileSync(project, JSON.stringify(config));
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [join("node_modules", "typescript", "bin", "tsc"), "-p", project],
+    { encoding: "utf8" },
   );
-  const statements = withoutComments(source).split(/^(?=export |declare |interface |type )/m);
-  for (const statement of statements) {
-    const found = /^(?:export )?(?:declare )?(?:abstract )?(?:class|interface|type|const|let|function|enum) (\w+)/.exec(
-      statement,
-    );
-    if (found === null) continue;
-    const text = statement
-      .trim()
-      .replace(/^\s*#private;\n/gm, "")
-      .replace(/\n\s*\n/g, "\n");
-    declarations.set(found[1], [...(declarations.get(found[1]) ?? []), { file: name, text }]);
-  }
+  return status === 0 ? "" : `${stdout}${stderr}` || `tsc ended with ${status}`;
 }
 
-/** What an entry point exports. */
-function exportsOf(entry) {
-  const text = withoutComments(readFileSync(join("dist", `${entry}.d.ts`), "utf8"));
-  return [...text.matchAll(/export (?:type )?\{([^}]*)\}/g)]
-    .flatMap(([, names]) => names.split(","))
-    .map((name) =>
-      name
-        .trim()
-        .replace(/^type /, "")
-        .split(" as ")
-        .at(-1),
-    )
-    .filter(Boolean)
-    .sort();
-}
+const { entries, problems } = publicDeclarations();
+const page = `${HEAD}\n${renderPage(entries)}`;
+report("public declarations mention only what is exported, and have docstrings", problems.join("\n"));
 
-let output = "// The public interface, as the compiler emits it. Written by `npm run check:api -- --record`.\n";
-const wanted = [];
-for (const [specifier, entry] of Object.entries(ENTRIES)) {
-  const names = exportsOf(entry);
-  output += `\n// ${specifier} exports: ${names.join(", ")}\n`;
-  wanted.push(...names);
-}
-const included = new Set();
-const missing = [];
-for (let name = wanted.shift(); name !== undefined; name = wanted.shift()) {
-  if (included.has(name)) continue;
-  included.add(name);
-  if (!declarations.has(name)) missing.push(name);
-  // Whatever they mention is part of the interface too.
-  for (const { text } of declarations.get(name) ?? []) {
-    for (const [other] of text.matchAll(/\b[A-Z]\w+\b/g)) if (declarations.has(other)) wanted.push(other);
-  }
-}
-if (missing.length > 0) throw new Error(`exported, and declared nowhere: ${missing.join(", ")}`);
-for (const name of [...included].sort()) for (const { text } of declarations.get(name)) output += `\n${text}\n`;
-
-if (process.argv.includes("--record")) {
-  writeFileSync(FILE, output);
-  console.log(`recorded ${included.size} declarations`);
-} else {
-  const committed = readFileSync(FILE, "utf8");
-  if (committed !== output) {
-    const [before, after] = [committed, output].map((text) => text.split("\n"));
-    const at = after.findIndex((line, i) => line !== before[i]);
-    console.log(`FAIL  ${FILE} differs from line ${at + 1} on:\n  committed: ${before[at]}\n  emitted:   ${after[at]}`);
-    console.log("If that is meant: npm run check:api -- --record, and say it in CHANGELOG.md.");
-    process.exit(1);
-  }
-  console.log(`ok    ${FILE}: ${included.size} declarations`);
-}
+if (values.record) writeFileSync(FILE, page);
+const committed = readFileSync(FILE, "utf8").split("\n");
+const emitted = page.split("\n");
+const at = emitted.findIndex((line, i) => line !== committed[i]);
+const differs = at !== -1 || emitted.length !== committed.length;
+report(
+  `${FILE}: ${entries.map(({ specifier, declarations }) => `${declarations.size} names of ${specifier}`).join(", ")}`,
+  differs
+    ? `it differs from line ${(at === -1 ? emitted.length : at) + 1} on:\n  committed: ${committed[at] ?? ""}\n  emitted:   ${emitted[at] ?? ""}
+If that is meant: npm run check:api -- --record, and say it in CHANGELOG.md.`
+    : "",
+);
+report(`${FILE} type-checks`, typeCheck("page", [FILE]));
+report("what ships type-checks, and the examples against it", typeCheck("examples", ["dist", "examples"]));
+console.log(`${4 - failed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);

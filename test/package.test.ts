@@ -1,7 +1,7 @@
 /** The packed tarball in an empty project, without scripts, and without a compiler in the PATH. */
 
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -25,7 +25,78 @@ test.before(async () => {
   assert.is(added.code, 0, added.stderr);
 });
 
-/** A PATH with only Node. */
+test("the tarball has one file of declarations for each entry point, and none of internals", () => {
+  const dist = join(installed, "node_modules", "unix-ancillary", "dist");
+  const declarations = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".d.ts"),
+  );
+  assert.equal(declarations.sort(), ["core/index.d.ts", "index.d.ts", "testing.d.ts"]);
+});
+
+/** What a consumer may write, and (`@ts-expect-error`) what is refused. */
+const CONSUMER = `
+import { type ConnectedSocket, type Endpoint, FdReader, type Platform, UnixDatagram, UnixListener, UnixStream } from "unix-ancillary";
+import { AncillaryError, Codec, type TruncationReason } from "unix-ancillary/core";
+import { AncillaryError as Same, SocketAncillary } from "unix-ancillary";
+import { VirtualKernel, VirtualProcess } from "unix-ancillary/testing";
+
+const kernel = new VirtualKernel("darwin-arm64", { seed: 7 });
+const process = kernel.process();
+const platform: Platform = process.platform;
+const [a, b]: [UnixStream, UnixStream] = UnixStream.pair({ platform });
+const sockets: Endpoint[] = [a, b, UnixDatagram.unbound({ platform }), UnixListener.bind("/socket", { platform })];
+const connected: ConnectedSocket = a;
+const same: typeof AncillaryError = Same;
+const reason: TruncationReason | undefined = new AncillaryError("ERR_FD_COUNT", "").reason;
+export const name: string = new Codec(platform.abi).abi.name;
+export async function use(): Promise<void> {
+  await connected.sendFds("x", [process.open("a file")]);
+  for await (const { fds, data, credentials } of b) console.log(fds[0]?.fd, data.toString(), credentials?.uid);
+  for (const socket of sockets) socket.close();
+  console.log(same, reason, new SocketAncillary(64, { platform }));
+}
+// @ts-expect-error a kernel is not a platform, though both have an abi
+UnixStream.pair({ platform: kernel });
+// @ts-expect-error neither is an object like it
+UnixStream.pair({ platform: { abi: platform.abi } });
+// @ts-expect-error what a platform consists of stays inside
+platform.system;
+// @ts-expect-error so does the queue of a socket
+a.openFd();
+// @ts-expect-error a reader comes from a socket
+new FdReader();
+// @ts-expect-error a process comes from a kernel
+new VirtualProcess();
+`;
+
+for (const [module, moduleResolution] of [
+  ["node16", "node16"],
+  ["nodenext", "nodenext"],
+  ["esnext", "bundler"],
+]) {
+  test(`the declarations type-check for a consumer, with nothing skipped: ${moduleResolution}`, async () => {
+    const project = join(installed, `types-${moduleResolution}`);
+    mkdirSync(project);
+    const compilerOptions = {
+      noEmit: true,
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      skipLibCheck: false,
+      target: "es2022",
+      lib: ["es2022", "esnext.disposable"],
+      module,
+      moduleResolution,
+      typeRoots: [resolve("node_modules", "@types")],
+      types: ["node"],
+    };
+    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions }));
+    writeFileSync(join(project, "consumer.mts"), CONSUMER);
+    const { code, stdout } = await run("node", [resolve("node_modules/typescript/bin/tsc"), "-p", project]);
+    assert.is(code, 0, stdout);
+  });
+}
+
+/** A PATH with Node and nothing else. */
 function bare(): NodeJS.ProcessEnv {
   const bin = join(folder, "bin");
   mkdirSync(bin, { recursive: true });

@@ -88,8 +88,6 @@ export function readChannelOptions(given: ChannelOptions | undefined): ChannelOp
   return { ...options, peer: policy };
 }
 
-type SignalOption = Pick<WaitOptions, "signal">;
-
 /** The environment variable with the descriptor of the child's end. */
 export const PARENT = "UNIX_ANCILLARY_CHANNEL_FD";
 
