@@ -1,27 +1,27 @@
 #!/usr/bin/env node
-// The audit kit: is core.wasm what its sources make, and is it as small and as harmless as it is said to be?
+// The audit kit: whether core.wasm is what its sources compile to, and has the properties that docs/audit.md promises.
 //
 //   npm run audit:core                  prints what it finds
-//   npm run audit:core -- --record      takes the built module's SHA-256 for the right one, after a change
-//   npm run audit:core -- --self-test   a module that is not harmless, in each way that is looked for, must be found out
+//   npm run audit:core -- --record      records the SHA-256 of the module that was built, after a change
+//   npm run audit:core -- --self-test   a module that lacks a property must be found, for each property
 
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { readOptions, Tally } from "./lane.mjs";
 import { compileCore } from "./planted-bugs.mjs";
 
 const RECORD = "assembly/core.sha256";
 const LIMIT = 4096;
 
-let passed = 0;
-let failed = 0;
-function check(what, holds, detail) {
-  console.log(`${holds ? "ok  " : "FAIL"}  ${what}: ${detail}`);
-  if (holds) passed++;
-  else failed++;
-}
+const options = readOptions({
+  record: { type: "boolean", default: false },
+  "self-test": { type: "boolean", default: false },
+});
+const tally = new Tally();
+const check = (what, holds, detail) => tally.result(holds, `${what}: ${detail}`);
 
 const FORBIDDEN = {
   "memory.grow": /memory\.grow/,
@@ -31,7 +31,7 @@ const FORBIDDEN = {
   "data segments": /\(data/,
 };
 
-/** What a module is held to: [what, whether it holds, what was found]. */
+/** The properties of a module: [what, whether it holds, what was found]. */
 function findings(bytes, text) {
   const imports = WebAssembly.Module.imports(new WebAssembly.Module(bytes));
   const traps = text.match(/\bunreachable\b|\b(i32|i64)\.(div|rem)_/g) ?? [];
@@ -48,7 +48,7 @@ function findings(bytes, text) {
   ];
 }
 
-/** What is put into a copy of `assembly/cmsghdr.ts` in place of CMSG_LEN, or other options of the compiler. */
+/** What takes the place of CMSG_LEN in a copy of `assembly/cmsghdr.ts`, and what stands before it; options of the compiler. */
 const LEN = "return n < 0 ? -1 : size(<u64>abi.dataOffset + n);";
 const VIOLATIONS = {
   size: [Array.from({ length: 400 }, (_, i) => `store<u64>(n + ${i * 1000}, ${i * 7919});`).join("") + LEN],
@@ -65,12 +65,12 @@ const VIOLATIONS = {
 const clean = mkdtempSync(join(tmpdir(), "unix-ancillary-audit-"));
 process.on("exit", () => rmSync(clean, { recursive: true, force: true }));
 
-if (process.argv.includes("--self-test")) {
-  for (const [what, [code, before = "", options = {}]] of Object.entries(VIOLATIONS)) {
+if (options["self-test"]) {
+  for (const [what, [code, before = "", flags = {}]] of Object.entries(VIOLATIONS)) {
     const wasm = join(clean, "planted.wasm");
     const plant = ["cmsghdr.ts", LEN, code];
     const declare = ["cmsghdr.ts", "function roundUp(", `${before}\nfunction roundUp(`];
-    compileCore(join(clean, "planted"), wasm, [plant, declare], options);
+    compileCore(join(clean, "planted"), wasm, [plant, declare], flags);
     const found = findings(readFileSync(wasm), readFileSync(`${wasm}.wat`, "utf8")).filter(([, holds]) => !holds);
     check(
       `${what}, violated`,
@@ -78,8 +78,7 @@ if (process.argv.includes("--self-test")) {
       found.map(([name, , detail]) => `${name}: ${detail}`).join("; ") || "not found",
     );
   }
-  console.log(`${passed} passed, ${failed} failed`);
-  process.exit(failed === 0 ? 0 : 1);
+  tally.end();
 }
 
 cpSync("assembly", join(clean, "assembly"), { recursive: true });
@@ -98,11 +97,11 @@ const bytes = readFileSync(join(clean, "build", "core", "core.wasm"));
 const text = readFileSync(join(clean, "build", "core", "core.wat"), "utf8");
 const sha256 = (data) => createHash("sha256").update(data).digest("hex");
 const built = sha256(bytes);
-if (process.argv.includes("--record")) writeFileSync(RECORD, `${built}\n`);
+if (options.record) writeFileSync(RECORD, `${built}\n`);
 const recorded = readFileSync(RECORD, "utf8").trim();
 const module = new WebAssembly.Module(bytes);
 const exported = WebAssembly.Module.exports(module);
-const names = (kind) => exported.filter((one) => one.kind === kind).map(({ name }) => name);
+const names = (kind) => exported.filter((item) => item.kind === kind).map(({ name }) => name);
 
 check(
   "built from the sources in a clean folder",
@@ -118,5 +117,4 @@ console.log(
     .join(" ")}`,
 );
 console.log(`      registers: ${names("global").filter((name) => name.includes(".")).length}`);
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+tally.end();

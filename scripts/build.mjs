@@ -1,7 +1,6 @@
 #!/usr/bin/env node
-// Builds what is older than its inputs: the core (AssemblyScript -> Wasm -> a module that embeds it), the library and
-// its tests, benchmarks and examples (TypeScript), and the addon (C++). `--force` builds everything, `--quiet` says
-// nothing where nothing is to do.
+// Builds what is older than its inputs: the core (AssemblyScript -> Wasm -> a module that embeds it), the library, its tests,
+// benchmarks and examples (TypeScript), and the addon (C++). `--force` builds everything; `--quiet` prints nothing.
 
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -12,10 +11,13 @@ import { bundle } from "./bundle.mjs";
 import { makeTable } from "./cmsgdump-table.mjs";
 import { writeDeclarations } from "./declarations.mjs";
 import { embedCore } from "./embed-core.mjs";
+import { readOptions } from "./lane.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const force = process.argv.includes("--force");
-const quiet = process.argv.includes("--quiet");
+const { force, quiet } = readOptions({
+  force: { type: "boolean", default: false },
+  quiet: { type: "boolean", default: false },
+});
 process.chdir(root);
 
 /** The files below these paths. */
@@ -25,14 +27,14 @@ function files(...paths) {
     if (!statSync(path).isDirectory()) return [path];
     return (
       readdirSync(path, { recursive: true, withFileTypes: true })
-        // What is generated there is no input.
+        // A table that is generated there is not an input.
         .filter((entry) => entry.isFile() && entry.name !== "table.ts")
         .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
     );
   });
 }
 
-/** Runs a step when its stamp is missing or older than an input. */
+/** Runs a step whose stamp is missing or older than an input. */
 async function step(name, stamp, inputs, run) {
   const made = existsSync(stamp) ? statSync(stamp).mtimeMs : 0;
   if (!force && made !== 0 && files("scripts", "package.json", ...inputs).every((f) => statSync(f).mtimeMs <= made))
@@ -49,7 +51,7 @@ function run(file, ...args) {
   execFileSync(process.execPath, [join("node_modules", ...file.split("/")), ...args], { stdio: "inherit" });
 }
 
-/** One definition of where a tool's entry point is: its own package.json. */
+/** Where a tool's entry point is, as its package.json says. */
 function tool(name, bin = name) {
   const at = JSON.parse(readFileSync(join("node_modules", name, "package.json"), "utf8")).bin;
   return `${name}/${typeof at === "string" ? at : at[bin]}`;
@@ -75,7 +77,7 @@ await step("cmsgdump", "build/.cmsgdump", ["assembly", "cmsgdump", "build/.libra
   run(tool("assemblyscript", "asc"), "cmsgdump/index.ts", ...out, ...flags.split(" "), ...size.split(" "));
 });
 await step("the addon", "build/.addon", ["native"], () => buildNative({ force }));
-// Left out of the published package, and so not there when it is packed again from it.
+// The published package has no tests: they are missing when it is packed again.
 if (existsSync("test")) {
   const inputs = ["test", "bench", "examples", "fuzz", "tsconfig.tools.json", "build/.library"];
   await step("tests, benchmarks and examples", "build/.tools", inputs, () =>

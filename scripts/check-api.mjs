@@ -3,24 +3,19 @@
 // file anew. Fails, too, when a public declaration mentions what no entry point exports, when a public name has no docstring,
 // when the file does not type-check, and when the examples do not type-check against what ships.
 
-import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { parseArgs } from "node:util";
 import { publicDeclarations, renderPage } from "./declarations.mjs";
+import { readOptions, run, Tally } from "./lane.mjs";
 
 const FILE = join("docs", "api.d.ts");
 const HEAD = "// The public interface, one part for each entry point. Written by `npm run check:api -- --record`.\n";
-const { values } = parseArgs({ options: { record: { type: "boolean", default: false } } });
-
-let failed = 0;
-function report(what, wrong) {
-  console.log(`${wrong === "" ? "ok  " : "FAIL"}  ${what}${wrong && `\n${wrong}`}`);
-  if (wrong !== "") failed++;
-}
+const { record } = readOptions({ record: { type: "boolean", default: false } });
+const tally = new Tally();
+const report = (what, wrong) => tally.result(wrong === "", what, wrong);
 
 /** What the compiler says of files, with nothing skipped and no path of ours to look into. */
-function typeCheck(name, include) {
+async function typeCheck(name, include) {
   const folder = join("build", "check-api");
   mkdirSync(folder, { recursive: true });
   const config = {
@@ -30,19 +25,16 @@ function typeCheck(name, include) {
   };
   const project = join(folder, `${name}.json`);
   writeFileSync(project, JSON.stringify(config));
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    [join("node_modules", "typescript", "bin", "tsc"), "-p", project],
-    { encoding: "utf8" },
-  );
-  return status === 0 ? "" : `${stdout}${stderr}` || `tsc ended with ${status}`;
+  const tsc = join("node_modules", "typescript", "bin", "tsc");
+  const { code, output, how } = await run(process.execPath, [tsc, "-p", project]);
+  return code === 0 ? "" : `${output}${how}`;
 }
 
 const { entries, problems } = publicDeclarations();
 const page = `${HEAD}\n${renderPage(entries)}`;
 report("public declarations mention only what is exported, and have docstrings", problems.join("\n"));
 
-if (values.record) writeFileSync(FILE, page);
+if (record) writeFileSync(FILE, page);
 const committed = readFileSync(FILE, "utf8").split("\n");
 const emitted = page.split("\n");
 const at = emitted.findIndex((line, i) => line !== committed[i]);
@@ -54,7 +46,6 @@ report(
 If that is meant: npm run check:api -- --record, and say it in CHANGELOG.md.`
     : "",
 );
-report(`${FILE} type-checks`, typeCheck("page", [FILE]));
-report("what ships type-checks, and the examples against it", typeCheck("examples", ["dist", "examples"]));
-console.log(`${4 - failed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+report(`${FILE} type-checks`, await typeCheck("page", [FILE]));
+report("what ships type-checks, and the examples against it", await typeCheck("examples", ["dist", "examples"]));
+tally.end();

@@ -1,29 +1,23 @@
 #!/usr/bin/env node
-// Runs the examples, each of which exits with 0 only if what it shows held. Arguments select them by a part of their name.
+// Runs the examples. Each exits with 0 only if what it shows held. Arguments select examples by a part of their name.
 //
-// One that cannot be tried here says SKIPPED and exits with 77, as in automake; in CI (the variable CI is set) it fails.
+// An example that cannot run here prints SKIPPED and exits with 77, as in automake; in CI (the variable CI is set) it fails.
 
-import { spawn } from "node:child_process";
 import { chmodSync, cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { readOptions, run, select, Tally } from "./lane.mjs";
 
 const TIMEOUT_MS = 120_000;
 const SKIPPED = 77;
-const wanted = process.argv.slice(2);
+const { positionals } = readOptions({}, { allowPositionals: true });
 const names = readdirSync("examples")
   .filter((name) => name.endsWith(".ts"))
   .map((name) => name.slice(0, -".ts".length))
-  .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
   .sort();
 
-if (names.length === 0) {
-  console.error(`no example matches ${wanted.join(", ")}`);
-  process.exit(1);
-}
-
-/** Where the examples run: root's start processes as nobody, who may not be able to read this folder. */
-function place() {
+/** Where the examples run. Those of root start processes as the user nobody, who may not be able to read this folder. */
+function prepareFolder() {
   if (process.getuid() !== 0) return ".";
   const folder = mkdtempSync(join(tmpdir(), "unix-ancillary-examples-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
@@ -37,42 +31,16 @@ function place() {
   return folder;
 }
 
-function run(file) {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [file], { stdio: ["ignore", "pipe", "pipe"] });
-    let output = "";
-    child.stdout.on("data", (bytes) => (output += bytes));
-    child.stderr.on("data", (bytes) => (output += bytes));
-    const timer = setTimeout(() => {
-      output += `\nkilled after ${TIMEOUT_MS / 1000} s`;
-      child.kill("SIGKILL");
-      // Its own processes end when they miss it; nothing waits for that.
-      child.stdout.destroy();
-      child.stderr.destroy();
-    }, TIMEOUT_MS);
-    child.on("close", (code, signal) => {
-      clearTimeout(timer);
-      resolve({ output, code, signal });
-    });
-  });
-}
-
-const folder = place();
-let passed = 0;
-let failed = 0;
-let skipped = 0;
-for (const name of names) {
-  const start = Date.now();
-  const { output, code, signal } = await run(join(folder, "build", "examples", `${name}.js`));
-  const skip = code === SKIPPED && process.env.CI === undefined;
-  const bad = code !== 0 && !skip;
-  console.log(`${bad ? "FAIL" : skip ? "skip" : "ok  "}  ${name.padEnd(28)} ${Date.now() - start} ms`);
-  // What was left out, and why, is said whatever else happened; so is what held.
+const selected = select(names, positionals, "example");
+const folder = prepareFolder();
+const tally = new Tally();
+for (const name of selected) {
+  const file = join(folder, "build", "examples", `${name}.js`);
+  const { output, code, how, milliseconds } = await run(process.execPath, [file], { timeout: TIMEOUT_MS });
+  const what = `${name.padEnd(28)} ${milliseconds} ms`;
+  if (code === SKIPPED) tally.missing(name, "it cannot run here");
+  else tally.result(code === 0, what, `${output}\n${how}`);
+  // What was skipped, and why, and what was measured, is printed in any case.
   for (const [line] of output.matchAll(/^(SKIPPED|NOTE|held): .*$/gm)) console.log(`      ${line}`);
-  if (bad) console.log(output, signal ?? `exit code ${code}`);
-  if (bad) failed++;
-  else if (skip) skipped++;
-  else passed++;
 }
-console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
-process.exit(failed === 0 ? 0 : 1);
+tally.end();

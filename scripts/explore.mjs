@@ -1,160 +1,178 @@
 #!/usr/bin/env node
-// Every fault the virtual kernel knows, in every place: see test/explore/main.ts. `--schedules N` (a million by default);
-// `--self-test`: bugs are planted in a copy of the library, and each must be found. Other arguments go to the explorers; with
-// `--plan` one run is made again.
+// Every fault that the virtual kernel knows, at every system call of the scenarios: see test/explore/main.ts, which this starts,
+// several at once. `--schedules N`: how many schedules at least, a million by default. `--system NAME`, `--scenario PART-OF-NAME`:
+// only these. `--plan JSON`, `--seed N` and `--chance N`, as a failure prints them: this one schedule again. `--self-test`: bugs
+// are planted in a copy of the library, and each must be found.
 
-import { spawn } from "node:child_process";
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
+import { readOptions, run, Tally, wholeNumber } from "./lane.mjs";
+import { plantInScripts } from "./planted-bugs.mjs";
 
-const arguments_ = process.argv.slice(2);
-const number = (name, otherwise) => {
-  const at = arguments_.indexOf(name);
-  return at === -1 ? otherwise : Number(arguments_[at + 1]);
-};
+const options = readOptions({
+  schedules: { type: "string", default: "1000000" },
+  system: { type: "string" },
+  scenario: { type: "string" },
+  plan: { type: "string" },
+  seed: { type: "string" },
+  chance: { type: "string" },
+  "self-test": { type: "boolean", default: false },
+});
+const schedules = wholeNumber("schedules", options.schedules);
+
+/** Options as they were given, for an explorer. */
+const given = (...names) => names.flatMap((name) => (options[name] === undefined ? [] : [`--${name}`, options[name]]));
 
 function explorer(folder, args) {
-  return new Promise((done) => {
-    const child = spawn(process.execPath, [join(folder, "build", "test", "explore", "main.js"), ...args], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    let output = "";
-    child.stdout.on("data", (bytes) => (output += bytes));
-    child.stderr.on("data", (bytes) => (output += bytes));
-    child.on("close", (code) => done({ code, output }));
-  });
+  return run(process.execPath, [join(folder, "build", "test", "explore", "main.js"), ...args]);
 }
 
 /** What all explorers together found: counts by system, or the first failure. */
-async function explore(folder, schedules) {
+async function explore(folder, count, ...args) {
   const parts = Math.max(2, Math.min(8, availableParallelism()));
   const runs = await Promise.all(
     Array.from({ length: parts }, (_, part) =>
-      explorer(folder, ["--part", `${part}/${parts}`, "--schedules", String(schedules)]),
+      explorer(folder, ["--part", `${part}/${parts}`, "--schedules", String(count), ...args]),
     ),
   );
   const counts = {};
   for (const { code, output } of runs) {
     const last = output.trim().split("\n").at(-1);
-    if (code !== 0) return { failure: last.startsWith("{") ? JSON.parse(last) : { failed: output, again: "" } };
-    for (const [system, count] of Object.entries(JSON.parse(last).counts))
-      counts[system] = (counts[system] ?? 0) + count;
+    if (code !== 0) return { failure: last.startsWith("{") ? JSON.parse(last) : { failed: output } };
+    for (const [system, number] of Object.entries(JSON.parse(last).counts))
+      counts[system] = (counts[system] ?? 0) + number;
   }
   return { counts };
 }
 
-/** Planted bugs: what is replaced by what, and by what each is to be found; else the exploration is worth nothing. */
+/**
+ * Planted bugs: what is replaced by what in the bundled library (white space does not matter), and what the explorer must say.
+ * An exploration that misses one is worth nothing.
+ */
 const BUGS = [
-  [
-    "a close dropped when a receive is refused",
-    "    closeDelivered(platform, 0, delivered);\n    throw",
-    "    throw",
-    /leaked descriptor/,
-  ],
-  [
-    "descriptors sent again with the rest of a partial write",
-    "this.#fds = NO_FDS;\n                this.retryAfter",
-    "this.retryAfter",
-    /received descriptors/,
-  ],
-  [
-    "CLOEXEC forgotten where it takes a call of its own",
-    "if (platform.needsCloexec)",
-    "if (false)",
-    /descriptors that a child would inherit/,
-  ],
-  ["CLOEXEC forgotten in the flags of the receive", "(abi.MSG_CMSG_CLOEXEC ?? 0) |", "", /without MSG_CMSG_CLOEXEC/],
-  [
-    "a descriptor adopted twice",
-    "[adopt(platform, table[0])]",
-    "[adopt(platform, table[0]), adopt(platform, table[0])]",
-    /closed descriptor \d+, which is not open|received descriptors/,
-  ],
-  [
-    "a message lost on abort",
-    "            this.#remove(direction, operation);\n            settle(operation, { error: operation.withdrawn",
-    "            try { operation.attempt(); } catch {}\n            this.#remove(direction, operation);\n            settle(operation, { error: operation.withdrawn",
-    /leaked descriptor|received "/,
-  ],
-  ["a surplus that stays open", "if (delivered > kept)", "if (false)", /leaked descriptor/],
-  [
-    "a pidfd that nobody asked for, kept open",
-    "source.platform.system.close(pidfd);",
-    "",
-    /leaked descriptor \d+: pid/,
-  ],
-  [
-    "a socket leaked when its bind fails",
-    "            name?.remove();\n            system.close(fd);",
-    "",
-    /leaked descriptor \d+: (stream|seqpacket)/,
-  ],
-  [
-    "operations that are not settled when their socket is closed",
-    "        this.#abandon(socketClosed());\n",
-    "",
-    /never settled/,
-  ],
-  ["SIGPIPE not muted", "(abi.MSG_NOSIGNAL ?? 0) |", "", /SIGPIPE/],
-  ["progress of an unfinished send not said", "bytesSent: this.#sent,", "bytesSent: 0,", /received "/],
+  {
+    what: "a close dropped when a receive is refused",
+    from: "closeDelivered(platform, 0, delivered); throw Object.assign(error,",
+    to: "throw Object.assign(error,",
+    found: /leaked descriptor/,
+  },
+  {
+    what: "descriptors sent again with the rest of a partial write",
+    from: "this.#fds = NO_FDS; this.retryAfter",
+    to: "this.retryAfter",
+    found: /received descriptors/,
+  },
+  {
+    what: "CLOEXEC forgotten where it takes a call of its own",
+    from: "if (platform.needsCloexec)",
+    to: "if (false)",
+    found: /descriptors that a child would inherit/,
+  },
+  {
+    what: "CLOEXEC forgotten in the flags of the receive",
+    from: "(abi.MSG_CMSG_CLOEXEC ?? 0) |",
+    to: "",
+    found: /without MSG_CMSG_CLOEXEC/,
+  },
+  {
+    what: "a descriptor adopted twice",
+    from: "[adopt(platform, table[0])]",
+    to: "[adopt(platform, table[0]), adopt(platform, table[0])]",
+    found: /closed descriptor \d+, which is not open|received descriptors/,
+  },
+  {
+    what: "a message lost on abort",
+    from: "this.#remove(direction, operation); settle(operation, { error: operation.withdrawn",
+    to: "try { operation.attempt(); } catch {} $&",
+    found: /leaked descriptor|received "/,
+  },
+  {
+    what: "a surplus that stays open",
+    from: "if (delivered > kept)",
+    to: "if (false)",
+    found: /leaked descriptor/,
+  },
+  {
+    what: "a pidfd that was not asked for, kept open",
+    from: "source.platform.system.close(pidfd);",
+    to: "",
+    found: /leaked descriptor \d+: pid/,
+  },
+  {
+    what: "a socket leaked when its bind fails",
+    from: "name?.remove(); system.close(fd);",
+    to: "",
+    found: /leaked descriptor \d+: (stream|seqpacket)/,
+  },
+  {
+    what: "operations that are not settled when their socket is closed",
+    from: "this.#abandon(socketClosed());",
+    to: "",
+    found: /never settled/,
+  },
+  {
+    what: "SIGPIPE not muted",
+    from: "(abi.MSG_NOSIGNAL ?? 0) |",
+    to: "",
+    found: /SIGPIPE/,
+  },
+  {
+    what: "progress of an unfinished send missing in its error",
+    from: "bytesSent: this.#sent,",
+    to: "bytesSent: 0,",
+    found: /received "/,
+  },
 ];
 
-function plant(folder, from, to, what) {
-  const files = readdirSync(folder).filter((name) => name.endsWith(".js"));
-  const places = files.map((name) => [join(folder, name), readFileSync(join(folder, name), "utf8").split(from)]);
-  const found = places.filter(([, parts]) => parts.length > 1);
-  if (found.length !== 1 || found[0][1].length !== 2) throw new Error(`there is not exactly one place for: ${what}`);
-  writeFileSync(found[0][0], found[0][1].join(to));
-}
-
-async function selfTest() {
-  let failed = 0;
-  for (const [i, [what, from, to, found]] of BUGS.entries()) {
+async function selfTest(tally) {
+  for (const [i, { what, from, to, found }] of BUGS.entries()) {
     const folder = resolve("build", "explore", String(i));
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(join(folder, "build"), { recursive: true });
     for (const name of ["dist", "package.json", "build/src", "build/test"])
       cpSync(name, join(folder, name), { recursive: true });
-    symlinkSync(resolve("node_modules"), join(folder, "node_modules"));
-    symlinkSync(resolve("prebuilds"), join(folder, "prebuilds"));
-    plant(join(folder, "dist"), from, to, what);
-    const { failure } = await explore(folder, 60_000);
-    // A crash of the explorer is no find.
-    const good = failure?.scenario !== undefined && found.test(failure.failed);
-    if (!good) failed++;
-    if (failure === undefined) console.log(`FAIL  not found: ${what}`);
-    else {
-      const [reason] = /^ {2}.*|^Error: (?!the virtual kernel).*/m.exec(failure.failed) ?? [failure.failed];
-      console.log(
-        `${good ? "ok    found" : "FAIL  found by something else"}: ${what} (${failure.scenario}, ${failure.system}: ${reason.trim().slice(0, 100)})`,
-      );
+    for (const name of ["node_modules", "prebuilds"]) symlinkSync(resolve(name), join(folder, name));
+    try {
+      plantInScripts(join(folder, "dist"), from, to);
+    } catch (error) {
+      tally.result(false, `not planted: ${what}`, error.message);
+      continue;
     }
+    const { failure } = await explore(folder, 60_000);
     rmSync(folder, { recursive: true, force: true });
+    if (failure === undefined) {
+      tally.result(false, `not found: ${what}`);
+      continue;
+    }
+    // A crash of the explorer is no find.
+    const good = failure.scenario !== undefined && found.test(failure.failed);
+    const [reason] = /^ {2}.*|^Error: (?!the virtual kernel).*/m.exec(failure.failed) ?? [failure.failed];
+    const where = `${failure.scenario}, ${failure.system}: ${reason.trim().slice(0, 100)}`;
+    tally.result(good, `${good ? "found" : "found by something else"}: ${what} (${where})`);
   }
-  console.log(`${BUGS.length - failed} passed, ${failed} failed`);
-  return failed;
 }
 
-if (arguments_.includes("--self-test")) process.exit((await selfTest()) === 0 ? 0 : 1);
-if (arguments_.includes("--plan")) {
-  const { code, output } = await explorer(".", arguments_);
-  console.log(output);
-  process.exit(code);
+const tally = new Tally();
+if (options["self-test"]) {
+  await selfTest(tally);
+} else if (options.plan !== undefined) {
+  const { code, output, how } = await explorer(".", given("system", "scenario", "plan", "seed", "chance"));
+  tally.result(code === 0, output.trim(), how);
+} else {
+  const start = Date.now();
+  const { counts, failure } = await explore(".", schedules, ...given("system", "scenario"));
+  if (failure === undefined) {
+    const text = (number) => number.toLocaleString("en");
+    for (const [system, count] of Object.entries(counts))
+      tally.result(true, `${system.padEnd(20)} ${text(count)} fault schedules`);
+    const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+    console.log(`${text(total)} fault schedules in ${Math.round((Date.now() - start) / 1000)} s, nothing found`);
+  } else {
+    const { failed, scenario, system, again } = failure;
+    const how =
+      again === undefined ? "" : `\nscenario: ${scenario}\nsystem: ${system}\nagain: npm run explore -- ${again}`;
+    tally.result(false, `${failed}${how}`);
+  }
 }
-const start = Date.now();
-const { counts, failure } = await explore(".", number("--schedules", 1_000_000));
-if (failure !== undefined) {
-  console.log(
-    `${failure.failed}\nscenario: ${failure.scenario}\nsystem: ${failure.system}\nagain: npm run explore -- ${failure.again}`,
-  );
-  console.log("0 passed, 1 failed");
-  process.exit(1);
-}
-for (const [system, count] of Object.entries(counts))
-  console.log(`ok    ${system.padEnd(20)} ${count.toLocaleString("en")} fault schedules`);
-const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-console.log(
-  `${total.toLocaleString("en")} fault schedules in ${Math.round((Date.now() - start) / 1000)} s, nothing found`,
-);
-console.log(`${Object.keys(counts).length} passed, 0 failed`);
+tally.end();

@@ -1,46 +1,37 @@
 #!/usr/bin/env node
-// Fuzzes the core.wasm that ships: wasm2c makes it C, libFuzzer with AddressSanitizer drives it (fuzz/core.c).
+// Fuzzes the core.wasm that ships: wasm2c translates it to C, libFuzzer with AddressSanitizer drives it (fuzz/core.c).
 //
 //   npm run fuzz -- --seconds 60           from seeds: canonical buffers of every layout
-//   npm run fuzz -- --seconds 60 --empty   from nothing
-//   npm run fuzz -- --self-test            bugs planted into a copy of the sources: the fuzzer (from nothing), the oracles and the
-//                                          properties must each find each of them within a minute
+//   npm run fuzz -- --seconds 60 --empty   from an empty corpus
+//   npm run fuzz -- --self-test            bugs are planted in a copy of the sources: the fuzzer (from an empty corpus), the oracles
+//                                          and the properties must each find each of them within a minute
 
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { abis, Codec, hostAbiName } from "unix-ancillary/core";
 import { COMPILERS, REFERENCE_FLAGS } from "../test/oracles/targets.mjs";
+import { hasTool, readOptions, run, Tally, wholeNumber } from "./lane.mjs";
 import { compileCore, PLANTED_BUGS } from "./planted-bugs.mjs";
 
-const argument = (name, otherwise) => {
-  const at = process.argv.indexOf(name);
-  return at === -1 ? otherwise : process.argv[at + 1];
-};
-const seconds = Number(argument("--seconds", "60"));
-if (!Number.isInteger(seconds) || seconds < 1) {
-  console.error(`--seconds expected a whole number of at least 1, got ${argument("--seconds", "60")}`);
-  process.exit(2);
-}
-const empty = process.argv.includes("--empty");
+const options = readOptions({
+  seconds: { type: "string", default: "60" },
+  empty: { type: "boolean", default: false },
+  "self-test": { type: "boolean", default: false },
+});
+const seconds = wholeNumber("seconds", options.seconds);
 const folder = join("build", "fuzz");
+const tally = new Tally();
 
-function tool(name) {
-  if (spawnSync(name, ["--version"]).error === undefined) return;
-  console.log(`${process.env.CI ? "FAIL" : "SKIPPED"}: there is no ${name} (Debian: wabt, clang, libclang-rt-14-dev)`);
-  console.log(process.env.CI ? "0 passed, 1 failed" : "0 passed, 0 failed");
-  process.exit(process.env.CI ? 1 : 0);
-}
-
-/** Coverage and comparisons are those of the core alone: the harness's would drown them, and cost most of the time. */
+/** Coverage and comparisons are recorded in the core alone: those of the harness are many more, and take most of the time. */
 const WATCHED = "-fsanitize=fuzzer-no-link";
 
 function clang(...args) {
   execFileSync("clang", ["-O2", "-g", "-w", "-fsanitize=address", ...args], { stdio: "inherit" });
 }
 
-/** One row of each kind that the core tells apart, by what it is configured with. */
+/** One row for each configuration of the core. */
 function layouts() {
   const kinds = new Map();
   for (const abi of Object.values(abis)) {
@@ -64,14 +55,14 @@ function layouts() {
       abi.sendControlLength === "space" ? 1 : 0,
       abi.losesCtrunc ? 1 : 0,
       abi.nextHeader === "musl" ? 1 : 0,
-      `{${credentials.map((one) => (one === undefined ? "{-1, 0, -1, 0, 0}" : `{${one.type}, ${one.bytes}, ${one.pid ?? -1}, ${one.uid}, ${one.gid}}`)).join(", ")}}`,
+      `{${credentials.map((kind) => (kind === undefined ? "{-1, 0, -1, 0, 0}" : `{${kind.type}, ${kind.bytes}, ${kind.pid ?? -1}, ${kind.uid}, ${kind.gid}}`)).join(", ")}}`,
     ].join(", ");
     if (!kinds.has(numbers)) kinds.set(numbers, abi.name);
   }
   return [...kinds].map(([numbers, name]) => ({ numbers, name, symbol: `macros_${name.replaceAll("-", "_")}` }));
 }
 
-/** What does not depend on the module: the macros of every layout, compiled. The host's own are of its own headers. */
+/** Compiles what does not depend on the module: the macros of every layout. Those of the host come from its own headers. */
 function compileMacros() {
   const out = join(folder, "macros");
   mkdirSync(out, { recursive: true });
@@ -90,7 +81,7 @@ function compileMacros() {
   return out;
 }
 
-/** The fuzzer for a module; its path. */
+/** Builds the fuzzer for a module. Returns its folder. */
 function build(wasm, name) {
   const macros = compileMacros();
   const out = join(folder, name);
@@ -110,7 +101,7 @@ function build(wasm, name) {
   return out;
 }
 
-/** Canonical buffers of each layout. */
+/** Writes the seeds: canonical buffers of each layout. */
 function seeds(out) {
   for (const [i, { name }] of layouts().entries()) {
     const codec = new Codec(name);
@@ -137,7 +128,7 @@ function seeds(out) {
   }
 }
 
-/** The numbers of every row, as they lie in a header. */
+/** Writes the dictionary: the numbers of every row, as they lie in a header. */
 function dictionary(out) {
   const words = new Set(["ffffffff"]);
   for (const abi of Object.values(abis)) {
@@ -153,17 +144,15 @@ function dictionary(out) {
   writeFileSync(join(out, "dictionary"), lines.join(""));
 }
 
-function fuzz(out, time, fromNothing) {
-  if (!fromNothing) seeds(out);
+async function fuzz(out, time, isEmpty) {
+  if (!isEmpty) seeds(out);
   dictionary(out);
   const started = Date.now();
-  const run = (environment, ...args) =>
-    spawnSync(join(out, "fuzzer"), [...args, `-artifact_prefix=${out}/`, "-timeout=10", join(out, "corpus")], {
-      encoding: "utf8",
-      maxBuffer: 1 << 28,
+  const start = (environment, ...args) =>
+    run(join(out, "fuzzer"), [...args, `-artifact_prefix=${out}/`, "-timeout=10", join(out, "corpus")], {
       env: { ...process.env, ...environment },
     });
-  const fuzzed = run(
+  const fuzzed = await start(
     {},
     `-max_total_time=${time}`,
     "-use_value_profile=1",
@@ -171,9 +160,9 @@ function fuzz(out, time, fromNothing) {
     `-dict=${join(out, "dictionary")}`,
     "-print_final_stats=1",
   );
-  // Once more what was found worth keeping, each input repeated until the control area is full.
-  const filled = fuzzed.status === 0 ? run({ FILL: "1" }, "-runs=0") : fuzzed;
-  const { status, stderr } = filled.status === 0 ? fuzzed : filled;
+  // Runs the corpus once more, each input repeated until the control area is full.
+  const filled = fuzzed.code === 0 ? await start({ FILL: "1" }, "-runs=0") : fuzzed;
+  const { code, output: stderr } = filled.code === 0 ? fuzzed : filled;
   const last =
     stderr
       .split("\n")
@@ -181,58 +170,60 @@ function fuzz(out, time, fromNothing) {
       .at(-1) ?? "";
   const stat = (name) => /: +(\d+)/.exec(stderr.split("\n").find((line) => line.includes(name)) ?? "")?.[1] ?? "?";
   return {
-    clean: status === 0,
+    clean: code === 0,
     seconds: (Date.now() - started) / 1000,
     text: `${stat("number_of_executed_units")} executions, ${stat("average_exec_per_sec")} a second, ${/cov: (\d+)/.exec(last)?.[1] ?? "?"} edges, ${/ft: (\d+)/.exec(last)?.[1] ?? "?"} features, corpus ${/corp: (\d+)/.exec(last)?.[1] ?? "?"}`,
     stderr,
   };
 }
 
-/** A lane of other tests, run with another core: whether it fails, as it has to, after how long, and its first complaint. */
-function lane(wasm, complaint, ...args) {
-  const started = Date.now();
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    ["--import", pathToFileURL(resolve("scripts", "provide-core.mjs")).href, ...args],
-    { encoding: "utf8", timeout: 60_000, env: { ...process.env, NO_COLOR: "1", UNIX_ANCILLARY_CORE: wasm } },
-  );
-  const said = complaint.exec(`${stdout}${stderr}`)?.[0].trim() ?? "";
-  // One that ends for another reason, or was killed, has found nothing.
-  return { found: status === 1 && said !== "", seconds: (Date.now() - started) / 1000, said };
+/** Runs other checks with another core: whether they fail, as they have to, after how many seconds, and their first complaint. */
+async function check(wasm, complaint, ...args) {
+  const provide = pathToFileURL(resolve("scripts", "provide-core.mjs")).href;
+  const { code, output, milliseconds } = await run(process.execPath, ["--import", provide, ...args], {
+    timeout: 60_000,
+    env: { ...process.env, NO_COLOR: "1", UNIX_ANCILLARY_CORE: wasm },
+  });
+  const said = complaint.exec(output)?.[0].trim() ?? "";
+  // A check that ends for another reason, or is killed, has found nothing.
+  return { found: code === 1 && said !== "", seconds: milliseconds / 1000, said };
 }
 
-for (const name of ["wasm2c", "clang"]) tool(name);
-let passed = 0;
-let failed = 0;
-if (process.argv.includes("--self-test")) {
-  /** What is found in a core: by the fuzzer, the oracles, the properties. */
-  const findings = (wasm, name, time) => {
-    const { clean, seconds, stderr } = fuzz(build(wasm, name), time, true);
-    const said = /^\d+: .* does not hold$/m.exec(stderr)?.[0] ?? /ERROR: AddressSanitizer: \S+/.exec(stderr)?.[0] ?? "";
-    return {
-      fuzzer: { found: !clean && said !== "", seconds, said },
-      oracles: lane(wasm, /^FAIL.*$/m, "scripts/oracles.mjs", "--until-one-fails"),
-      properties: lane(wasm, /^ *FAIL.*$/m, "build/test/core/codec-properties.test.js"),
-    };
+/** What finds a bug in a core: the fuzzer, the oracles, the properties. */
+async function findings(wasm, name) {
+  const { clean, seconds: time, stderr } = await fuzz(build(wasm, name), 60, true);
+  const said = /^\d+: .* does not hold$/m.exec(stderr)?.[0] ?? /ERROR: AddressSanitizer: \S+/.exec(stderr)?.[0] ?? "";
+  return {
+    fuzzer: { found: !clean && said !== "", seconds: time, said },
+    oracles: await check(wasm, /^FAIL.*$/m, "scripts/oracles.mjs", "--until-one-fails"),
+    properties: await check(wasm, /^ *FAIL.*$/m, "build/test/core/codec-properties.test.js"),
   };
+}
+
+async function selfTest() {
   for (const [bug, replacement] of Object.entries(PLANTED_BUGS)) {
     const name = bug.replaceAll(" ", "-");
     const wasm = resolve(folder, `${name}.wasm`);
     compileCore(join(folder, `assembly-${name}`), wasm, [replacement]);
-    for (const [who, { found, seconds, said }] of Object.entries(findings(wasm, name, 60))) {
-      console.log(
-        `${found ? "ok  " : "FAIL"}  ${bug}: ${found ? `found by the ${who} after ${seconds.toFixed(1)} s (${said})` : `not found by the ${who} in ${seconds.toFixed(1)} s ${said}`}`,
-      );
-      if (found) passed++;
-      else failed++;
+    for (const [checker, { found, seconds: time, said }] of Object.entries(await findings(wasm, name))) {
+      const how = found ? `found by the ${checker} after` : `not found by the ${checker} in`;
+      tally.result(found, `${bug}: ${how} ${time.toFixed(1)} s (${said})`);
     }
   }
-} else {
-  const { clean, text, stderr } = fuzz(build(join("dist", "core", "core.wasm"), "shipped"), seconds, empty);
-  console.log(`${clean ? "ok  " : "FAIL"}  core.wasm, from ${empty ? "an empty corpus" : "seeds"}: ${text}`);
-  if (!clean) console.log(stderr.split("\n").slice(-60).join("\n"));
-  if (clean) passed++;
-  else failed++;
 }
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+
+const absent = ["wasm2c", "clang"].filter((name) => !hasTool(name));
+if (absent.length > 0) {
+  tally.missing("the fuzzer", `there is no ${absent.join(" and no ")} (Debian: wabt, clang, libclang-rt-14-dev)`);
+} else if (options["self-test"]) {
+  await selfTest();
+} else {
+  const { clean, text, stderr } = await fuzz(
+    build(join("dist", "core", "core.wasm"), "shipped"),
+    seconds,
+    options.empty,
+  );
+  const from = options.empty ? "an empty corpus" : "seeds";
+  tally.result(clean, `core.wasm, from ${from}: ${text}`, stderr.split("\n").slice(-60).join("\n"));
+}
+tally.end();

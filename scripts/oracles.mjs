@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-// The core beside C compilers and libcs that are not ours: sizes, encoded bytes and walks over thousands of buffers, whole
-// and mutated, must be the same. Foreign architectures run under user-mode emulation.
+// The core compared with C compilers and C libraries: sizes, encoded bytes, and walks over thousands of buffers, whole and
+// mutated, must be the same. Foreign architectures run under user-mode emulation.
 //
-// A missing compiler is named; in CI (the variable CI is set) it fails. `--until-one-fails` ends with the first difference.
+// A missing compiler is named; in CI (the variable CI is set) it fails. `--until-one-fails` stops at the first difference.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -11,8 +11,11 @@ import { File, OpenFile, WASI } from "@bjorn3/browser_wasi_shim";
 import { abis, Codec } from "unix-ancillary/core";
 import { COMPILERS, REFERENCE_FLAGS, WASI_CLANG, ZIG, ZIG_TARGETS } from "../test/oracles/targets.mjs";
 import { nativeSources } from "./build-native.mjs";
+import { hasTool, readOptions, Tally } from "./lane.mjs";
 
 const WALKS = 6000;
+const options = readOptions({ "until-one-fails": { type: "boolean", default: false } });
+const tally = new Tally();
 const folder = join("build", "oracles");
 mkdirSync(folder, { recursive: true });
 
@@ -52,7 +55,7 @@ function* buffers(codec, next) {
 
 const toHex = (bytes) => Buffer.from(bytes).toString("hex");
 
-/** The core's walk, in the words of the C program. */
+/** The core's walk, in the format of the C program. */
 function walk(codec, bytes) {
   const { messages, malformed } = codec.decode(bytes);
   const text = messages
@@ -76,15 +79,15 @@ function agrees(codec, bytes, said, ours) {
   const left = bytes.length - next;
   if (left === 0) return theirText === ours.text && ours.end === "end";
   if (left < codec.abi.dataOffset) return theirText === ours.text && ours.end === `header-truncated@${next}`;
-  // The one rule of a libc that hides a message: musl's, of exactly an empty one.
+  // musl alone hides a message, an empty one at the end.
   if (codec.abi.nextHeader !== "musl" || left !== codec.abi.dataOffset) return false;
   const rest = walk(codec, bytes.subarray(next));
   return ours.text.startsWith(theirText) && (rest.text === "" || rest.text.endsWith(":0 "));
 }
 
 /**
- * What the table says of the payloads, in the words of `test/oracles/payloads.h`, by C struct or by number of the message. Numbers
- * by their names.
+ * What the table says of the payloads, in the format of `test/oracles/payloads.h`, by C struct or by the type of the message.
+ * Numbers by their names.
  */
 function stated({ credentials, timestamps, ...abi }) {
   const words = new Map(Object.entries(abi).filter(([key]) => /^(SOL|SCM|MSG|SO|SOCK|F)_/.test(key)));
@@ -101,7 +104,7 @@ function comparePayloads(abi, line, reference) {
   const compared = new Set();
   const wrong = [];
   for (const [, name, value] of line.matchAll(/(\w+)=(\S+)/g)) {
-    // A time is found by its number: which of the kernel's kinds a libc asks for is the libc's business.
+    // A time is found by its type: a C library chooses which of the kernel's kinds it asks for.
     const key = value.includes(":") && name.startsWith("SCM_") ? Number(value.split(":")[0]) : name;
     compared.add(key);
     if (String(words.get(key)) !== value) wrong.push(`${name} is ${value}, in the table ${words.get(key)}`);
@@ -119,7 +122,7 @@ function casesOf(codec) {
   const next = random(20261124);
   const cases = [];
   for (let n = 0; n <= 2000; n++) cases.push([`S ${n}`, `${codec.align(n)} ${codec.len(n)} ${codec.space(n)}`]);
-  // More descriptors than a kernel takes are still a layout. The padding at the end is the C program's habit.
+  // More descriptors than a kernel takes have a layout, too. The C program pads at the end.
   const padded = new Codec({ ...codec.abi, maxFdsPerMessage: 300, sendControlLength: "space" });
   for (let count = 0; count <= 300; count++) {
     const fds = Array.from({ length: count }, (_, i) => i + 1);
@@ -135,7 +138,7 @@ function casesOf(codec) {
   return cases;
 }
 
-/** Runs a wasm32-wasi command; its standard output. */
+/** Runs a wasm32-wasi command. Returns its standard output. */
 async function runWasi(path, input) {
   const output = new File([]);
   const fds = [
@@ -150,14 +153,7 @@ async function runWasi(path, input) {
   return new TextDecoder().decode(output.data);
 }
 
-let passed = 0;
-let failed = 0;
 let total = 0;
-
-function missing(name, what) {
-  console.log(`${process.env.CI ? "FAIL" : "SKIPPED"}  ${name}: there is no ${what}`);
-  if (process.env.CI) failed++;
-}
 
 async function compare(name, run, reference) {
   const codec = new Codec(name);
@@ -171,35 +167,31 @@ async function compare(name, run, reference) {
   });
   const payloads = comparePayloads(codec.abi, answers[cases.length] ?? "", reference);
   const differ = wrong.length + payloads.wrong.length;
-  if (differ === 0) passed++;
-  else failed++;
   const all = cases.length + payloads.count;
   total += all;
   const counts = `2001 sizes, 301 of descriptors, 500 of several messages, ${WALKS} walks, ${payloads.count} numbers and payloads`;
-  console.log(`${differ === 0 ? "ok  " : "FAIL"}  ${name}: ${all} cases (${counts}), ${differ} differ`);
-  for (const i of wrong.slice(0, 3)) {
+  const details = wrong.slice(0, 3).map((i) => {
     const [line, expected] = cases[i];
     const core = typeof expected === "string" ? expected : JSON.stringify(walk(codec, expected));
-    console.log(`      ${line}\n      C:    ${answers[i]}\n      core: ${core}`);
-  }
-  for (const line of payloads.wrong) console.log(`      ${line}`);
-  if (differ > 0 && process.argv.includes("--until-one-fails")) process.exit(1);
+    return `      ${line}\n      C:    ${answers[i]}\n      core: ${core}`;
+  });
+  details.push(...payloads.wrong.map((line) => `      ${line}`));
+  tally.result(differ === 0, `${name}: ${all} cases (${counts}), ${differ} differ`, details.join("\n"));
+  if (differ > 0 && options["until-one-fails"]) tally.end();
 }
 
 const assertion = ([expression, value]) => `_Static_assert((long)(${expression}) == ${value}L, "${expression}");`;
 
-const there = (command) => spawnSync(command, ["--version"]).error === undefined;
-
 for (const [name, compiler, flags, runner] of COMPILERS) {
-  const absent = [compiler, ...runner].find((command) => !there(command));
+  const absent = [compiler, ...runner].find((command) => !hasTool(command));
   if (absent !== undefined) {
-    missing(name, absent);
+    tally.missing(name, `there is no ${absent}`);
     continue;
   }
   const program = join(folder, name);
   const compiled = spawnSync(compiler, ["-O1", "-w", ...flags, "test/oracles/cmsg.c", "-o", program]);
   if (compiled.status !== 0) {
-    missing(name, `libc for ${compiler} ${flags.join(" ")}: ${compiled.stderr}`);
+    tally.missing(name, `there is no C library for ${compiler} ${flags.join(" ")}: ${compiled.stderr}`);
     continue;
   }
   const [command, ...args] = [...runner, `./${program}`];
@@ -207,14 +199,14 @@ for (const [name, compiler, flags, runner] of COMPILERS) {
 }
 
 for (const [name, flags] of Object.entries(REFERENCE_FLAGS)) {
-  // A libc's own macros are better.
+  // The macros of a C library are the better reference.
   if (COMPILERS.some(([compiled]) => compiled === name)) continue;
   const program = join(folder, `${name}.wasm`);
-  const compiled = there(WASI_CLANG)
+  const compiled = hasTool(WASI_CLANG)
     ? spawnSync(WASI_CLANG, ["--target=wasm32-wasi", "-O1", "-w", ...flags, "test/oracles/cmsg.c", "-o", program])
     : { status: 1, stderr: "" };
   if (compiled.status === 0) await compare(name, (input) => runWasi(program, input), true);
-  else missing(name, `clang with wasi-libc (${WASI_CLANG}): ${compiled.stderr}`);
+  else tally.missing(name, `there is no clang with wasi-libc (${WASI_CLANG}): ${compiled.stderr}`);
 }
 
 const zigFolder = join(folder, "zig");
@@ -231,7 +223,7 @@ function runZig(args) {
 }
 for (const [name, target] of Object.entries(ZIG_TARGETS)) {
   if (!existsSync(zig)) {
-    missing(`${name} headers`, ZIG);
+    tally.missing(`${name} headers`, `${ZIG} cannot be installed`);
     continue;
   }
   const abi = abis[name];
@@ -290,16 +282,10 @@ for (const [name, target] of Object.entries(ZIG_TARGETS)) {
   const { status, stderr } = runZig(["cc", `--target=${target}`, "-c", source, "-o", join(folder, `${name}.o`)]);
   const count = claims.length + numbers.length + absent.length;
   const most = darwin ? "" : "at most ";
-  console.log(
-    `${status === 0 ? "ok  " : "FAIL"}  ${name}: the headers of ${target}, ${most}${count} assertions at compile time`,
-  );
-  if (status === 0) passed++;
-  else {
-    failed++;
-    console.log(stderr.split("\n").slice(0, 12).join("\n"));
-  }
+  const what = `${name}: the headers of ${target}, ${most}${count} assertions at compile time`;
+  tally.result(status === 0, what, stderr.split("\n").slice(0, 12).join("\n"));
 }
-// The addon, compiled for what it cannot be run on here; a warning is an error.
+// The addon compiles for targets that it cannot run on here. A warning is an error.
 for (const target of [
   "aarch64-macos",
   "x86_64-macos",
@@ -308,28 +294,22 @@ for (const target of [
   "arm-linux-gnueabihf",
 ]) {
   if (!existsSync(zig)) {
-    missing(`the addon for ${target}`, ZIG);
+    tally.missing(`the addon for ${target}`, `${ZIG} cannot be installed`);
     continue;
   }
   const { sources, flags } = nativeSources();
   const compile = (source) =>
     runZig(["c++", `--target=${target}`, ...flags, "-Werror", "-c", source, "-o", join(folder, "addon.o")]);
   const refused = sources.map(compile).filter(({ status }) => status !== 0);
-  console.log(`${refused.length === 0 ? "ok  " : "FAIL"}  the addon compiles for ${target}`);
-  if (refused.length === 0) passed++;
-  else {
-    failed++;
-    console.log(refused[0].stderr.split("\n").slice(0, 12).join("\n"));
-  }
+  const said = refused[0]?.stderr.split("\n").slice(0, 12).join("\n");
+  tally.result(refused.length === 0, `the addon compiles for ${target}`, said);
 }
 // Every row has an oracle.
 const held = new Set([...COMPILERS.map(([name]) => name), ...Object.keys(REFERENCE_FLAGS)]);
 const without = Object.keys(abis).filter((name) => !held.has(name));
-console.log(
-  `${without.length === 0 ? "ok  " : "FAIL"}  ${held.size} ABIs of ${Object.keys(abis).length} have an oracle${without.map((name) => `; not ${name}`).join("")}`,
+tally.result(
+  without.length === 0,
+  `${held.size} ABIs of ${Object.keys(abis).length} have an oracle${without.map((name) => `; not ${name}`).join("")}`,
 );
-if (without.length === 0) passed++;
-else failed++;
 console.log(`${total} cases in all`);
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+tally.end();

@@ -1,10 +1,50 @@
-// Bugs to be put into a copy of the core's sources on purpose: whoever checks the core has to find them.
+// Bugs that are put into a copy of the sources on purpose: whatever checks them has to find each.
 
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** By name: a file of `assembly/`, what to replace in it, and by what. */
+/** A pattern for a piece of code, whatever white space there is between its tokens, or a comma behind the last of a list. */
+function patternOf(code) {
+  const tokens = code.match(/\w+|[^\w\s]/g);
+  const escaped = tokens.map((token) => token.replace(/[^\w]/, "\\$&"));
+  const pattern = escaped.map((token, i) => {
+    if (i === 0) return token;
+    const isWord = (text) => /^\w/.test(text);
+    const optionalComma = /[)\]}]/.test(tokens[i]) && tokens[i - 1] !== "," ? ",?\\s*" : "";
+    return `${isWord(tokens[i - 1]) && isWord(tokens[i]) ? "\\s+" : "\\s*"}${optionalComma}${token}`;
+  });
+  return new RegExp(pattern.join(""), "g");
+}
+
+/**
+ * Replaces a piece of code in one of the files of a folder. `$&` in the replacement is what it replaces.
+ *
+ * @throws Error when there is not exactly one place for it
+ */
+export function plant(folder, files, from, to) {
+  const pattern = patternOf(from);
+  const places = files.flatMap((file) => {
+    const path = join(folder, file);
+    const text = readFileSync(path, "utf8");
+    return [...text.matchAll(pattern)].map(() => ({ path, text }));
+  });
+  if (places.length !== 1) throw new Error(`${places.length} places in ${folder} for the planted bug: ${from}`);
+  const [{ path, text }] = places;
+  writeFileSync(path, text.replace(pattern, to));
+}
+
+/** {@link plant} in any of the scripts of a folder. */
+export function plantInScripts(folder, from, to) {
+  plant(
+    folder,
+    readdirSync(folder).filter((name) => name.endsWith(".js")),
+    from,
+    to,
+  );
+}
+
+/** Bugs of the core, by name: a file of `assembly/`, what is replaced in it, and by what. */
 export const PLANTED_BUGS = {
   "off-by-one in the bound": [
     "decode.ts",
@@ -25,11 +65,7 @@ export const PLANTED_BUGS = {
 export function compileCore(sources, wasm, replacements = [], others = {}) {
   rmSync(sources, { recursive: true, force: true });
   cpSync("assembly", sources, { recursive: true });
-  for (const [file, from, to] of replacements) {
-    const text = readFileSync(join(sources, file), "utf8");
-    if (!text.includes(from)) throw new Error(`a planted bug no longer applies to ${file}: ${from}`);
-    writeFileSync(join(sources, file), text.replace(from, to));
-  }
+  for (const [file, from, to] of replacements) plant(sources, [file], from, to);
   const { options } = JSON.parse(readFileSync("asconfig.json", "utf8"));
   const flags = Object.entries({ ...options, ...others }).flatMap(([key, value]) =>
     value === true ? [`--${key}`] : [`--${key}`, String(value)],

