@@ -1,12 +1,12 @@
-// Builds the addon with nothing but Node and a C++ compiler: no node-gyp, Python or make. The sources and flags are those
-// of native/binding.gyp, which node-gyp can build too.
+// Builds the addon with Node and a C++ compiler alone, without node-gyp, Python or make. The sources and flags come from
+// native/binding.gyp, which node-gyp can build, too.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 
-/** Where Node's own headers are: beside the binary in every official distribution. */
+/** The folder of Node's headers. Every official distribution has them beside the binary. */
 function headers() {
   const tried = [
     process.env.npm_config_nodedir && join(process.env.npm_config_nodedir, "include", "node"),
@@ -16,8 +16,8 @@ function headers() {
   const found = tried.find((path) => existsSync(join(path, "node_api.h")) && existsSync(join(path, "uv.h")));
   if (found !== undefined) return found;
   throw new Error(
-    `Node's headers (node_api.h, uv.h) are in none of\n${tried.map((path) => `  ${path}\n`).join("")}` +
-      "Install them (Debian: libnode-dev) or set npm_config_nodedir to the folder that has include/node.",
+    `Node's headers (node_api.h, uv.h) were not found in\n${tried.map((path) => `  ${path}\n`).join("")}` +
+      "Install them (Debian: libnode-dev), or set npm_config_nodedir to the folder that contains include/node.",
   );
 }
 
@@ -25,10 +25,12 @@ function compiler() {
   const tried = [process.env.CXX, "c++", "g++", "clang++"].filter(Boolean);
   const found = tried.find((name) => spawnSync(name, ["--version"]).status === 0);
   if (found !== undefined) return found;
-  throw new Error(`a C++ compiler is needed to build the addon; tried ${tried.join(", ")}. Install one, or set CXX.`);
+  throw new Error(
+    `no C++ compiler was found to build the addon; tried ${tried.join(", ")}. Install a C++ compiler, or set CXX.`,
+  );
 }
 
-/** What is compiled, and with which flags, whatever the target. */
+/** The sources and flags of every target. */
 export function nativeSources(folder = "native") {
   const [gyp] = JSON.parse(readFileSync(join(folder, "binding.gyp"), "utf8")).targets;
   return {
@@ -45,7 +47,7 @@ export function nativeSources(folder = "native") {
   };
 }
 
-/** Builds `out`, by default where the library looks for this machine's addon; the library has to be built before. */
+/** Builds the addon as `out`, by default where the library looks for it. The library has to be built before. */
 export async function buildNative({ extraFlags = [], out, strip = true, folder = "native" } = {}) {
   if (out === undefined) {
     const { target } = await import("../build/lib/system/target.js");
@@ -60,7 +62,7 @@ export async function buildNative({ extraFlags = [], out, strip = true, folder =
     ...extraFlags,
   ];
   mkdirSync(dirname(out), { recursive: true });
-  // Never half a file under the final name: another process may be loading it.
+  // The final name never refers to half a file: another process may be loading it.
   const temporary = `${out}.${process.pid}`;
   execFileSync(compiler(), [...flags, ...sources, "-o", temporary], {
     stdio: "inherit",

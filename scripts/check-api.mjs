@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// The public declarations against docs/api.d.ts: no name, type, option or docstring changes unnoticed. `--record` writes the
-// file anew. Fails, too, when a public declaration mentions what no entry point exports, when a public name has no docstring,
-// when the file does not type-check, and when the examples do not type-check against what ships.
+// Compares the public declarations with docs/api.d.ts, so that no name, type, option or docstring changes unnoticed. `--record`
+// writes the file. The check fails, too, when a public declaration mentions a type that no entry point exports, when a public name
+// has no docstring, and when the file, the declarations that ship, or the examples do not type-check.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -14,7 +14,7 @@ const { record } = readOptions({ record: { type: "boolean", default: false } });
 const tally = new Tally();
 const report = (what, wrong) => tally.result(wrong === "", what, wrong);
 
-/** What the compiler says of files, with nothing skipped and no path of ours to look into. */
+/** Type-checks files, with nothing skipped, as a consumer does. Returns the errors. */
 async function typeCheck(name, include) {
   const folder = join("build", "check-api");
   mkdirSync(folder, { recursive: true });
@@ -43,7 +43,7 @@ report(
   `${FILE}: ${entries.map(({ specifier, declarations }) => `${declarations.size} names of ${specifier}`).join(", ")}`,
   differs
     ? `it differs from line ${(at === -1 ? emitted.length : at) + 1} on:\n  committed: ${committed[at] ?? ""}\n  emitted:   ${emitted[at] ?? ""}
-If that is meant: npm run check:api -- --record, and say it in CHANGELOG.md.`
+If the change is intended, run npm run check:api -- --record and describe it in CHANGELOG.md.`
     : "",
 );
 report(`${FILE} type-checks`, await typeCheck("page", [FILE]));

@@ -1,4 +1,4 @@
-// The ABI table -> cmsgdump/table.ts: bytes, as the WASI command has no other way to know it. Not kept in git.
+// The ABI table -> cmsgdump/table.ts: bytes, as the WASI command cannot import the table. Not kept in git.
 //
 // Integers are little-endian i32. An ABI: its name (length, bytes), the nine arguments of setLayout, SOL_SOCKET, then its types
 // (count; of each: type, kind, name, six parameters). A kind is a number of the enum Kind, which is written here too.

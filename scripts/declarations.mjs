@@ -1,9 +1,10 @@
-// The public declarations, one text an entry point: what tsc emitted for the files of `src`, cut down to what the entry points
-// export. What two entry points export is declared by the first of them and imported by the other, so that a class with private
-// members is the same type in both.
+// The public declarations of each entry point: the declarations that tsc emits for the files of `src`, reduced to the names that
+// the entry points export. A name that two entry points export is declared by the first and imported by the other, so that a
+// class with private members is the same type in both.
 //
-// Members that are `protected` or `@internal` are left out. The class keeps a `#private` in their place, as tsc writes it for
-// names with a `#`, so that no other object fits where the class is asked for. A constructor stays, without its parameters.
+// Members that are `protected` or `@internal` are left out. `#private` takes their place, as tsc writes it for names with a `#`,
+// so that no other object is assignable to the class. Such a constructor stays, without its parameters: with `stripInternal`
+// the class would get a public constructor instead.
 
 import { writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
@@ -35,14 +36,14 @@ const isHidden = (member) =>
   (member.modifierFlags & (ModifierFlags.Protected | ModifierFlags.Private)) !== 0 ||
   getJSDocTags(member).some((tag) => tag.tagName.text === "internal");
 
-/** The statement of a file that a declaration is, or is a part of; null: it is inside of another. */
+/** The statement of the file that contains a declaration; null when the declaration is nested in another. */
 function statementOf(declaration) {
   const isList = declaration.kind === SyntaxKind.VariableDeclaration;
   const statement = isList ? declaration.parent.parent : declaration;
   return statement.parent?.kind === SyntaxKind.SourceFile ? statement : null;
 }
 
-/** The first declaration of a symbol; null: it has none. An alias is followed to what it stands for. */
+/** The first declaration of a symbol, or of what an alias stands for; null when there is none. */
 function target(checker, symbol) {
   const isAlias = [SyntaxKind.ImportSpecifier, SyntaxKind.ExportSpecifier].includes(symbol?.declarations[0]?.kind);
   const [first] = (isAlias ? checker.getAliasedSymbol(symbol) : symbol)?.declarations ?? [];
@@ -60,7 +61,7 @@ function edited(source, start, end, edits) {
   return text + source.slice(at, end);
 }
 
-/** The parts of a class that stay inside, taken out of its text. */
+/** The edits that leave the hidden members out of the text of a class. */
 function* withoutHidden(declaration) {
   const hidden = declaration.members.filter(isHidden);
   let hasConstructor = false;
@@ -80,7 +81,7 @@ class Reader {
     this.folder = folder;
     this.checker = checker;
     this.program = program;
-    /** What entry points export, by declaration: the name, and the entry point that declares it. */
+    /** For each exported declaration: its name, and the entry point that declares it. */
     this.owners = new Map();
     this.problems = [];
   }
@@ -95,7 +96,7 @@ class Reader {
     });
   }
 
-  /** An entry point: what it exports, imports and declares. */
+  /** Reads an entry point: what it exports, imports and declares. */
   entry({ specifier, source, file }) {
     const entry = { specifier, file, imports: new Map(), exported: new Map(), declarations: new Map(), types: [] };
     this.current = entry;
@@ -110,10 +111,13 @@ class Reader {
       const statements = [
         ...new Set(this.checker.getAliasedSymbol(symbol).declarations.map((handle) => statementOf(handle.resolve()))),
       ];
-      // A class that is exported as a type has no value that an importer could ask for.
+      // A class that is exported as a type only is not a value for importers.
       const asType = isType && statements.some(({ kind }) => kind === SyntaxKind.ClassDeclaration);
       if (asType) entry.types.push(name);
-      entry.declarations.set(name, { isType: asType, texts: statements.map((one) => this.declared(name, one)) });
+      entry.declarations.set(name, {
+        isType: asType,
+        texts: statements.map((statement) => this.declared(name, statement)),
+      });
       if (statements[0].jsDoc === undefined) this.problems.push(`${name} has no comment`);
     }
     entry.declarations = new Map([...entry.declarations].sort(byName));
@@ -126,7 +130,7 @@ class Reader {
     return imports.get(from);
   }
 
-  /** A statement: its comment, and its text without `export` and `declare`. */
+  /** The comment of a statement, and its text without `export` and `declare`. */
   declared(name, statement) {
     const { text } = statement.getSourceFile();
     const modifiers = (statement.modifiers ?? []).filter(({ kind }) =>
@@ -145,7 +149,7 @@ class Reader {
     };
   }
 
-  /** Looks up what a declaration mentions; what has another name in this entry point is replaced. */
+  /** Resolves the names in a declaration, and records imports and problems. Yields edits where the exported name is another. */
   *references(name, statement, isCut) {
     const identifiers = [...descendants(statement)].filter(
       (node) => node.kind === SyntaxKind.Identifier && !isCut(node),
@@ -162,7 +166,7 @@ class Reader {
         continue;
       }
       const found = target(this.checker, symbols[i]);
-      // Type parameters, parameters, members, and the globals of the language.
+      // Type parameters, parameters, members, and globals need nothing.
       if (found === null || statementOf(found.declaration) === null) continue;
       if (!found.declaration.getSourceFile().fileName.startsWith(this.folder)) continue;
       const owner = this.owners.get(found.key);
@@ -184,7 +188,7 @@ class Reader {
     const explained = new Set();
     for (const member of membersOf(statement)) {
       const text = member.name?.getText() ?? "constructor";
-      // Of several overloads the first has the comment. Constants have the names, and the meaning, that C headers give them.
+      // The first of several overloads has the comment. Constants have the names, and the meaning, of those in C headers.
       if (member.jsDoc !== undefined) explained.add(text);
       if (explained.has(text) || isCut(member) || isHidden(member) || /^#|^[A-Z0-9_]+$/.test(text)) continue;
       if (this.isInherited(statement, text)) continue;
@@ -192,7 +196,7 @@ class Reader {
     }
   }
 
-  /** Whether a member has its comment where a base of its class declares it. */
+  /** Whether a base of the class declares the member, with a comment. */
   isInherited(statement, text) {
     return (statement.heritageClauses ?? [])
       .flatMap(({ types }) => [...types])
@@ -211,9 +215,9 @@ function membersOf({ members, type }) {
 }
 
 /**
- * Reads what tsc emitted.
+ * Reads the declarations that tsc emitted.
  *
- * @returns the entry points, and the `problems`: public declarations that mention what no entry point exports, or have no comment
+ * @returns the entry points, and the `problems`: declarations that mention a type that no entry point exports, or lack a comment
  */
 export function publicDeclarations(emitted = EMITTED) {
   const api = new API({ cwd: process.cwd() });
@@ -230,7 +234,7 @@ export function publicDeclarations(emitted = EMITTED) {
   }
 }
 
-/** `import` or `export` lines. `path`: how a module of ours is named there. */
+/** `import` or `export` lines. `path` gives the path of a module. */
 function lines(keyword, imports, path) {
   return [...imports].sort(byName).map(([from, names]) => {
     const all = [...names].sort(byName);
@@ -243,7 +247,7 @@ function lines(keyword, imports, path) {
   });
 }
 
-/** An entry point as text. `declare`: what stands before a declaration that has no type alone. */
+/** An entry point as text. `declare` is the prefix of classes, functions and constants. */
 function render({ imports, exported, declarations, types }, path, declare) {
   const head = [...lines("import", imports, path), ...lines("export", exported, path)].join("");
   const blocks = [...declarations.values()].flatMap(({ isType, texts }) =>
@@ -274,9 +278,9 @@ export function writeDeclarations() {
       const to = relative(dirname(entry.file), files.get(from));
       return `${to.startsWith(".") ? "" : "./"}${to}.js`;
     };
-    // Which types a program knows without asking is up to its tsconfig.json: TypeScript 7 knows none.
-    const asked = [...entry.imports.keys()].some((from) => from.startsWith("node:"));
-    const reference = asked ? '/// <reference types="node" />\n' : "";
+    // TypeScript 7 includes no @types package unless a tsconfig.json, or this line, names it.
+    const usesNode = [...entry.imports.keys()].some((from) => from.startsWith("node:"));
+    const reference = usesNode ? '/// <reference types="node" />\n' : "";
     writeFileSync(join("dist", `${entry.file}.d.ts`), reference + render(entry, path, "declare "));
   }
 }

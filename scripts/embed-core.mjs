@@ -1,5 +1,5 @@
-// core.wasm -> src/core/core.wasm.ts: the bytes, so that loading is synchronous and a bundler cannot lose them, and
-// what the module says of itself: its addresses, capacities and register numbers, so that they are written down once.
+// core.wasm -> src/core/core.wasm.ts: the bytes, so that loading is synchronous and a bundler cannot lose them; and the addresses,
+// capacities and register numbers that the module exports, so that they are written down once.
 
 import { readFileSync, writeFileSync } from "node:fs";
 

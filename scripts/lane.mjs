@@ -1,13 +1,13 @@
-// What the lanes share: reading options, running a program, finding tools, and a tally that ends with "N passed, N failed".
+// What the lanes share: options, running a program, finding tools, and a tally that ends with "N passed, N failed".
 
 import { spawn, spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 
-/** Whether a missing tool is a failure: in CI (the variable CI is set) nothing is skipped. */
+/** Whether a missing tool is a failure. In CI (the variable CI is set) nothing is skipped. */
 const strict = process.env.CI !== undefined;
 
-/** Ends the script: its command line is wrong. */
+/** Ends the script because of an invalid command line. */
 function refuse(message) {
   console.error(message);
   process.exit(2);
@@ -36,13 +36,13 @@ export function wholeNumber(name, text, least = 1) {
   return refuse(`--${name} expected a whole number of at least ${least}, got ${text}`);
 }
 
-/** Those of the names that contain one of the wanted parts; all of them when no part is given. None is a wrong command line. */
+/** The names that contain one of the wanted parts, or all names when no part is given. The script ends when nothing matches. */
 export function select(names, wanted, kind) {
   const selected = names.filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
   return selected.length > 0 ? selected : refuse(`no ${kind} matches ${wanted.join(", ")}`);
 }
 
-/** Whether there is a program of this name. */
+/** Whether a program of this name can be started. */
 export function hasTool(name) {
   return spawnSync(name, ["--version"]).error === undefined;
 }
@@ -51,7 +51,7 @@ export function hasTool(name) {
  * Runs a program to its end.
  *
  * @param options those of `child_process.spawn`; `timeout`: milliseconds after which it is killed
- * @returns `stdout`, `output` (stderr, too, as it came), `code`, `signal`, `how` it ended, and `milliseconds`
+ * @returns `stdout`; `output`, stdout and stderr in the order of arrival; `code`; `signal`; `how` it ended; `milliseconds`
  */
 export function run(command, args, { timeout, ...options } = {}) {
   const start = Date.now();
@@ -77,14 +77,14 @@ export function run(command, args, { timeout, ...options } = {}) {
     timer = setTimeout(() => {
       output += `\nkilled after ${timeout / 1000} s`;
       child.kill("SIGKILL");
-      // Programs that it started keep the pipes open until they notice that it has gone: nothing waits for them.
+      // Programs that it started may keep the pipes open. Nothing waits for them.
       child.stdout.destroy();
       child.stderr.destroy();
     }, timeout);
   });
 }
 
-/** Runs jobs, as many at once as there are processors. */
+/** Runs jobs, as many at a time as there are processors. */
 export async function inParallel(jobs) {
   const waiting = [...jobs];
   const work = async () => {
@@ -93,7 +93,7 @@ export async function inParallel(jobs) {
   await Promise.all(Array.from({ length: availableParallelism() }, work));
 }
 
-/** What a file of tests printed: how many tests of uvu's it has, and how many passed and were skipped. */
+/** The summary that uvu prints: how many tests there are, and how many passed and were skipped. */
 export function testCounts(output) {
   const count = (name) => Number(new RegExp(`^ {2}${name}: +(\\d+)`, "m").exec(output)?.[1] ?? 0);
   return { total: count("Total"), passed: count("Passed"), skipped: count("Skipped") };
@@ -105,7 +105,7 @@ export class Tally {
   failed = 0;
   skipped = 0;
 
-  /** Prints a result, and of a failure the detail. `passed` and `failed`: how many it counts for, one by default. */
+  /** Prints a result, and the detail of a failure. `passed` and `failed`: how much it adds to each count, 1 by default. */
   result(good, what, detail = "", { passed = good ? 1 : 0, failed = good ? 0 : 1 } = {}) {
     console.log(`${good ? "ok  " : "FAIL"}  ${what}`);
     if (!good && detail !== "") console.log(detail);
@@ -113,14 +113,14 @@ export class Tally {
     this.failed += failed;
   }
 
-  /** Something that cannot be tried here, and why. In CI that is a failure. */
+  /** Records what cannot be tried here, and why. In CI this is a failure. */
   missing(what, why) {
     console.log(`${strict ? "FAIL" : "SKIPPED"}  ${what}: ${why}`);
     if (strict) this.failed++;
     else this.skipped++;
   }
 
-  /** Prints the last line and ends the script: with 1 when something failed, or nothing was tried at all. */
+  /** Prints the last line and ends the script, with 1 when something failed or nothing was tried. */
   end() {
     if (this.passed + this.failed + this.skipped === 0) this.result(false, "nothing was tried");
     const skipped = this.skipped > 0 ? `, ${this.skipped} skipped` : "";

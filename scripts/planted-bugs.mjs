@@ -1,10 +1,10 @@
-// Bugs that are put into a copy of the sources on purpose: whatever checks them has to find each.
+// Bugs that are put into a copy of the sources on purpose. Every check of these sources has to find them.
 
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** A pattern for a piece of code, whatever white space there is between its tokens, or a comma behind the last of a list. */
+/** A pattern for a piece of code that ignores the white space between its tokens, and a trailing comma. */
 function patternOf(code) {
   const tokens = code.match(/\w+|[^\w\s]/g);
   const escaped = tokens.map((token) => token.replace(/[^\w]/, "\\$&"));

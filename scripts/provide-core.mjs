@@ -1,4 +1,4 @@
-// node --import: the library runs with the core named by UNIX_ANCILLARY_CORE instead of its own.
+// For node --import: the library uses the core.wasm that UNIX_ANCILLARY_CORE names instead of its own.
 
 import { readFileSync } from "node:fs";
 import { provideCoreModule } from "unix-ancillary/core";

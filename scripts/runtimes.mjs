@@ -38,7 +38,7 @@ const EMULATED = {
     "/usr/s390x-linux-gnu",
   ],
 };
-/** The tests that use the addon; the others are about sources and the package. */
+/** The test files that use the addon. The others check the sources and the package. */
 const SUITES = [
   "ancillary",
   "fd-reader",
