@@ -88,6 +88,20 @@ declare module "unix-ancillary/core" {
         readonly tableFullErrno: "EMFILE" | "EMSGSIZE" | null;
         /** The errno of a datagram for a full receiver. */
         readonly datagramFullErrno: "EAGAIN" | "ENOBUFS";
+        /**
+         * The errno of a send while too many descriptors are in flight, where it is that of a full socket: whether the socket is
+         * writable says nothing then. Null: another errno, or no limit.
+         */
+        readonly inFlightErrno: "EAGAIN" | null;
+        /** The errno of a send on a stream when the receiver has no room left for the control data; null: that of a full socket. */
+        readonly controlFullErrno: "EMSGSIZE" | null;
+        /** MSG_CTRUNC gets lost: a `cmsg_len` that reaches past the end is the only sign of a truncation. */
+        readonly losesCtrunc: boolean;
+        /**
+         * The byte of a stream's receive that its descriptors came with. `last`: the kernel puts plain bytes of earlier sends in
+         * front of those that carry descriptors. `first`: it puts plain bytes of later sends behind them.
+         */
+        readonly rightsCarrier: "last" | "first";
         /** What MSG_PEEK does with descriptors: new ones each time, kernel pointers, nothing, or zeros. */
         readonly peek: "duplicates" | "pointers" | "omitted" | "zeroed";
         /** Descriptors with no byte on a stream: lost in silence, or delivered with a receive of 0. */
@@ -98,6 +112,12 @@ declare module "unix-ancillary/core" {
         readonly credentials: readonly CredentialsLayout[];
         /** Every kind of time that the kernel sends. */
         readonly timestamps: readonly TimestampLayout[];
+        /** The socket option that answers with the peer's credentials; null: the system has none. */
+        readonly peerCredentials: PeerCredentialsLayout | null;
+        /** Bytes of `sun_path` of `struct sockaddr_un`. */
+        readonly sunPathBytes: number;
+        /** Whether there are names outside the file system, which begin with a NUL; `bind` to an empty name chooses one. */
+        readonly abstractNames: boolean;
         /** Payload bytes of every message that can come beside SCM_RIGHTS with all socket options on, labels apart. */
         readonly receiveMessages: readonly number[];
     }
@@ -294,6 +314,22 @@ declare module "unix-ancillary/core" {
         readonly uid: number;
         /** Group id. */
         readonly gid: number;
+    }
+
+    /** A socket option that answers with the peer's credentials. Effective ids where real and effective are told apart. */
+    export interface PeerCredentialsLayout {
+        /** The level of the option, by its name in the C headers. */
+        readonly level: "SOL_SOCKET" | "SOL_LOCAL";
+        /** Its name in the C headers. */
+        readonly option: string;
+        /** Offset of the process id, 4 bytes; null: there is none. */
+        readonly pid: number | null;
+        /** Offset of the user id, 4 bytes. */
+        readonly uid: number;
+        /** Offset of the group id, 4 bytes. */
+        readonly gid: number;
+        /** The option of the same level that answers with the pid, where `pid` is null; null: the system does not tell the pid. */
+        readonly pidOption: string | null;
     }
 
     /** Which descriptors are kept and which are closed. A surplus is `"ok"`: its numbers are in `close`. */
@@ -628,15 +664,15 @@ declare module "unix-ancillary" {
     export interface FdDescription {
         /** The kind of file. */
         readonly kind: FdKind;
-        /** What may be done with it; `"path"`: nothing but naming (O_PATH). */
+        /** The access mode; `"path"`: it only names a file (O_PATH). */
         readonly access: "read" | "write" | "read-write" | "path";
-        /** O_NONBLOCK of the open file description, which other processes may share. */
+        /** O_NONBLOCK of the open file description; other processes may share it. */
         readonly nonblocking: boolean;
-        /** Bytes, of a file or memfd. */
+        /** The bytes of a file or memfd. */
         readonly size?: number;
-        /** Of a memfd; none: an empty list. */
+        /** The seals of a memfd; empty when it has none. */
         readonly seals?: readonly Seal[];
-        /** Of a socket, unless it is the file that names one (O_PATH). */
+        /** The socket's own description, but for a file that names a socket (O_PATH). */
         readonly socket?: SocketDescription;
     }
 
@@ -930,7 +966,7 @@ declare module "unix-ancillary" {
         readonly address: string | null;
     }
 
-    /** Of a memfd: what can no longer be done to it (memfd_create(2), fcntl(2)). */
+    /** What a memfd no longer allows (memfd_create(2), fcntl(2)). */
     export type Seal = "seal" | "shrink" | "grow" | "write" | "future-write" | "exec";
 
     /** What an unfinished `sendFdsAll` leaves in its error. */
@@ -994,15 +1030,15 @@ declare module "unix-ancillary" {
         [Symbol.dispose](): void;
     }
 
-    /** Of a socket. */
+    /** What a socket is. */
     export interface SocketDescription {
         /** `"other"`: any family that is not listed here. */
         readonly family: "unix" | "inet" | "inet6" | "other";
         /** `"other"`: any type that is not listed here. */
         readonly type: "stream" | "dgram" | "seqpacket" | "other";
-        /** Whether connections can be accepted from it. */
+        /** Whether it listens for connections. */
         readonly listening: boolean;
-        /** What it is bound to: a path (an abstract one begins with `"\0"`), or an address and a port; null: nothing. */
+        /** Where it is bound: a path (an abstract one begins with `"\0"`), or an address and a port; null: it is not bound. */
         readonly address: string | {
             readonly address: string;
             readonly port: number;
