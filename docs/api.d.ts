@@ -1,39 +1,42 @@
 // The public interface, one part for each entry point. Written by `npm run check:api -- --record`.
 
 declare module "unix-ancillary/core" {
-    /** One target. Offsets and sizes in bytes; a number that the system does not have is null. */
+    /** One target: a row of the ABI table. Offsets and sizes in bytes; a number that the system does not have is null. */
     export interface Abi {
-        /** System, architecture and C library, joined by hyphens. */
+        /** Key of the row. */
         readonly name: AbiName;
-        /** The system. */
+        /** The system whose kernel it is: Linux on Android too. */
         readonly os: "linux" | "darwin" | "freebsd" | "openbsd" | "netbsd" | "dragonfly" | "illumos";
-        /** The architecture, as the system itself calls it. */
+        /** The architecture, as the system names it. */
         readonly arch: string;
-        /** Linux only: whose C struct it is. The bytes on the wire are the kernel's, the same for all. */
+        /** The libc that declares the C structs, on Linux; null elsewhere. The control bytes are the kernel's, the same with each. */
         readonly libc: "glibc" | "musl" | "bionic" | null;
         /** `sizeof(void *)`. */
         readonly pointerBytes: 4 | 8;
-        /** The byte order of every number in a control buffer. */
+        /** Byte order. */
         readonly endian: "little" | "big";
-        /** How the layout is known: run, compiled with the target's headers, read in them, or from other projects' tables. */
+        /**
+         * How the layout is known: `measured` by a program that ran on the target, `compiled` with its headers, read in its `source`,
+         * or taken from the `tables` of other projects.
+         */
         readonly evidence: "measured" | "compiled" | "source" | "tables";
         /** The files that the row was read in. */
         readonly source: string;
         /** `sizeof(struct cmsghdr)`. */
         readonly headerBytes: number;
-        /** `offsetof(struct cmsghdr, cmsg_len)`. */
+        /** Offset of `cmsg_len`. */
         readonly lengthOffset: number;
-        /** Bytes of `cmsg_len`: musl's has 4 and a pad; on the wire, with the pad zero, it is the kernel's 8. */
+        /** Bytes of `cmsg_len`. musl declares 4 and a pad; with the pad zero they are the kernel's 8. */
         readonly lengthBytes: 4 | 8;
-        /** `offsetof(struct cmsghdr, cmsg_level)`; 4 bytes. */
+        /** Offset of `cmsg_level`, 4 bytes. */
         readonly levelOffset: number;
-        /** `offsetof(struct cmsghdr, cmsg_type)`; 4 bytes. */
+        /** Offset of `cmsg_type`, 4 bytes. */
         readonly typeOffset: number;
-        /** `CMSG_LEN(0)`. */
+        /** `CMSG_LEN(0)`: offset of the payload. */
         readonly dataOffset: number;
-        /** `CMSG_ALIGN` rounds up to it. */
+        /** `CMSG_ALIGN` rounds up to a multiple of it. */
         readonly alignBytes: number;
-        /** Where the next header may begin; not `alignBytes` on illumos/sparcv9 only. */
+        /** The next header begins at a multiple of it. It differs from `alignBytes` on illumos/sparcv9 only. */
         readonly headerAlignBytes: number;
         /** `struct msghdr`. */
         readonly msghdr: MsghdrLayout;
@@ -55,7 +58,7 @@ declare module "unix-ancillary/core" {
         readonly MSG_EOR: number;
         readonly MSG_DONTWAIT: number;
         readonly MSG_NOSIGNAL: number | null;
-        /** Null: received descriptors need `fcntl` to become CLOEXEC. */
+        /** Null: `fcntl` makes received descriptors CLOEXEC. */
         readonly MSG_CMSG_CLOEXEC: number | null;
         readonly MSG_CMSG_CLOFORK: number | null;
         readonly SO_NOSIGPIPE: number | null;
@@ -69,69 +72,69 @@ declare module "unix-ancillary/core" {
         readonly SO_PASSRIGHTS: number | null;
         readonly SOCK_STREAM: number;
         readonly SOCK_DGRAM: number;
-        /** Null: AF_UNIX has none. */
+        /** Null: AF_UNIX does not have the type. */
         readonly SOCK_SEQPACKET: number | null;
         readonly F_DUPFD_CLOEXEC: number;
-        /** The most descriptors that one `sendmsg` takes. */
+        /** Most descriptors of one `sendmsg`. */
         readonly maxFdsPerMessage: number;
-        /** The most control bytes that one `sendmsg` takes; null: no fixed limit. */
+        /** Most control bytes of one `sendmsg`; null: no fixed limit. */
         readonly maxControlBytes: number | null;
-        /** What `msg_controllen` has to be on a send: with the last message's padding (`CMSG_SPACE`) or without (`CMSG_LEN`). */
+        /** `msg_controllen` of a send: with the last message's padding (`space`, as `CMSG_SPACE`) or without (`len`, as `CMSG_LEN`). */
         readonly sendControlLength: "space" | "len";
-        /** Several SCM_RIGHTS in one `sendmsg`: merged into one, kept apart, refused, or all but the first lost in silence. */
+        /** Several SCM_RIGHTS in one `sendmsg`: merged into one, kept apart, refused, or all but the first lost without an error. */
         readonly severalRights: "merged" | "separate" | "refused" | "first";
-        /** What a receive does with descriptors that the control buffer, or the descriptor table, has no room for. */
+        /** The kernel whose rule it is for descriptors that the control buffer, or the descriptor table, has no room for. */
         readonly truncation: "linux" | "freebsd" | "openbsd" | "netbsd" | "dragonfly" | "xnu" | "illumos";
-        /** Room that n descriptors need to be received: `CMSG_SPACE(4n)`, or `CMSG_LEN(4n)` is enough. */
+        /** Control bytes that a receive of n descriptors needs: `CMSG_SPACE(4n)` or `CMSG_LEN(4n)`. */
         readonly receiveNeeds: "space" | "len";
-        /** The errno of a receive with a full descriptor table; null: what fits is delivered, with MSG_CTRUNC. */
+        /** The errno of a receive with a full descriptor table; null: the descriptors that fit are delivered, with MSG_CTRUNC. */
         readonly tableFullErrno: "EMFILE" | "EMSGSIZE" | null;
-        /** The errno of a datagram for a full receiver. */
+        /** The errno of a send of a datagram to a full receiver. */
         readonly datagramFullErrno: "EAGAIN" | "ENOBUFS";
         /**
-         * The errno of a send while too many descriptors are in flight, where it is that of a full socket: whether the socket is
-         * writable says nothing then. Null: another errno, or no limit.
+         * The errno of a send while too many descriptors are in flight, where a full socket has the same: the socket may be writable
+         * then. Null: another errno, or no limit.
          */
         readonly inFlightErrno: "EAGAIN" | null;
-        /** The errno of a send on a stream when the receiver has no room left for the control data; null: that of a full socket. */
+        /** The errno of a send on a stream when the receiver has no room for the control data; null: that of a full socket. */
         readonly controlFullErrno: "EMSGSIZE" | null;
-        /** MSG_CTRUNC gets lost: a `cmsg_len` that reaches past the end is the only sign of a truncation. */
+        /** Whether MSG_CTRUNC gets lost: a `cmsg_len` that reaches past the end is the only sign of a truncation then. */
         readonly losesCtrunc: boolean;
         /**
-         * The byte of a stream's receive that its descriptors came with. `last`: the kernel puts plain bytes of earlier sends in
-         * front of those that carry descriptors. `first`: it puts plain bytes of later sends behind them.
+         * Which byte of a stream's receive its descriptors came with. `last`: the receive may begin with plain bytes of earlier sends.
+         * `first`: it may end with plain bytes of later sends.
          */
         readonly rightsCarrier: "last" | "first";
-        /** What MSG_PEEK does with descriptors: new ones each time, kernel pointers, nothing, or zeros. */
+        /** What a receive with MSG_PEEK has in place of descriptors: new ones each time, kernel pointers, nothing, or zeros. */
         readonly peek: "duplicates" | "pointers" | "omitted" | "zeroed";
-        /** Descriptors with no byte on a stream: lost in silence, or delivered with a receive of 0. */
+        /** Descriptors sent without a byte on a stream: lost without an error, or delivered with a receive of 0 bytes. */
         readonly emptyStreamRights: "dropped" | "delivered";
-        /** The rule of `CMSG_NXTHDR`, which the core's walk is stricter than. */
+        /** The libc whose `CMSG_NXTHDR` it is. The core's walk is stricter than each. */
         readonly nextHeader: "glibc" | "musl" | "bionic" | "bsd" | "illumos";
-        /** Every kind of credentials that the kernel sends. */
+        /** Payloads with credentials; the first is the one that senders attach. Layouts of one type are told apart by their size. */
         readonly credentials: readonly CredentialsLayout[];
-        /** Every kind of time that the kernel sends. */
+        /** Payloads with times. */
         readonly timestamps: readonly TimestampLayout[];
-        /** The socket option that answers with the peer's credentials; null: the system has none. */
+        /** The socket option whose answer has the peer's credentials; null: there is none. */
         readonly peerCredentials: PeerCredentialsLayout | null;
         /** Bytes of `sun_path` of `struct sockaddr_un`. */
         readonly sunPathBytes: number;
         /** Whether there are names outside the file system, which begin with a NUL; `bind` to an empty name chooses one. */
         readonly abstractNames: boolean;
-        /** Payload bytes of every message that can come beside SCM_RIGHTS with all socket options on, labels apart. */
+        /** Payload bytes of each message that can come beside SCM_RIGHTS with all socket options on, security labels left out. */
         readonly receiveMessages: readonly number[];
     }
 
-    /** The rows. On musl rows `lengthBytes` is that of musl's struct. */
+    /** The names of the rows. */
     export type AbiName = `linux-${"x86_64" | "i386" | "armv7" | "aarch64" | "s390x" | "powerpc64" | "powerpc"}-${"glibc" | "musl"}` | `linux-${"riscv64" | "powerpc64le" | "mips" | "x32"}-glibc` | `linux-${"riscv64" | "powerpc64le"}-musl` | `android-${"aarch64" | "x86_64" | "armv7"}-bionic` | `darwin-${"arm64" | "x86_64"}` | `freebsd-${"amd64" | "arm64" | "riscv64" | "powerpc64" | "i386" | "armv7"}` | `openbsd-${"amd64" | "arm64" | "riscv64" | "i386" | "arm" | "powerpc" | "sparc64"}` | `netbsd-${"amd64" | "i386" | "arm-eabi" | "aarch64" | "sparc64"}` | "dragonfly-x86_64" | `illumos-${"amd64" | "sparcv9"}`;
 
-    /** A condition that the kernel does not name. {@link code} says which; the message names the numbers. */
+    /** An error without an errno. {@link code} says which; the message has the details. */
     export class AncillaryError extends Error {
-        /** Stable; the message is not. */
+        /** Which error. Codes are stable, messages are not. */
         readonly code: AncillaryErrorCode;
-        /** The bytes that a failed receive had brought. Its descriptors are closed, its bytes are not lost. */
+        /** The bytes that a failed receive took from the socket. Its descriptors are closed. */
         readonly data?: Uint8Array;
-        /** Of `ERR_ANCILLARY_TRUNCATED`. */
+        /** Why, with `ERR_ANCILLARY_TRUNCATED`. */
         readonly reason?: TruncationReason;
         /** @param details what becomes {@link data} and {@link reason} */
         constructor(code: AncillaryErrorCode, message: string, details?: {
@@ -140,15 +143,15 @@ declare module "unix-ancillary/core" {
         });
     }
 
-    /** What {@link AncillaryError.code} can be. */
-    export type AncillaryErrorCode = "ERR_ANCILLARY_RECEIVED" | "ERR_ANCILLARY_TRUNCATED" | "ERR_BUFFER_TOO_SMALL" | "ERR_DATA_TRUNCATED" | "ERR_EMPTY_PAYLOAD" | "ERR_FD_CLOSED" | "ERR_FD_COUNT" | "ERR_MALFORMED_CONTROL" | "ERR_NOT_UNIX_SOCKET" | "ERR_SOCKET_BUSY" | "ERR_SOCKET_CLOSED" | "ERR_TOO_LONG" | "ERR_TOO_MANY_FDS" | "ERR_UNEXPECTED_EOF";
+    /** The values of {@link AncillaryError.code}. */
+    export type AncillaryErrorCode = "ERR_ANCILLARY_RECEIVED" | "ERR_ANCILLARY_TRUNCATED" | "ERR_BUFFER_TOO_SMALL" | "ERR_DATA_TRUNCATED" | "ERR_EMPTY_PAYLOAD" | "ERR_FD_CLOSED" | "ERR_FD_COUNT" | "ERR_FOREIGN_PLATFORM" | "ERR_MALFORMED_CONTROL" | "ERR_NOT_UNIX_SOCKET" | "ERR_SOCKET_BUSY" | "ERR_SOCKET_CLOSED" | "ERR_TOO_LONG" | "ERR_TOO_MANY_FDS" | "ERR_UNEXPECTED_EOF";
 
-    /** The codec of one ABI: one instance of the core. Its methods answer with copies and keep nothing between calls. */
+    /** The codec of one ABI, with an instance of the core. Its methods return copies and keep nothing between calls. */
     export class Codec {
         #private;
-        /** The row of the ABI table it was made with. */
+        /** The row of the ABI table that it was made with. */
         readonly abi: Abi;
-        /** @throws RangeError for a name that is not in the table, or a layout that cannot be walked */
+        /** @throws RangeError for a name that is not in the table, or for a layout that cannot be walked */
         constructor(abi: Abi | AbiName);
         /** `CMSG_ALIGN(n)`. @throws RangeError beyond 2^31 - 1 */
         align(n: number): number;
@@ -157,37 +160,42 @@ declare module "unix-ancillary/core" {
         /** `CMSG_SPACE(n)`: bytes of a message with `n` bytes of payload and its padding. @throws RangeError beyond 2^31 - 1 */
         space(n: number): number;
         /**
-         * A control buffer with these messages, as long as `msg_controllen` has to be on this system.
+         * A control buffer with these messages. Its length is `msg_controllen` for a send on this system.
          *
          * @throws AncillaryError `ERR_BUFFER_TOO_SMALL` beyond 64 KiB, more than any kernel takes
          */
         encode(messages: readonly ControlMessage[]): Uint8Array;
         /**
-         * {@link encode} into memory of the caller's; `msg_controllen`. What lies behind it is left alone.
+         * {@link encode} into memory of the caller's. The bytes behind the control buffer are not changed.
          *
-         * @throws AncillaryError `ERR_BUFFER_TOO_SMALL`, nothing written
+         * @returns `msg_controllen`
+         * @throws AncillaryError `ERR_BUFFER_TOO_SMALL`; then nothing is written
          */
         encodeInto(messages: readonly ControlMessage[], into: Uint8Array): number;
         /**
          * The messages in a control buffer of any length. Never throws on any bytes.
          *
-         * @throws TypeError for what is no Uint8Array
+         * @throws TypeError for anything but a Uint8Array
          */
         decode(control: Uint8Array, options?: DecodeOptions): DecodedControl;
-        /** An SCM_RIGHTS message. @throws RangeError for what is no `int`, or more than the system takes in one message */
+        /**
+         * An SCM_RIGHTS message.
+         *
+         * @throws RangeError for a number that is no `int`; `ERR_TOO_MANY_FDS` for more than one message takes on this system
+         */
         rights(fds: readonly number[]): ControlMessage;
-        /** The slots of an SCM_RIGHTS message, in their places; of any other message none. */
+        /** The slots of an SCM_RIGHTS message, in order, with the negative ones; none of any other message. */
         fdsOf(message: ControlMessage): number[];
         /**
          * A message with credentials, as a sender attaches them.
          *
-         * @throws RangeError where a sender of this system attaches none
+         * @throws RangeError where senders of this system attach none
          */
-        credentials({ pid, uid, gid }: PayloadCredentials): ControlMessage;
-        /** What a message says; `"unknown"` for what the ABI table does not know. Never throws on any bytes. */
-        payloadOf({ level, type, data }: ControlMessage): Payload;
+        credentials({ pid, uid, gid }: Credentials): ControlMessage;
+        /** What a message says; `"unknown"` for a type that the ABI table does not have. Never throws on any bytes. */
+        payloadOf({ level, type, data }: ControlMessage): DecodedPayload;
         /**
-         * What is kept and what is closed of a receive, as the library itself decides it.
+         * Which descriptors of a receive to keep and which to close. The library decides by the same function.
          *
          * @throws RangeError beyond 64 KiB of control data, more than any kernel delivers
          */
@@ -204,59 +212,111 @@ declare module "unix-ancillary/core" {
         readonly data: Uint8Array;
     }
 
-    /** Where the credentials lie in the payload of messages of a type. Effective ids where real and effective are told apart. */
+    /** A process and its user. */
+    export interface Credentials {
+        /** Process id; null where the system sends none, or cannot name the process here. */
+        readonly pid: number | null;
+        /** Effective user id where the system tells real and effective apart. */
+        readonly uid: number;
+        /** Effective group id, likewise. */
+        readonly gid: number;
+    }
+
+    /** The payload of messages with credentials. The ids are the effective ones where a system tells real and effective apart. */
     export interface CredentialsLayout {
         /** `cmsg_type`, at level SOL_SOCKET. */
         readonly type: number;
-        /** The C struct. */
+        /** Name of the C struct. */
         readonly name: string;
         /** Least bytes of the payload. */
         readonly bytes: number;
-        /** Offset of the process id, 4 bytes; null: there is none. */
+        /** Offset of the pid, 4 bytes as the others; null: there is none. */
         readonly pid: number | null;
-        /** Offset of the user id, 4 bytes. */
+        /** Offset of the uid. */
         readonly uid: number;
-        /** Offset of the group id, 4 bytes. */
+        /** Offset of the gid. */
         readonly gid: number;
         /** Whether a sender may (or, for the kernel to fill them in, must) attach them. */
         readonly sendable: boolean;
     }
 
-    /** How to decode. */
+    /** Options of {@link Codec.decode}. */
     export interface DecodeOptions {
         /**
-         * `msg_flags` of the receive, the ABI's own numbers. With MSG_CTRUNC (on DragonFly, which loses the flag, always) a message
-         * that reaches past the end is clamped, not malformed: Darwin does not shorten its `cmsg_len`.
+         * `msg_flags` of the receive, in the ABI's numbers. With MSG_CTRUNC a message that reaches past the end is clamped instead of
+         * malformed: Darwin does not shorten its `cmsg_len`. On DragonFly, which loses the flag, any flags do the same.
          */
         flags?: number | undefined;
     }
 
-    /** What a control buffer holds. */
+    /** The contents of a control buffer. */
     export interface DecodedControl {
-        /** The whole messages, in their order; `data` are copies. */
+        /** The whole messages, in order. Each `data` is a copy. */
         readonly messages: readonly DecodedMessage[];
         /**
-         * Where and why the walk stopped; null: at the end. The messages before stand.
+         * Where and why the walk stopped; null: at the end. The messages before it are whole.
          *
          * - `header-truncated`: fewer bytes are left than `CMSG_LEN(0)`
          * - `length-too-small`: `cmsg_len` is less than `CMSG_LEN(0)`
          * - `length-overruns`: `cmsg_len` reaches past the end
          */
         readonly malformed: null | {
+            /** Offset in the control buffer. */
             readonly offset: number;
+            /** Why. */
             readonly reason: "header-truncated" | "length-too-small" | "length-overruns";
         };
     }
 
-    /** A message as it was found. */
+    /** A message in a control buffer. */
     export interface DecodedMessage extends ControlMessage {
-        /** Where its header begins. */
+        /** Offset of its header in the control buffer. */
         readonly offset: number;
-        /** Its `cmsg_len` said more than there is, and `data` is what there is. Only where {@link DecodeOptions.flags} allow it. */
+        /** Whether its `cmsg_len` reaches past the end; `data` is what is there. Only with {@link DecodeOptions.flags}. */
         readonly clamped: boolean;
     }
 
-    /** `struct msghdr`, whose control length the caller of a raw system call has to find. Offsets and sizes in bytes. */
+    /** What a message says. */
+    export type DecodedPayload = {
+        readonly kind: "rights";
+        /** Every slot in its place; a negative one holds no descriptor. */
+        readonly fds: readonly number[];
+        /** Bytes behind the last whole `int`. */
+        readonly leftoverBytes: number;
+    }
+    /** As the kernel wrote them: whether they name a process is decided by the verdict alone. Null: cut short. */
+     | {
+        readonly kind: "credentials";
+        readonly credentials: Credentials | null;
+    }
+    /** A descriptor, or a negative errno where the kernel could not make one. Null: cut short. */
+     | {
+        readonly kind: "pidfd";
+        readonly pidfd: number | null;
+    }
+    /** The bytes as text. SELinux ends them with a NUL, which is left out. */
+     | {
+        readonly kind: "security";
+        readonly label: string;
+    }
+    /**
+     * One time. SCM_TIMESTAMPING has three: by software, unused, by hardware (Linux Documentation/networking/timestamping.rst);
+     * `AncillaryData` of the low level has the first alone. Fewer than the type has: cut short.
+     */
+     | {
+        readonly kind: "timestamp";
+        readonly name: string;
+        readonly times: readonly Timestamp[];
+    }
+    /** A type that the ABI table does not have. */
+     | {
+        readonly kind: "unknown";
+    };
+
+    /**
+     * `struct msghdr`, for callers of the raw system call: the offsets and sizes of `msg_iovlen`, `msg_control`, `msg_controllen` and
+     * `msg_flags`, in bytes.
+     */
     export interface MsghdrLayout {
         /** `sizeof(struct msghdr)`. */
         readonly bytes: number;
@@ -274,99 +334,68 @@ declare module "unix-ancillary/core" {
         readonly flagsOffset: number;
     }
 
-    /** What a message says. */
-    export type Payload = {
-        readonly kind: "rights";
-        /** Every slot in its place; a negative one holds no descriptor. */
-        readonly fds: readonly number[];
-        /** Bytes behind the last whole `int`. */
-        readonly leftoverBytes: number;
-    }
-    /** What the kernel wrote, unjudged; null: cut short. Whom the receive path takes it for, the verdict says. */
-     | {
-        readonly kind: "credentials";
-        readonly credentials: PayloadCredentials | null;
-    }
-    /** A descriptor, or a negative errno where the kernel could not make one; null: cut short. */
-     | {
-        readonly kind: "pidfd";
-        readonly pidfd: number | null;
-    }
-    /** The bytes as text; SELinux ends them with a NUL, which is left out. */
-     | {
-        readonly kind: "security";
-        readonly label: string;
-    }
-    /** One time, or the three of SCM_TIMESTAMPING; fewer: cut short. */
-     | {
-        readonly kind: "timestamp";
-        readonly name: string;
-        readonly times: readonly Timestamp[];
-    } | {
-        readonly kind: "unknown";
-    };
-
-    /** A process and its user, as a kernel wrote it into a message. */
-    export interface PayloadCredentials {
-        /** Process id; null: this system sends none. */
-        readonly pid: number | null;
-        /** User id. */
-        readonly uid: number;
-        /** Group id. */
-        readonly gid: number;
-    }
-
-    /** A socket option that answers with the peer's credentials. Effective ids where real and effective are told apart. */
+    /**
+     * The answer of a socket option with the peer's credentials. The ids are the effective ones where a system tells real and
+     * effective apart.
+     */
     export interface PeerCredentialsLayout {
-        /** The level of the option, by its name in the C headers. */
+        /** Name of the option's level in the C headers. */
         readonly level: "SOL_SOCKET" | "SOL_LOCAL";
-        /** Its name in the C headers. */
+        /** Name of the option in the C headers. */
         readonly option: string;
-        /** Offset of the process id, 4 bytes; null: there is none. */
+        /** Offset of the pid, 4 bytes as the others; null: there is none. */
         readonly pid: number | null;
-        /** Offset of the user id, 4 bytes. */
+        /** Offset of the uid. */
         readonly uid: number;
-        /** Offset of the group id, 4 bytes. */
+        /** Offset of the gid. */
         readonly gid: number;
-        /** The option of the same level that answers with the pid, where `pid` is null; null: the system does not tell the pid. */
+        /** The option of the same level whose answer is the pid, where `pid` is null; null: there is none. */
         readonly pidOption: string | null;
     }
 
-    /** Which descriptors are kept and which are closed. A surplus is `"ok"`: its numbers are in `close`. */
+    /** Which descriptors to keep and which to close. More than `maxFds` are no error: the rest is in `close`. */
     export interface ReceiveVerdict {
-        /** In their order; empty unless the outcome is `"ok"`. */
+        /** Descriptors to keep, in order; empty unless the outcome is `"ok"`. */
         readonly keep: number[];
-        /** Every other descriptor that was delivered; all of them unless the outcome is `"ok"`. */
+        /** Descriptors to close: every other one that was delivered; all of them unless the outcome is `"ok"`. */
         readonly close: number[];
-        /** A pidfd that came; null unless the outcome is `"ok"`. */
+        /** The pidfd that came; null unless the outcome is `"ok"`. */
         readonly pidfd: number | null;
-        /** Who sent it, where the message names somebody. */
-        readonly credentials: PayloadCredentials | null;
-        /** `"ok"`, or why nothing is kept. */
+        /** The credentials of the sender; null where none came, or where they name no process. */
+        readonly credentials: Credentials | null;
+        /**
+         * - `ok`
+         * - `ancillary-truncated`: the kernel had more control data than it delivered
+         * - `malformed`: the bytes are not a sequence of whole messages, or a slot of SCM_RIGHTS holds no descriptor
+         * - `data-truncated`: the message is longer than the buffer, without `allowTruncated`
+         * - `fd-count`: not exactly as many descriptors as `exactly`
+         *
+         * Where several apply, it is the first of them in this order.
+         */
         readonly outcome: "ok" | "ancillary-truncated" | "malformed" | "data-truncated" | "fd-count";
     }
 
     /** A point in time, or (SO_TIMESTAMPING) 0 for one that was not taken. */
     export interface Timestamp {
-        /** Whole seconds since 1970. */
+        /** Since 1970. */
         readonly seconds: bigint;
         /** 0 to 999,999,999 in what kernels send. Fractions finer than that are cut. */
         readonly nanoseconds: number;
     }
 
-    /** Where a time lies in the payload of messages of a type. */
+    /** The payload of messages with a time. */
     export interface TimestampLayout {
         /** `cmsg_type`, at level SOL_SOCKET. */
         readonly type: number;
-        /** The name of the message's type, `"SCM_TIMESTAMP"`. */
+        /** Name of the type. */
         readonly name: string;
-        /** What the fraction counts; `bintime`: units of 2^-64 s. */
+        /** Unit of the fraction of a second; `bintime`: 2^-64 s. */
         readonly unit: "microseconds" | "nanoseconds" | "bintime";
-        /** How many times follow one another: 3 for SCM_TIMESTAMPING. */
+        /** How many times the payload has: 3 for SCM_TIMESTAMPING. */
         readonly times: number;
         /** Bytes of one time. */
         readonly bytes: number;
-        /** Bytes of its seconds, at offset 0. */
+        /** Bytes of its seconds, which are at offset 0. */
         readonly secondsBytes: 4 | 8;
         /** Offset of its fraction. */
         readonly fractionOffset: number;
@@ -377,32 +406,45 @@ declare module "unix-ancillary/core" {
     /** Why the kernel delivered less control data than it had. */
     export type TruncationReason = "control-space" | "descriptor-limit" | "denied";
 
-    /** What a receive brought, for {@link Codec.verdict}. */
+    /** The results of a receive, for {@link Codec.verdict}. */
     export interface VerdictInput {
         /** The first `msg_controllen` bytes of the control buffer. */
         readonly control: Uint8Array;
-        /** `msg_flags`, the ABI's own numbers. */
+        /** `msg_flags`, in the ABI's numbers. */
         readonly flags: number;
-        /** How many descriptors are kept at most. */
+        /** The most descriptors to keep. */
         readonly maxFds: number;
-        /** How many must have come. */
+        /** How many descriptors must have come. */
         readonly exactly?: number | undefined;
-        /** Whether cut data are no error. */
+        /** Whether truncated data are no error. */
         readonly allowTruncated?: boolean | undefined;
     }
 
-    /** Every ABI, by name. */
+    /** The ABI table, by name. */
     export const abis: Readonly<Record<AbiName, Abi>>;
 
-    /** The row for what Node says of a host (`process.platform`, `process.arch`); null: there is none. */
+    /**
+     * The name of the row of a host.
+     *
+     * @param platform `process.platform`
+     * @param arch `process.arch`
+     * @param libc the libc on Linux, null elsewhere
+     * @returns null: there is no row
+     */
     export function hostAbiName(platform: string, arch: string, libc: "glibc" | "musl" | null): AbiName | null;
 
-    /** A readable picture of the bytes. Never throws on any bytes. */
+    /**
+     * A control buffer as text: each header, its bytes, and what the payload says.
+     *
+     * Never throws on any bytes.
+     *
+     * @throws RangeError for a name that is not in the ABI table
+     */
     export function inspect(abi: Abi | AbiName, control: Uint8Array): string;
 
     /**
-     * Gives the module to hosts that do not compile bytes themselves, workerd for one: import `unix-ancillary/core.wasm` as
-     * a module and hand it over before the first {@link Core} is made. Elsewhere the embedded bytes are compiled on first use.
+     * Provides the compiled module on hosts that compile no bytes at run time, for example workerd: import `unix-ancillary/core.wasm`
+     * as a module and call this before the first {@link Codec}. Elsewhere the embedded bytes are compiled on first use.
      */
     export function provideCoreModule(module: object): void;
 }
@@ -411,8 +453,8 @@ declare module "unix-ancillary" {
     import type { ChildProcess, SpawnOptions } from "node:child_process";
     import type { Socket as DatagramSocket } from "node:dgram";
     import type { Server, Socket, SocketConstructorOpts } from "node:net";
-    import type { Abi } from "unix-ancillary/core";
-    export { AncillaryError, type AncillaryErrorCode, type TruncationReason } from "unix-ancillary/core";
+    import type { Abi, ControlMessage, Credentials, TruncationReason } from "unix-ancillary/core";
+    export { AncillaryError, type AncillaryErrorCode, type ControlMessage, type Credentials, type TruncationReason } from "unix-ancillary/core";
 
     /** What came beside the bytes. */
     export interface Ancillary extends Disposable {
@@ -468,14 +510,16 @@ declare module "unix-ancillary" {
      * of this library), or a Node handle. It is read at the moment of the system call, never earlier: an owner that is closed
      * while its send is still queued makes that send fail with `ERR_FD_CLOSED`, and another file that got the same number is
      * never sent in its place. A bare number cannot be guarded so: it must stay open until the promise settles.
+     *
+     * A net.Socket with bytes that the program has not read is refused, and so is a TLSSocket: these would not go along.
      */
     export type AsFd = number | {
         readonly fd: number;
     } | Socket | Server | DatagramSocket;
 
-    /** A condition of the protocol. {@link code} says which; the message names the numbers. */
+    /** An error of the channel's protocol, identified by {@link code}; the message has the details. */
     export class ChannelError extends Error {
-        /** Stable; the message is not. */
+        /** Stable across versions; the message is not. */
         readonly code: ChannelErrorCode;
         /** @param options `cause`: the error that led to this one */
         constructor(code: ChannelErrorCode, message: string, options?: {
@@ -483,24 +527,24 @@ declare module "unix-ancillary" {
         });
     }
 
-    /** What {@link ChannelError.code} can be. */
+    /** The values of {@link ChannelError.code}. */
     export type ChannelErrorCode = "ERR_CHANNEL_CLOSED" | "ERR_CHANNEL_FD_COUNT" | "ERR_CHANNEL_FLAGS" | "ERR_CHANNEL_MAGIC" | "ERR_CHANNEL_PAYLOAD_TOO_LARGE" | "ERR_CHANNEL_PEER_REJECTED" | "ERR_CHANNEL_POISONED" | "ERR_CHANNEL_TIMEOUT" | "ERR_CHANNEL_TOO_MANY_FDS" | "ERR_CHANNEL_UNEXPECTED_EOF" | "ERR_CHANNEL_VERSION" | "ERR_NO_PARENT";
 
     /** Limits of a channel, in both directions, and its policy. */
     export interface ChannelOptions {
-        /** Bytes of payload in a frame at most; 16 MiB by default. */
+        /** The most bytes of payload in a frame; 16 MiB by default. */
         maxPayload?: number | undefined;
-        /** Descriptors in a frame at most; by default as many as the system can send in one message. */
+        /** The most descriptors in a frame; by default as many as the system can send in one message. */
         maxFds?: number | undefined;
-        /** Milliseconds from the first byte of a frame that is received to its last; for ever by default. */
+        /** The most milliseconds between the first and the last byte of a received frame; no limit by default. */
         frameTimeout?: number | undefined;
-        /** Who may be at the other end; anybody by default. A peer that the system does not name is rejected. */
+        /** The accepted peers; all by default. With a policy, a peer whose credentials the system does not report is rejected. */
         peer?: PeerPolicy | undefined;
-        /** Of `pair`: where the sockets live; a virtual kernel, in tests. */
+        /** For `pair`: the platform of the sockets, such as a virtual kernel in tests. */
         platform?: Platform | undefined;
     }
 
-    /** Of `child_process.spawn`, and the limits and the policy of the channel. */
+    /** The options of `child_process.spawn`, and the limits and policy of the channel. */
     export type ChannelSpawnOptions = SpawnOptions & Omit<ChannelOptions, "platform">;
 
     /** Options of `connect`. */
@@ -544,28 +588,6 @@ declare module "unix-ancillary" {
         peerPidfd(): OwnedFd;
     }
 
-    /** A control message as it lies in a control buffer. */
-    export interface ControlMessage {
-        /** `cmsg_level`. */
-        readonly level: number;
-        /** `cmsg_type`. */
-        readonly type: number;
-        /** The payload, in the byte order of this host, without padding. */
-        readonly data: Uint8Array;
-    }
-
-    /**
-     * A process and its user. Facts: what names nobody (see `assembly/credentials.ts`) is `null` in its place, never a user.
-     */
-    export interface Credentials {
-        /** Null where the system sends no pid. */
-        readonly pid: number | null;
-        /** Effective user id where the system tells real and effective apart. */
-        readonly uid: number;
-        /** Effective group id, likewise. */
-        readonly gid: number;
-    }
-
     /** A socket of this library. */
     abstract class Endpoint implements Disposable, AsyncDisposable {
         #private;
@@ -578,7 +600,7 @@ declare module "unix-ancillary" {
         get fd(): number;
         /** True after {@link close}. */
         get closed(): boolean;
-        /** The name it is bound to; null: none. An abstract one begins with `"\0"`. */
+        /** The name it is bound to; null: none. An abstract name begins with `"\0"`. */
         get address(): string | null;
         /** Lets operations that wait keep the process alive (the default). */
         ref(): this;
@@ -586,7 +608,7 @@ declare module "unix-ancillary" {
         unref(): this;
         /**
          * Closes the socket: the descriptor is closed when this returns, and operations that wait fail with `ERR_SOCKET_CLOSED`.
-         * Again: nothing happens.
+         * A second call does nothing.
          */
         close(): void;
         /** {@link close}, for `using`. */
@@ -596,62 +618,62 @@ declare module "unix-ancillary" {
     }
 
     /**
-     * A channel of frames: a payload and descriptors each, in order, once.
+     * A channel of frames. Each frame has a payload and descriptors, and arrives in order, exactly once.
      *
-     * A frame that is half sent, or half received when the peer ends or breaks the protocol, poisons that direction: nothing goes on
-     * behind it. Frames wait in the kernel until they are received.
+     * A frame that is sent in part, or received in part when the peer ends or breaks the protocol, poisons that direction: no frame
+     * can follow it. Frames wait in the kernel until they are received.
      */
     export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Frame> {
         #private;
-        /** Who is at the other end, as the kernel recorded it; null: the system does not tell. */
+        /** The credentials of the peer, as the kernel recorded them; null if the system does not report them. */
         readonly peer: Credentials | null;
         private constructor();
-        /** Two channels connected with each other. */
-        static pair(options?: ChannelOptions): [FdChannel, FdChannel];
+        /** Two channels connected to each other. */
+        static pair(given?: ChannelOptions): [FdChannel, FdChannel];
         /**
-         * A channel over a connected socket, which it owns from then on.
+         * A channel over a connected socket, which the channel owns from then on.
          *
-         * @throws ChannelError `ERR_CHANNEL_PEER_REJECTED` when the policy says no; the socket is closed then.
+         * @throws ChannelError `ERR_CHANNEL_PEER_REJECTED` when the policy rejects the peer; the socket is then closed.
          *   AncillaryError `ERR_SOCKET_CLOSED`, `ERR_SOCKET_BUSY`
          */
-        static over(socket: UnixStream | UnixSeqpacket, options?: ChannelOptions): FdChannel;
+        static over(socket: UnixStream | UnixSeqpacket, given?: ChannelOptions): FdChannel;
         /**
-         * In a child that was started by {@link spawn}, on its main thread: the channel to its parent. It can be taken once;
-         * what the child starts afterwards does not inherit it.
+         * In a child process started by {@link spawn}, on its main thread: the channel to its parent. It can be taken once;
+         * processes that the child starts afterwards do not inherit it.
          *
          * @throws ChannelError `ERR_NO_PARENT` anywhere else, `ERR_CHANNEL_PEER_REJECTED`
          */
-        static fromParent(options?: ChannelOptions): FdChannel;
+        static fromParent(given?: ChannelOptions): FdChannel;
         /**
-         * Sends a frame, behind those before it; fulfilled with its id when the kernel has taken all of it, which is the
-         * back-pressure: how many frames wait is up to the caller. Until then the payload must not be changed; the descriptors
-         * stay the caller's, and must stay open.
+         * Sends a frame, after the frames sent before it. The promise is fulfilled with the id of the frame when the kernel has taken
+         * all of it. This is the back-pressure: the channel does not limit how many frames wait. Until then the payload must not
+         * change; the descriptors stay the caller's, and must stay open.
          *
-         * @throws ChannelError `ERR_CHANNEL_PAYLOAD_TOO_LARGE`, `ERR_CHANNEL_TOO_MANY_FDS`, nothing sent;
-         *   `ERR_CHANNEL_POISONED` behind a frame that was half sent; `ERR_CHANNEL_CLOSED`. AncillaryError `ERR_FD_CLOSED`.
-         *   SystemError `EPIPE` ... The error of a frame that was half sent tells how far it got ({@link SendProgress})
+         * @throws ChannelError `ERR_CHANNEL_PAYLOAD_TOO_LARGE`, `ERR_CHANNEL_TOO_MANY_FDS`, with nothing sent;
+         *   `ERR_CHANNEL_POISONED` after a frame that was sent in part; `ERR_CHANNEL_CLOSED`. AncillaryError `ERR_FD_CLOSED`.
+         *   SystemError `EPIPE` ... The error of a frame that was sent in part has its progress ({@link SendProgress})
          */
         send(payload: string | Uint8Array, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<bigint>;
         /**
-         * The next frame; null when the peer has finished between frames. An abort within a frame loses nothing: the next call goes
-         * on with it.
+         * The next frame; null when the peer has finished between frames. An abort within a frame loses nothing: the next call
+         * continues with the same frame.
          *
-         * @throws ChannelError for a peer that breaks the protocol, with `ERR_CHANNEL_POISONED` from then on;
-         *   `ERR_CHANNEL_TIMEOUT`, `ERR_CHANNEL_UNEXPECTED_EOF` likewise; `ERR_CHANNEL_CLOSED`. SystemError `ECONNRESET` ...,
-         *   AncillaryError `ERR_ANCILLARY_TRUNCATED` when the descriptor table is full: these end the connection
+         * @throws ChannelError when the peer breaks the protocol, `ERR_CHANNEL_TIMEOUT`, `ERR_CHANNEL_UNEXPECTED_EOF`: later calls
+         *   fail with `ERR_CHANNEL_POISONED`; `ERR_CHANNEL_CLOSED`. SystemError `ECONNRESET` ..., AncillaryError
+         *   `ERR_ANCILLARY_TRUNCATED` when the descriptor table is full: these end the connection
          */
         recv(options?: Pick<WaitOptions, "signal">): Promise<Frame | null>;
-        /** The frames until the peer finishes. Leaving the loop leaves the channel open. */
+        /** Yields the frames until the peer finishes. Leaving the loop does not close the channel. */
         [Symbol.asyncIterator](): AsyncGenerator<Frame, void, undefined>;
         /** True after {@link close}. */
         get closed(): boolean;
-        /** Lets what waits keep the process alive (the default). */
+        /** Waiting calls keep the process alive (the default). */
         ref(): this;
-        /** Lets the process end although something waits. */
+        /** Waiting calls do not keep the process alive. */
         unref(): this;
         /**
-         * Closes the channel and every descriptor that was not handed out. What waits fails with `ERR_CHANNEL_CLOSED`. Again: nothing
-         * happens.
+         * Closes the channel and every descriptor that has not been delivered. Waiting calls fail with `ERR_CHANNEL_CLOSED`. Closing
+         * again has no effect.
          */
         close(): void;
         /** {@link close}, for `using`. */
@@ -679,57 +701,57 @@ declare module "unix-ancillary" {
     /** The kinds of file that a descriptor can refer to. */
     export type FdKind = "file" | "directory" | "socket" | "pipe" | "character-device" | "block-device" | "symbolic-link" | "memfd" | "eventfd" | "epoll" | "pidfd" | "timerfd" | "signalfd" | "inotify" | "io_uring" | "userfaultfd" | "unknown";
 
-    /** A batch of descriptors, and the bytes it arrived with. */
+    /** The descriptors of one receive, and the bytes they arrived with. */
     export interface FdRange {
-        /** Offset in the stream of the first byte of the receive that brought it. Linux glues plain bytes in front. */
+        /** Offset in the stream of the first byte of the receive. Linux joins earlier plain bytes into it. */
         readonly from: number;
-        /** Offset behind the last byte. */
+        /** Offset after the last byte. */
         readonly to: number;
-        /** How many of its descriptors are not yet taken. */
+        /** How many of the descriptors are not yet taken. */
         readonly count: number;
     }
 
     /**
-     * Reads a stream of bytes with descriptors in it. The descriptors that came with a byte are in {@link takeFds} when that
-     * byte has been read.
+     * Reads a stream of bytes that carries descriptors. When a byte has been read, {@link takeFds} can return the descriptors that
+     * arrived with it.
      *
-     * It receives only while somebody reads, and not more than its limits: what a peer sends beyond waits in the kernel. Reads are
-     * served in the order of the calls. A peer that breaks a limit, and any failure of the socket but an abort, closes the reader
-     * and the socket; what is read afterwards fails with the same error.
+     * It receives only during a read, and only within its limits: further data wait in the kernel. Reads are served in the order of
+     * the calls. A peer that exceeds a limit, or any failure of the socket except an abort, closes the reader and the socket; later
+     * reads fail with the same error.
      */
     export class FdReader implements Disposable, AsyncDisposable {
         #private;
         private constructor();
         /**
-         * Exactly so many bytes, as soon as they have come. An abort leaves those that have come to the next read.
+         * Reads exactly this many bytes, and waits for them. After an abort, the bytes that have arrived are left for the next read.
          *
-         * @throws AncillaryError `ERR_UNEXPECTED_EOF` when the peer finishes before, with what had come as `data`;
+         * @throws AncillaryError `ERR_UNEXPECTED_EOF` when the peer finishes before, with the bytes that have arrived as `data`;
          *   `ERR_TOO_MANY_FDS`; `ERR_SOCKET_CLOSED`
          */
         read(bytes: number, options?: Pick<WaitOptions, "signal">): Promise<Buffer>;
         /**
-         * The bytes up to and including a delimiter, at most `max` with it.
+         * Reads the bytes up to and including a delimiter, at most `max` in total.
          *
-         * @throws AncillaryError `ERR_TOO_LONG` when it is not within the next `max` bytes, which stay; as {@link read}
+         * @throws AncillaryError `ERR_TOO_LONG` when the delimiter is not within the next `max` bytes, which stay queued; as {@link read}
          */
         readUntil(delimiter: Uint8Array | string, max: number, options?: Pick<WaitOptions, "signal">): Promise<Buffer>;
-        /** Whether the peer has finished and all its bytes are read; waits until that or at least a byte is known. */
+        /** Whether the peer has finished and all its bytes are read; waits until either the end or a byte arrives. */
         ended(options?: Pick<WaitOptions, "signal">): Promise<boolean>;
         /**
-         * The oldest descriptors that have come, the caller's from now on.
+         * Takes the oldest descriptors that have arrived. The caller owns them from then on.
          *
-         * @throws AncillaryError `ERR_FD_COUNT` when fewer have come; they stay
+         * @throws AncillaryError `ERR_FD_COUNT` when fewer have arrived; they stay queued
          */
         takeFds(count: number): OwnedFd[];
-        /** The batches that are not yet taken, the oldest first, and the bytes they arrived with. */
+        /** The descriptors that are not yet taken, by receive, the oldest first, with the bytes they arrived with. */
         get fdRanges(): readonly FdRange[];
-        /** Descriptors that have come and were not taken. */
+        /** How many descriptors have arrived and are not taken. */
         get queuedFds(): number;
-        /** Bytes that have come and were not read. */
+        /** How many bytes have arrived and are not read. */
         get queuedBytes(): number;
-        /** Offset in the stream of the byte that is read next. */
+        /** Offset in the stream of the next byte to read. */
         get offset(): number;
-        /** Closes the descriptors that were not taken, and the socket. Reads that wait fail with `ERR_SOCKET_CLOSED`. */
+        /** Closes the socket and the descriptors that are not taken. Waiting reads fail with `ERR_SOCKET_CLOSED`. */
         close(): void;
         /** {@link close}, for `using`. */
         [Symbol.dispose](): void;
@@ -737,22 +759,22 @@ declare module "unix-ancillary" {
         [Symbol.asyncDispose](): Promise<void>;
     }
 
-    /** Limits of an {@link FdReader}: what a peer can make it hold. */
+    /** Limits of an {@link FdReader} on what a peer can make it hold. */
     export interface FdReaderOptions {
-        /** Descriptors in one message at most; by default as many as the system can send in one. */
+        /** The most descriptors in one message; by default as many as the system can send in one. */
         maxFds?: number | undefined;
-        /** Descriptors that have come and were not taken, at most; 1024 by default. */
+        /** The most descriptors that have arrived and are not taken; 1024 by default. */
         maxQueuedFds?: number | undefined;
         /**
-         * Bytes that are received ahead of what was asked for, at most; 65536 by default. On a seqpacket socket the longest record
-         * that can come, and not less than 65536.
+         * The most bytes received ahead of the current read; 65536 by default. On a seqpacket socket, the longest record that can be
+         * received, at least 65536.
          */
         maxQueuedBytes?: number | undefined;
     }
 
-    /** A received message. Disposing of it closes the descriptors that are still open. */
+    /** A received frame. Disposing of it closes the descriptors that are still open. */
     export interface Frame extends Disposable {
-        /** Which message it is; the sender numbers them from 1. */
+        /** The number of the frame; the sender counts from 1. */
         readonly messageId: bigint;
         /** The bytes that the sender gave. */
         readonly payload: Buffer;
@@ -760,17 +782,17 @@ declare module "unix-ancillary" {
         readonly fds: OwnedFd[];
     }
 
-    /** A descriptor that was passed by the service manager, and its name (`FileDescriptorName=`). */
+    /** A descriptor passed by the service manager, and its name (`FileDescriptorName=`). */
     export interface ListenFd {
         /** The descriptor. */
         readonly fd: OwnedFd;
-        /** `"unknown"` when it was given none. */
+        /** `"unknown"` when it has no name. */
         readonly name: string;
     }
 
     /** Options of {@link listenFds}. */
     export interface ListenFdsOptions {
-        /** Whether the variables are taken out of the environment, so that children do not believe them; true by default. */
+        /** Whether to remove the variables from the environment, so that child processes do not use them; true by default. */
         unset?: boolean | undefined;
     }
 
@@ -904,7 +926,10 @@ declare module "unix-ancillary" {
     /** A list is sent as one iovec; a string is UTF-8. */
     export type Payload = string | Uint8Array | readonly Uint8Array[];
 
-    /** Who may be at the other end: these numbers, at least one of them, or whoever the function says `true` to, at once. */
+    /**
+     * The accepted peers: those with these numbers, of which at least one is given; or those for which the function returns `true`
+     * (not a promise).
+     */
     export type PeerPolicy = {
         readonly uid?: number | undefined;
         readonly gid?: number | undefined;
@@ -960,6 +985,8 @@ declare module "unix-ancillary" {
         readonly bytesRead: number;
         /** More control data came than the ancillary buffer, or the kernel, had room for; descriptors in it were closed. */
         readonly ancillaryTruncated: boolean;
+        /** Why control data are missing, when they are. */
+        readonly reason?: TruncationReason;
         /** The datagram or record was longer than the buffers. */
         readonly dataTruncated: boolean;
         /** The sender's name, of a datagram; null: none. */
@@ -998,8 +1025,10 @@ declare module "unix-ancillary" {
         get capacity(): number;
         /** Bytes in use: those that would be sent, or that were received. */
         get length(): number;
-        /** Whether the last receive had more than there was room for. */
+        /** Whether control data of the last receive are missing: the kernel, or this buffer, had no room for them. */
         get truncated(): boolean;
+        /** Why control data of the last receive are missing; null: all of them are there. */
+        get reason(): TruncationReason | null;
         /**
          * Adds descriptors. They stay their owners', which are kept alive; the numbers are read when the message is sent. However
          * often this is called, they go out as one SCM_RIGHTS: several systems take only one.
@@ -1045,11 +1074,11 @@ declare module "unix-ancillary" {
         } | null;
     }
 
-    /** A child that was started, and the channel to it. */
+    /** A child process, and the channel to it. */
     export interface Spawned {
         /** The process, as `child_process.spawn` returns it. */
         readonly child: ChildProcess;
-        /** Its `peer` is the child. */
+        /** The `peer` of the channel is the child. */
         readonly channel: FdChannel;
     }
 
@@ -1199,35 +1228,38 @@ declare module "unix-ancillary" {
 
     /** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones. */
     export interface WaitOptions {
-        /** Withdraws the operation, or is too late: nothing received is lost. The promise is rejected with its reason. */
+        /**
+         * Cancels the operation if it has not run yet; a message that was received is still delivered. The promise is rejected with
+         * the signal's reason.
+         */
         signal?: AbortSignal | undefined;
-        /** Milliseconds after which a synchronous operation fails with `ETIMEDOUT`; 0: now or never. For ever by default. */
+        /** Milliseconds after which a synchronous operation fails with `ETIMEDOUT`; 0: now or never. No limit by default. */
         timeout?: number | undefined;
     }
 
     /**
      * The descriptors that the service manager passed to this process (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), now owned and
-     * CLOEXEC. None when it passed none, or passed them to another process.
+     * CLOEXEC. Empty when it passed none, or passed them to another process.
      *
-     * @throws RangeError when LISTEN_FDS is no number of descriptors; SystemError `EBADF` when one of them is not open. Nothing is
-     *   taken over then.
+     * @throws RangeError when LISTEN_FDS is not a number of descriptors; SystemError `EBADF` when one of them is not open. No
+     *   descriptor is then adopted.
      */
     export function listenFds(options?: ListenFdsOptions): ListenFd[];
 
     /**
-     * Tells the service manager (NOTIFY_SOCKET) how this service is: `"READY=1"`, `{ READY: "1", STATUS: "serving" }`. Descriptors are
-     * for `FDSTORE=1`.
+     * Sends the state of this service to the service manager (NOTIFY_SOCKET): `"READY=1"`, `{ READY: "1", STATUS: "serving" }`.
+     * Descriptors are for `FDSTORE=1`.
      *
-     * @returns false when there is no manager to tell
-     * @throws RangeError for a line break in a value; SystemError as of a send, `ENOTSUP` for a vsock address
+     * @returns false when there is no service manager
+     * @throws RangeError for a line break in a value; SystemError as a send does, `ENOTSUP` for a vsock address
      */
     export function notify(state: string | Record<string, string>, fds?: readonly AsFd[]): Promise<boolean>;
 
     /**
-     * Waits until the service manager has worked off what it was told before, descriptors among it: only then may what they refer
-     * to go away. Without a manager there is nothing to wait for.
+     * Waits until the service manager has processed all earlier notifications and their descriptors. Until then the files of these
+     * descriptors must exist. Without a service manager it returns at once.
      *
-     * @param options `timeout`: milliseconds after which it is rejected with `ETIMEDOUT`; for ever by default
+     * @param options `timeout`: milliseconds after which the promise is rejected with `ETIMEDOUT`; no limit by default
      */
     export function notifyBarrier(options?: {
         timeout?: number | undefined;
@@ -1256,12 +1288,13 @@ declare module "unix-ancillary" {
     export function sendmsg(socket: AsFd, iov: Payload, ancillary?: SocketAncillary | null, options?: MessageOptions): number;
 
     /**
-     * Starts a program as `child_process.spawn` does, with one end of a channel: `FdChannel.fromParent()` there. The child inherits
-     * it at the first descriptor behind those of `stdio`, which the variable `UNIX_ANCILLARY_CHANNEL_FD` names, and nothing else.
+     * Starts a program as `child_process.spawn` does, with one end of a channel. In the child, `FdChannel.fromParent()` returns it.
+     * The child inherits it as the first descriptor after those of `stdio`; the variable `UNIX_ANCILLARY_CHANNEL_FD` has its number. No
+     * other descriptor is added.
      *
-     * A program that cannot be started is the child's `"error"` event, as ever; its channel is at its end then.
+     * If the program cannot be started, the child emits `"error"`, as in Node, and its channel is at its end.
      *
-     * @throws what `child_process.spawn` throws; ChannelError `ERR_CHANNEL_PEER_REJECTED`, the child is killed then
+     * @throws what `child_process.spawn` throws; ChannelError `ERR_CHANNEL_PEER_REJECTED`, after killing the child
      */
     export function spawn(command: string, args?: readonly string[], options?: ChannelSpawnOptions): Spawned;
 
@@ -1276,7 +1309,7 @@ declare module "unix-ancillary/testing" {
 
     /** A system call that is about to be made. */
     export interface Call {
-        /** How many were made before it, by all processes. */
+        /** How many calls all processes made before it. */
         readonly index: number;
         /** The process that makes it. */
         readonly process: VirtualProcess;
@@ -1292,34 +1325,36 @@ declare module "unix-ancillary/testing" {
     /** What goes wrong at a call. */
     export interface Fault {
         /**
-         * It fails so. A `close` closes all the same, as kernels do; any other call that EINTR meets, a signal, is made again, as
-         * the layer below the library does, and meets the fault of the new call. Of a call on several descriptors: from the `at`-th
-         * on, 0 by default.
+         * The call fails so. A `close` closes all the same, as kernels do. Any other call that EINTR meets, a signal, is made again,
+         * as the addon does, and meets the fault of the new call. A call on several descriptors fails from the `at`-th on, 0 by
+         * default.
          */
         readonly errno?: ErrnoName;
-        /** The number of the descriptor, counted from 0, where a call on several begins to fail. */
+        /** Where a call on several descriptors fails first, counted from 0. */
         readonly at?: number;
         /** A send or receive on a stream moves at most so many bytes, at least 1. */
         readonly short?: number;
-        /** There are so many free slots in the descriptor table. */
+        /** The descriptor table has so many free slots. */
         readonly room?: number;
         /** A security module lets so many descriptors through (Linux). */
         readonly allowed?: number;
-        /** This process dies first. */
-        readonly dies?: VirtualProcess;
+        /** This process, a {@link VirtualProcess}, dies first. */
+        readonly dies?: {
+            kill(): void;
+        };
     }
 
     /** A control buffer, and how it was made. */
     export interface GeneratedControl {
         /** The bytes; a new array each time. */
         readonly control: Uint8Array;
-        /** What was encoded. Of a canonical buffer exactly this can be decoded; a hostile one was damaged afterwards. */
+        /** The messages that were encoded. A canonical buffer decodes to exactly these; a hostile one was damaged afterwards. */
         readonly messages: readonly ControlMessage[];
         /** Whether it is as it was encoded, or damaged. */
         readonly kind: "canonical" | "hostile";
     }
 
-    /** What to generate. */
+    /** Options of {@link controlBuffers}. */
     export interface GeneratorOptions {
         /** Same seed, same buffers; 0 to 2^32 - 1, by default 1. */
         seed?: number | undefined;
@@ -1329,15 +1364,15 @@ declare module "unix-ancillary/testing" {
 
     /** How a kernel is set up. */
     export interface KernelOptions {
-        /** In which order sockets become ready; 1 by default. */
+        /** Decides the order in which sockets become ready; 1 by default. */
         seed?: number | undefined;
         /** Bytes that a socket keeps for its reader; 8192 by default. */
         bufferBytes?: number | undefined;
         /** Datagrams that a socket keeps; 10 by default. */
         bufferMessages?: number | undefined;
         /**
-         * Files that the system can have open, of which OpenBSD lets a tenth and NetBSD a half be in flight; 10000 by default. On
-         * Linux it is the size of the sender's descriptor table, unless its user is root.
+         * Files that the system can have open; 10000 by default. OpenBSD lets a tenth of them be in flight, NetBSD a half. On Linux
+         * the limit is the size of the sender's descriptor table, unless its user is root.
          */
         files?: number | undefined;
     }
@@ -1348,12 +1383,12 @@ declare module "unix-ancillary/testing" {
         descriptors?: number | undefined;
         /** User id; 1000 by default. */
         uid?: number | undefined;
-        /** Group id; 1000 by default. */
+        /** 1000 by default. */
         gid?: number | undefined;
     }
 
     /**
-     * A Unix system in memory, with the rules of the row of the ABI table that it is made with.
+     * A Unix system in memory, with the rules of one row of the ABI table.
      *
      * ```js
      * const kernel = new VirtualKernel("darwin-arm64", { seed: 7 });
@@ -1365,35 +1400,37 @@ declare module "unix-ancillary/testing" {
      * kernel.check(); // throws when a descriptor leaked, was closed twice, used after its close, or could have been inherited
      * ```
      *
-     * Differences from real kernels: time passes only when nothing else is left to do; a synchronous call that has to wait for
-     * ever fails with EDEADLK, as nobody else can run meanwhile (see {@link VirtualKernel.whileWaiting}).
+     * Differences from real kernels: time passes only when nothing else is left to do; a synchronous call that would wait for ever
+     * fails with EDEADLK, because no other process can run meanwhile (see {@link VirtualKernel.whileWaiting}).
      */
     export class VirtualKernel {
         #private;
         /** The row of the ABI table that it follows. */
         readonly abi: Abi;
-        /** Asked before each system call; null: nothing goes wrong. */
-        fault: ((call: Call) => Fault | null) | null;
-        /** Called while a synchronous call waits: another process can do something then. False: nothing is left to do. */
-        whileWaiting: (() => boolean) | null;
-        /** What was done that must not be. {@link check} throws for them. */
+        /** What was done that must not be. {@link check} throws for each. */
         readonly violations: string[];
         /** @param abi a row of the ABI table, or its name: the system, and its byte order and layout */
         constructor(abi: Abi | AbiName, options?: KernelOptions);
+        /** Called before each system call; it returns the call's fault, or null. Null in place of the function: no faults. */
+        get fault(): ((call: Call) => Fault | null) | null;
+        set fault(fault: ((call: Call) => Fault | null) | null);
+        /** Called while a synchronous call waits: another process can act then. It returns false when nothing is left to do. */
+        get whileWaiting(): (() => boolean) | null;
+        set whileWaiting(act: (() => boolean) | null);
         /** Starts a process. */
         process(options?: ProcessOptions): VirtualProcess;
         /** How many system calls were made. */
         get calls(): number;
-        /** Milliseconds since it was made. Time passes when nothing else is left to do. */
+        /** Milliseconds since the start. Time passes when nothing else is left to do. */
         get now(): number;
-        /** Starts again with another seed: no faults, no violations, no names; the processes stay, with nothing open. */
+        /** Starts again with another seed: no faults, no violations, no names. The processes stay, with nothing open. */
         reset(seed: number): void;
-        /** Fulfilled when nothing is ready, no timer runs, and nothing has happened for a while: only a new call goes on. */
+        /** Resolves when nothing is ready, no timer runs, and nothing has happened for a while: only a new call continues. */
         idle(): Promise<void>;
-        /** Fulfilled when so many milliseconds have passed. */
+        /** Resolves when so many milliseconds have passed. */
         advance(milliseconds: number): Promise<void>;
         /**
-         * Throws for what went wrong: the violations, and every descriptor that is still open.
+         * Throws an error that lists the violations and every descriptor that is still open.
          *
          * @param options `open`: descriptors that may be open, by process
          */
@@ -1407,29 +1444,29 @@ declare module "unix-ancillary/testing" {
         #private;
         /** The kernel that it runs on. */
         readonly kernel: VirtualKernel;
-        /** Process id. */
-        readonly pid: number;
-        /** User id. */
-        readonly uid: number;
-        /** Group id. */
-        readonly gid: number;
-        /** Makes sockets that live here: `UnixStream.pair({ platform })`. */
+        /** Makes sockets of this process: `UnixStream.pair({ platform })`. */
         readonly platform: Platform;
         private constructor();
-        /** Whether it was killed. */
+        /** Process id. */
+        get pid(): number;
+        /** User id. */
+        get uid(): number;
+        /** Group id. */
+        get gid(): number;
+        /** False once it was killed. */
         get alive(): boolean;
-        /** Opens a file; what descriptors of it refer to is known by this name. */
+        /** Opens a file. {@link descriptors} and {@link nameOf} report this name for every descriptor of it. */
         open(name: string): OwnedFd;
-        /** The descriptors that are open, and what they refer to. */
+        /** The open descriptors, and the names of their files. */
         get descriptors(): ReadonlyMap<number, string>;
-        /** The name of the file behind a descriptor of this process; null: there is none. */
+        /** The name of the file behind a descriptor of this process; null: it is not open. */
         nameOf(fd: number): string | null;
-        /** Kills it: everything it had open is closed, at once. */
+        /** Kills it: everything that it has open is closed at once. */
         kill(): void;
     }
 
     /**
-     * Control buffers without end. Take as many as you like:
+     * An endless sequence of control buffers:
      *
      * ```js
      * for (const { control } of controlBuffers("darwin-arm64", { seed: 7 })) yourDecoder(control);

@@ -74,7 +74,7 @@ export interface ReceiveVerdict {
    *
    * Where several apply, it is the first of them in this order.
    */
-  readonly outcome: (typeof OUTCOMES)[number];
+  readonly outcome: "ok" | "ancillary-truncated" | "malformed" | "data-truncated" | "fd-count";
 }
 
 const DECODE: Checks = { flags: (name, value) => void integer(name, value, -0x80000000, 0xffffffff) };

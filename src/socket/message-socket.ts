@@ -44,9 +44,6 @@ export const RECV_SYNC: Checks = { ...RECV, ...TIMEOUT };
 const RECV_INTO_ASYNC: Checks = { ...ALLOW_TRUNCATED, ...SIGNAL };
 const RECV_INTO_SYNC: Checks = { ...ALLOW_TRUNCATED, ...TIMEOUT };
 
-type Async = Pick<WaitOptions, "signal">;
-type Sync = Pick<WaitOptions, "timeout">;
-
 /** What is known of a socket, for its sends and receives. */
 interface SocketState extends Receiver, SendTarget {
   passesPidfd: boolean;
@@ -283,7 +280,7 @@ export abstract class MessageSocket extends Endpoint {
    * @throws AncillaryError `ERR_EMPTY_PAYLOAD`, `ERR_FD_CLOSED`, `ERR_SOCKET_CLOSED`; RangeError `ERR_TOO_MANY_FDS`;
    *   SystemError `EPIPE`, `EBADF`, `ETOOMANYREFS` ...
    */
-  sendFds(data: Payload, fds?: readonly AsFd[], options?: Async): Promise<number> {
+  sendFds(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<number> {
     try {
       const { signal } = readOptions("options", options, SIGNAL);
       return this.submit("writing", this.#send(data, fds), signal);
@@ -293,7 +290,7 @@ export abstract class MessageSocket extends Endpoint {
   }
 
   /** {@link sendFds}, waiting in `poll(2)`. */
-  sendFdsSync(data: Payload, fds?: readonly AsFd[], options?: Sync): number {
+  sendFdsSync(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "timeout">): number {
     const { timeout } = readOptions("options", options, TIMEOUT);
     return this.runSync("writing", this.#send(data, fds), timeout);
   }
@@ -311,7 +308,7 @@ export abstract class MessageSocket extends Endpoint {
    * @throws AncillaryError `ERR_ANCILLARY_TRUNCATED`, `ERR_DATA_TRUNCATED`, `ERR_MALFORMED_CONTROL` with the bytes as
    *   `data`, every descriptor closed, the socket still usable; `ERR_SOCKET_CLOSED`; SystemError `ECONNRESET` ...
    */
-  recvFds(maxFds: number, options?: RecvOptions & Async): Promise<ReceivedFds> {
+  recvFds(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
     try {
       const read = readOptions("options", options, RECV_ASYNC);
       return this.submit("reading", this.#receive(maxFds, read), read.signal);
@@ -321,7 +318,7 @@ export abstract class MessageSocket extends Endpoint {
   }
 
   /** {@link recvFds}, waiting in `poll(2)`. */
-  recvFdsSync(maxFds: number, options?: RecvOptions & Sync): ReceivedFds {
+  recvFdsSync(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds {
     const read = readOptions("options", options, RECV_SYNC);
     return this.runSync("reading", this.#receive(maxFds, read), read.timeout);
   }
@@ -336,7 +333,7 @@ export abstract class MessageSocket extends Endpoint {
   recvFdsInto(
     into: Uint8Array | readonly Uint8Array[],
     maxFds: number,
-    options?: RecvIntoOptions & Async,
+    options?: RecvIntoOptions & Pick<WaitOptions, "signal">,
   ): Promise<ReceivedFdsInto> {
     try {
       const read = readOptions("options", options, RECV_INTO_ASYNC);
@@ -350,7 +347,7 @@ export abstract class MessageSocket extends Endpoint {
   recvFdsIntoSync(
     into: Uint8Array | readonly Uint8Array[],
     maxFds: number,
-    options?: RecvIntoOptions & Sync,
+    options?: RecvIntoOptions & Pick<WaitOptions, "timeout">,
   ): ReceivedFdsInto {
     const read = readOptions("options", options, RECV_INTO_SYNC);
     return this.runSync("reading", this.#receiveInto(into, maxFds, read), read.timeout);
@@ -361,7 +358,7 @@ export abstract class MessageSocket extends Endpoint {
    *
    * @throws AncillaryError `ERR_FD_COUNT` on fewer or more, all of them closed, the bytes as `data`
    */
-  recvFdsExact(count: number, options?: RecvOptions & Async): Promise<ReceivedFds> {
+  recvFdsExact(count: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
     try {
       const read = readOptions("options", options, RECV_ASYNC);
       return this.submit("reading", this.#receiveExact(count, read), read.signal);
@@ -371,13 +368,16 @@ export abstract class MessageSocket extends Endpoint {
   }
 
   /** {@link recvFdsExact}, waiting in `poll(2)`. */
-  recvFdsExactSync(count: number, options?: RecvOptions & Sync): ReceivedFds {
+  recvFdsExactSync(count: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds {
     const read = readOptions("options", options, RECV_SYNC);
     return this.runSync("reading", this.#receiveExact(count, read), read.timeout);
   }
 
   /** Receives until the peer finishes. On a datagram socket that is never. */
-  messages(maxFds: number, options?: RecvOptions & Async): AsyncIterableIterator<ReceivedFds, undefined> {
+  messages(
+    maxFds: number,
+    options?: RecvOptions & Pick<WaitOptions, "signal">,
+  ): AsyncIterableIterator<ReceivedFds, undefined> {
     const read = readOptions("options", options, RECV_ASYNC);
     limit("maxFds", maxFds);
     return new Messages((messages) =>

@@ -79,14 +79,17 @@ export class VirtualProcess {
     this.platform = new Platform(virtualSystem(process, scheduler), kernel.abi);
   }
 
+  /** Process id. */
   get pid(): number {
     return this.#process.pid;
   }
 
+  /** User id. */
   get uid(): number {
     return this.#process.uid;
   }
 
+  /** Group id. */
   get gid(): number {
     return this.#process.gid;
   }

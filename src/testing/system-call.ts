@@ -14,6 +14,7 @@ export interface Fault {
    * default.
    */
   readonly errno?: ErrnoName;
+  /** Where a call on several descriptors fails first, counted from 0. */
   readonly at?: number;
   /** A send or receive on a stream moves at most so many bytes, at least 1. */
   readonly short?: number;
