@@ -4,13 +4,14 @@ import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongTyp
 import { type AsFd, copyFds, readNumbers } from "../fd/as-fd.ts";
 import { OwnedFd } from "../fd/owned-fd.ts";
 import type { Credentials } from "../message/credentials.ts";
+import { isReason, onAbort } from "../socket/aborts.ts";
 import { SIGNAL, type WaitOptions } from "../socket/endpoint.ts";
 import type { FdReader } from "../socket/fd-reader.ts";
 import { abortedHalfWay, type SendProgress } from "../socket/send-all.ts";
 import { UnixSeqpacket } from "../socket/seqpacket.ts";
 import { UnixStream } from "../socket/stream.ts";
 import { Turns } from "../socket/turns.ts";
-import { byteLengthOf, isMainThread, isUint8Array } from "../system/builtins.ts";
+import { byteLengthOf, isMainThread, isUint8Array, plainView, signals } from "../system/builtins.ts";
 import { errnoError } from "../system/errno.ts";
 import { PLATFORM, type Platform } from "../system/platform.ts";
 import type { Timer } from "../system/system.ts";
@@ -235,7 +236,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
       const { signal } = readOptions("options", options, SIGNAL);
       if (typeof payload !== "string" && !isUint8Array(payload))
         throw wrongType("payload", "a string or a Uint8Array", payload);
-      const bytes = typeof payload === "string" ? Buffer.from(payload) : payload;
+      const bytes = typeof payload === "string" ? Buffer.from(payload) : plainView(payload);
       const length = byteLengthOf(bytes);
       const descriptors = fds === undefined ? [] : copyFds(fds);
       checkLimits({ fds: descriptors.length, payload: length }, this.#limits);
@@ -357,7 +358,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
         fdsSent += batch.length;
       }
     } catch (error) {
-      const aborted = signal?.aborted === true && error === signal.reason;
+      const aborted = isReason(error, signal);
       // An abort reason is the caller's value: a `bytesSent` in it does not count this frame.
       bytesSent += aborted ? 0 : ((error as Partial<SendProgress>).bytesSent ?? 0);
       if (bytesSent === 0) throw aborted ? error : asChannelError(error);
@@ -402,7 +403,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
       return await this.#frameInTime(signal);
     } catch (error) {
       if (this.#closed) throw closedError();
-      if (signal?.aborted === true && error === signal.reason) throw error;
+      if (isReason(error, signal)) throw error;
       const failure = asChannelError(error);
       if (failure instanceof ChannelError && failure.code === "ERR_CHANNEL_CLOSED") throw failure;
       this.#receivePoison = failure;
@@ -464,18 +465,18 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
 /** A signal that is aborted at a deadline, or by another signal. */
 class Deadline {
   readonly signal: AbortSignal;
-  readonly #outer: AbortSignal | undefined;
   readonly #timer: Timer;
-  readonly #forward: () => void;
+  readonly #unlisten: (() => void) | undefined;
 
   constructor({ system }: Platform, deadline: number, outer: AbortSignal | undefined) {
     const controller = new AbortController();
     this.signal = controller.signal;
-    this.#outer = outer;
-    this.#forward = () => controller.abort(outer!.reason);
-    outer?.addEventListener("abort", this.#forward, { once: true });
-    // The outer signal may have been aborted before the listener was added.
-    if (outer?.aborted) this.#forward();
+    if (outer !== undefined) {
+      const forward = () => controller.abort(signals.reason(outer));
+      this.#unlisten = onAbort(outer, forward);
+      // The outer signal may have been aborted before the listener was added.
+      if (signals.aborted(outer)) forward();
+    }
     // At least 1 ms: data that have already arrived are read before the deadline is checked.
     const left = Math.min(Math.max(deadline - system.now(), 1), 0x7fffffff);
     this.#timer = system.timer(left, () =>
@@ -487,7 +488,7 @@ class Deadline {
 
   close(): void {
     this.#timer.close();
-    this.#outer?.removeEventListener("abort", this.#forward);
+    this.#unlisten?.();
   }
 }
 

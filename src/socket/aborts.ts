@@ -1,5 +1,7 @@
 /** AbortSignals: one listener for each signal, however many operations wait on it. */
 
+import { signals } from "../system/builtins.ts";
+
 /** Called when the signal is aborted. */
 type Callback = () => void;
 
@@ -11,7 +13,7 @@ interface Subscribers {
 /** An EventTarget finds a listener by a walk over all of them: 32,000 operations on one signal would take seconds. */
 const subscribers = new WeakMap<AbortSignal, Subscribers>();
 
-/** Calls `callback` when `signal` is aborted, once. The result stops that. */
+/** Calls `callback` when `signal` is aborted, once. The result stops that, and does not throw. */
 export function onAbort(signal: AbortSignal, callback: Callback): () => void {
   let entry = subscribers.get(signal);
   if (entry === undefined) {
@@ -20,9 +22,9 @@ export function onAbort(signal: AbortSignal, callback: Callback): () => void {
       subscribers.delete(signal);
       for (const call of callbacks) call();
     };
+    signals.listen(signal, "abort", listener, { once: true });
     entry = { callbacks, listener };
     subscribers.set(signal, entry);
-    signal.addEventListener("abort", listener, { once: true });
   }
   const { callbacks, listener } = entry;
   callbacks.add(callback);
@@ -30,6 +32,15 @@ export function onAbort(signal: AbortSignal, callback: Callback): () => void {
     if (!callbacks.delete(callback) || callbacks.size > 0) return;
     if (subscribers.get(signal)?.callbacks !== callbacks) return;
     subscribers.delete(signal);
-    signal.removeEventListener("abort", listener);
+    try {
+      signals.unlisten(signal, "abort", listener);
+    } catch {
+      // A Proxy of a signal may refuse. The listener finds nothing to call.
+    }
   };
+}
+
+/** Whether an error is the reason of a signal that was aborted. */
+export function isReason(error: unknown, signal: AbortSignal | undefined): boolean {
+  return signal !== undefined && signals.aborted(signal) && error === signals.reason(signal);
 }

@@ -4,7 +4,7 @@ import { AncillaryError, wrongType } from "../core/errors.ts";
 import { resolveFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
 import { sunPath } from "../system/address.ts";
-import { net } from "../system/builtins.ts";
+import { net, signals } from "../system/builtins.ts";
 import { EAGAIN, EINPROGRESS, errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform } from "../system/platform.ts";
 import { checkConnected, getsockoptInt, type SocketType, socketType } from "../system/socket-type.ts";
@@ -38,7 +38,7 @@ export async function openConnected(
 ): Promise<number> {
   const { system } = platform;
   const to = sunPath(platform, path);
-  signal?.throwIfAborted();
+  if (signal !== undefined && signals.aborted(signal)) throw signals.reason(signal);
   const fd = openSocket(platform, type);
   try {
     let result = system.connect(fd, to);
@@ -66,7 +66,7 @@ function pause({ system }: Platform, milliseconds: number, signal: AbortSignal |
       signal &&
       onAbort(signal, () => {
         timer.close();
-        reject(signal.reason);
+        reject(signals.reason(signal));
       });
   });
 }
@@ -119,7 +119,12 @@ export function takeConnected(source: unknown, type: SocketType): { platform: Pl
   const fd = resolveFd(hostPlatform(), source, "source");
   checkConnected(hostPlatform(), fd, type);
   const owned = OwnedFd.from(fd);
-  // Closes its own descriptor only: the connection lives on in the duplicate.
-  source.destroy();
+  try {
+    // Closes its own descriptor only: the connection lives on in the duplicate.
+    source.destroy();
+  } catch (error) {
+    owned.close();
+    throw error;
+  }
   return takeOver(owned);
 }

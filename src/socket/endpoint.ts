@@ -9,12 +9,13 @@ import { AncillaryError, type Checks, outOfRange, wrongType } from "../core/erro
 import { setSocketClass } from "../fd/as-fd.ts";
 import { reportLeak } from "../fd/leak.ts";
 import { addressOf } from "../system/address.ts";
+import { signals } from "../system/builtins.ts";
 import { ETIMEDOUT, errnoError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import { POLLIN, POLLOUT, type Timer, type Watched } from "../system/system.ts";
 import { onAbort } from "./aborts.ts";
 import { type Operation, WAIT } from "./operation.ts";
-import { append, lengthOf, type Queue, remove, Waiting } from "./queue.ts";
+import { append, type Entry, lengthOf, type Queue, remove } from "./queue.ts";
 
 /** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones. */
 export interface WaitOptions {
@@ -41,6 +42,25 @@ export const TIMEOUT: Checks = {
 };
 
 export type Direction = "reading" | "writing";
+
+/** An operation that waits for its turn, and the promise that it settles. */
+class Waiting implements Entry<Waiting> {
+  readonly operation: Operation<unknown>;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  /** Stops listening to its AbortSignal. */
+  unlisten: (() => void) | null = null;
+  /** True while it is prepared: code of the caller's runs then, and may call this socket again. */
+  preparing = false;
+  next: Waiting | null = null;
+  previous: Waiting | null = null;
+
+  constructor(operation: Operation<unknown>, resolve: (value: never) => void, reject: (error: unknown) => void) {
+    this.operation = operation;
+    this.resolve = resolve as (value: unknown) => void;
+    this.reject = reject;
+  }
+}
 
 /**
  * What outlives the endpoint object: the one place of its descriptor's number, and its watcher. While operations wait it keeps the
@@ -121,8 +141,8 @@ let becameReady: (endpoint: Endpoint, events: number) => void;
 /** A socket of this library. */
 export abstract class Endpoint implements Disposable, AsyncDisposable {
   readonly #handle: Handle;
-  #reading: Queue = null;
-  #writing: Queue = null;
+  #reading: Queue<Waiting> = null;
+  #writing: Queue<Waiting> = null;
   #referenced = true;
   #burst = 0;
   #futile = 0;
@@ -278,7 +298,8 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   protected submit<T>(direction: Direction, operation: Operation<T>, signal?: AbortSignal): Promise<T> {
     try {
       operation.prepare();
-      if (signal?.aborted) return Promise.reject(operation.withdrawn(signal.reason));
+      if (signal !== undefined && signals.aborted(signal))
+        return Promise.reject(operation.withdrawn(signals.reason(signal)));
       const { fd } = this.#handle;
       if (fd === -1) return Promise.reject(operation.failed(socketClosed()));
       if (this.#mayAttempt(direction)) {
@@ -427,7 +448,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   }
 
   /** The first entry of a queue, whose turn it is. */
-  #queue(direction: Direction): Queue {
+  #queue(direction: Direction): Queue<Waiting> {
     return direction === "reading" ? this.#reading : this.#writing;
   }
 
@@ -453,15 +474,18 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   }
 
   #listen(direction: Direction, entry: Waiting, signal: AbortSignal): void {
-    const abort = () => {
+    const cancel = (reason: unknown) => {
       if (entry.next === null) return;
       this.#remove(direction, entry);
-      entry.reject(entry.operation.withdrawn(signal.reason));
+      entry.reject(entry.operation.withdrawn(reason));
       this.#rearm();
     };
-    entry.unlisten = onAbort(signal, abort);
-    // A getter aborted it in the first attempt: the event has been.
-    if (signal.aborted) abort();
+    try {
+      entry.unlisten = onAbort(signal, () => cancel(signals.reason(signal)));
+    } catch (error) {
+      // A Proxy of a signal refuses.
+      cancel(error);
+    }
   }
 
   /** Fails the operations that wait. */

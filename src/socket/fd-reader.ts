@@ -3,7 +3,8 @@
 import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongType } from "../core/errors.ts";
 import { closeAll, type OwnedFd } from "../fd/owned-fd.ts";
 import type { ReceivedFdsInto } from "../message/receive.ts";
-import { isUint8Array } from "../system/builtins.ts";
+import { byteLengthOf, isUint8Array, setBytes } from "../system/builtins.ts";
+import { isReason } from "./aborts.ts";
 import { SIGNAL, type WaitOptions } from "./endpoint.ts";
 import { Turns } from "./turns.ts";
 
@@ -263,7 +264,7 @@ export class FdReader implements Disposable, AsyncDisposable {
       const into = this.#buffer.subarray(this.#end, this.#end + room);
       message = await this.#source.receive(into, this.#maxFds, signal);
     } catch (error) {
-      const aborted = signal?.aborted === true && error === signal.reason;
+      const aborted = isReason(error, signal);
       if (this.#isReset(error) && !aborted) {
         this.#reset = error;
         return this.#receive(bytes, signal);
@@ -363,7 +364,8 @@ function delimiterOf(delimiter: unknown): Buffer {
   if (typeof delimiter !== "string" && !isUint8Array(delimiter))
     throw wrongType("delimiter", "a string or a Uint8Array", delimiter);
   // A copy, as the caller may change it before the search.
-  const bytes = typeof delimiter === "string" ? Buffer.from(delimiter) : Buffer.from(delimiter);
+  const bytes = typeof delimiter === "string" ? Buffer.from(delimiter) : Buffer.alloc(byteLengthOf(delimiter));
+  if (typeof delimiter !== "string" && bytes.length > 0) setBytes(bytes, delimiter);
   if (bytes.length === 0) throw outOfRange("delimiter", "at least 1 byte", 0);
   return bytes;
 }

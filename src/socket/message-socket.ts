@@ -257,19 +257,22 @@ class Shutdown extends Operation<void> {
   }
 }
 
+/** The type of a socket of this library; null: another thing. No code of the caller's runs. */
+export let typeOf: (source: unknown) => SocketType | null;
+
 /** A socket that carries bytes and descriptors. */
 export abstract class MessageSocket extends Endpoint {
   readonly #state: SocketState;
+
+  static {
+    typeOf = (source) =>
+      typeof source === "object" && source !== null && #state in source ? (source as MessageSocket).#state.type : null;
+  }
 
   /** @internal */
   protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
     super(platform, fd);
     this.#state = { platform, type, received: 0, passesPidfd, reader: null };
-  }
-
-  /** @internal */
-  get type(): SocketType {
-    return this.#state.type;
   }
 
   /**
@@ -378,11 +381,18 @@ export abstract class MessageSocket extends Endpoint {
     maxFds: number,
     options?: RecvOptions & Pick<WaitOptions, "signal">,
   ): AsyncIterableIterator<ReceivedFds, undefined> {
-    const read = readOptions("options", options, RECV_ASYNC);
-    limit("maxFds", maxFds);
-    return new Messages((messages) =>
-      this.submit("reading", new ReceiveNext(this.#state, maxFds, read, messages), read.signal),
-    );
+    try {
+      const read = readOptions("options", options, RECV_ASYNC);
+      limit("maxFds", maxFds);
+      return new Messages((messages) =>
+        this.submit("reading", new ReceiveNext(this.#state, maxFds, read, messages), read.signal),
+      );
+    } catch (error) {
+      return new Messages((messages) => {
+        messages.done = true;
+        return Promise.reject(error);
+      });
+    }
   }
 
   /**

@@ -28,7 +28,7 @@ import { EAGAIN, ETIMEDOUT, EWOULDBLOCK, errnoError } from "../system/errno.ts";
 import { hostPlatform, PLATFORM, type Platform, type PlatformOptions } from "../system/platform.ts";
 import { checkAnyUnixSocket, isStream } from "../system/socket-type.ts";
 import { OUT, POLLIN, POLLOUT } from "../system/system.ts";
-import { MessageSocket } from "./message-socket.ts";
+import { typeOf } from "./message-socket.ts";
 
 /** How {@link sendmsg} and {@link recvmsg} behave. */
 export interface MessageOptions extends PlatformOptions {
@@ -118,7 +118,7 @@ const checked = new WeakSet<object>();
  */
 function unixSocket({ socket, owner, platform }: Call, number: number): number {
   if (owner !== null && owner.fd(socket as object) !== number) return resolveFd(platform, socket, "socket");
-  if (socket instanceof MessageSocket || (owner !== null && checked.has(socket as object))) return number;
+  if (typeOf(socket) !== null || (owner !== null && checked.has(socket as object))) return number;
   checkAnyUnixSocket(platform, number);
   if (owner !== null) checked.add(socket as object);
   return number;
@@ -156,8 +156,8 @@ export function sendmsg(
   const flags = platform.sendFlags | (call.options.flags ?? 0);
   for (let waited = 0; ; ) {
     // The code of the caller's runs here; what it changes is seen, or refused, below.
-    const number = resolveFd(platform, socket, "socket");
     const numbers = ancillary ? prepare(ancillary) : NO_NUMBERS;
+    const number = resolveFd(platform, socket, "socket");
     const fd = unixSocket(call, number);
     const fds = ancillary ? fdsOf(ancillary) : NO_FDS;
     const length = byteLength(payload);
@@ -201,7 +201,8 @@ export function recvmsg(
   // Whatever happens below, what was there is closed and the buffer is empty.
   ancillary?.clear();
   // The kernel is not asked for what a connected socket does not tell, where that is known.
-  const named = !(socket instanceof MessageSocket) || socket.type === "dgram";
+  const type = typeOf(socket);
+  const named = type === null || type === "dgram";
   const capacity = peeks ? 0 : platform.receiveCapacity;
   for (;;) {
     const fd = unixSocket(call, resolveFd(platform, socket, "socket"));

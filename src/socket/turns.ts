@@ -1,43 +1,48 @@
-/** One thing after the other, in the order of the calls. */
+/** Asynchronous calls that run one after the other, in the order in which they were made. */
 
-/** A call that waits; without `begin` it was withdrawn. */
-interface Waiting {
-  begin: (() => void) | null;
-  next: Waiting | null;
+import { signals } from "../system/builtins.ts";
+import { onAbort } from "./aborts.ts";
+import { append, type Entry, type Queue, remove } from "./queue.ts";
+
+/** A call that waits for its turn. */
+class Call implements Entry<Call> {
+  readonly begin: () => void;
+  next: Call | null = null;
+  previous: Call | null = null;
+
+  constructor(begin: () => void) {
+    this.begin = begin;
+  }
 }
 
 export class Turns {
   #busy = false;
-  /** A list and no array: the front of a long array is taken off in time that grows with its length. */
-  #first: Waiting | null = null;
-  #last: Waiting | null = null;
+  #waiting: Queue<Call> = null;
 
-  /** Whether nothing runs or waits. */
+  /** Whether no call runs or waits. */
   get idle(): boolean {
     return !this.#busy;
   }
 
   /**
-   * Runs `run` when those before it are over: at once, if there are none. An abort withdraws what has not begun; afterwards
-   * the signal is the business of `run`.
+   * Runs `run` when the calls before it are over: at once, if there are none. An abort cancels a call that has not begun;
+   * afterwards the signal is the business of `run`.
    */
   take<T>(run: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (signal !== undefined && signals.aborted(signal)) return Promise.reject(signals.reason(signal));
     if (!this.#busy) return this.#run(run);
     return new Promise((resolve, reject) => {
-      const abort = () => {
-        waiting.begin = null;
-        reject(signal!.reason);
-      };
-      const begin = () => {
-        signal?.removeEventListener("abort", abort);
+      let unlisten: (() => void) | undefined;
+      const call = new Call(() => {
+        unlisten?.();
         this.#run(run).then(resolve, reject);
-      };
-      const waiting: Waiting = { begin, next: null };
-      signal?.addEventListener("abort", abort, { once: true });
-      if (this.#last === null) this.#first = waiting;
-      else this.#last.next = waiting;
-      this.#last = waiting;
+      });
+      if (signal !== undefined)
+        unlisten = onAbort(signal, () => {
+          this.#waiting = remove(this.#waiting, call);
+          reject(signals.reason(signal));
+        });
+      this.#waiting = append(this.#waiting, call);
     });
   }
 
@@ -46,17 +51,12 @@ export class Turns {
     try {
       return await run();
     } finally {
-      this.#next();
-    }
-  }
-
-  #next(): void {
-    this.#busy = false;
-    while (this.#first !== null && !this.#busy) {
-      const { begin, next } = this.#first;
-      this.#first = next;
-      if (next === null) this.#last = null;
-      begin?.();
+      this.#busy = false;
+      const first = this.#waiting;
+      if (first !== null) {
+        this.#waiting = remove(first, first);
+        first.begin();
+      }
     }
   }
 }

@@ -16,10 +16,21 @@ export const isUint8Array: (value: unknown) => value is Uint8Array = util.types.
 
 /** Taken once: what a caller puts in their place, or into a subclass, does not run. */
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
-const { get: byteLength } = Object.getOwnPropertyDescriptor(typedArray, "byteLength")!;
+const getter = (prototype: object, name: string): ((this: unknown) => never) =>
+  Object.getOwnPropertyDescriptor(prototype, name)!.get as (this: unknown) => never;
 
 /** `byteLength` of a Uint8Array; 0 when its memory is gone. No code of the caller's runs. */
-export const byteLengthOf: (view: Uint8Array) => number = Function.prototype.call.bind(byteLength!);
+export const byteLengthOf: (view: Uint8Array) => number = Function.prototype.call.bind(
+  getter(typedArray, "byteLength"),
+);
+const bufferOf: (view: Uint8Array) => ArrayBuffer = Function.prototype.call.bind(getter(typedArray, "buffer"));
+const byteOffsetOf: (view: Uint8Array) => number = Function.prototype.call.bind(getter(typedArray, "byteOffset"));
+
+/** A Uint8Array of the same memory, without what the caller's has of its own. No code of the caller's runs. */
+export function plainView(view: Uint8Array): Uint8Array {
+  const bytes = byteLengthOf(view);
+  return bytes === 0 ? new Uint8Array(0) : new Uint8Array(bufferOf(view), byteOffsetOf(view), bytes);
+}
 
 /** `into.set(bytes, offset)`. No code of the caller's runs. */
 export const setBytes: (into: Uint8Array, bytes: Uint8Array, offset?: number) => void = Function.prototype.call.bind(
@@ -37,3 +48,19 @@ export function childProcess(): typeof import("node:child_process") {
 export function isMainThread(): boolean {
   return process.getBuiltinModule("node:worker_threads").isMainThread;
 }
+
+const { addEventListener, removeEventListener } = EventTarget.prototype;
+const call = Function.prototype.call;
+
+/** `signal.aborted`, `signal.reason` and the listeners of an AbortSignal. What it has of its own does not run. */
+export const signals: {
+  readonly aborted: (signal: AbortSignal) => boolean;
+  readonly reason: (signal: AbortSignal) => unknown;
+  readonly listen: (signal: AbortSignal, type: "abort", listener: () => void, options: { once: true }) => void;
+  readonly unlisten: (signal: AbortSignal, type: "abort", listener: () => void) => void;
+} = {
+  aborted: call.bind(getter(AbortSignal.prototype, "aborted")),
+  reason: call.bind(getter(AbortSignal.prototype, "reason")),
+  listen: call.bind(addEventListener as (this: unknown, ...parameters: never[]) => void),
+  unlisten: call.bind(removeEventListener as (this: unknown, ...parameters: never[]) => void),
+};

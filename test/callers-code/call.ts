@@ -108,6 +108,12 @@ const dog = isMainThread ? await watchdog(5000) : null;
 const uncaught: unknown[] = [];
 process.on("uncaughtException", (error) => uncaught.push(error));
 
+/** Whether the `at`-th run of the caller's code is where the library stops listening to a signal: behind the system call. */
+function letsGo(hits: readonly string[], at: number): boolean {
+  const listened = hits.slice(0, at - 1).some((hit) => /signal\.(addEventListener|Symbol\(kNewListener\))$/.test(hit));
+  return listened && /signal\.(removeEventListener|constructor|Symbol\(k\w+\))$/.test(hits[at - 1]!);
+}
+
 /** Makes a call, and looks at what came of it. */
 export async function perform({ name, recipe, style, later, acts }: Row): Promise<Outcome> {
   const problems: string[] = [];
@@ -156,12 +162,18 @@ export async function perform({ name, recipe, style, later, acts }: Row): Promis
     done.some((effect) => CLOSES.includes(effect)) &&
     world.subject!.closed
   ) {
-    // What it calls to let go of a signal comes behind the system call.
-    if (acts.every(({ at }) => !trap.hits[at - 1]!.endsWith("removeEventListener")))
+    if (acts.every(({ at }) => !letsGo(trap.hits, at)))
       problems.push(`succeeds on a socket that was closed: ${inspect(settled?.value)}`);
   }
   // A replaced value has methods that may fail.
-  if (settled !== null && typeof style !== "number" && done.includes("throws") && error !== world.thrown)
+  const throwers = acts.filter(({ effect }) => effect === "throws");
+  if (
+    settled !== null &&
+    typeof style !== "number" &&
+    done.includes("throws") &&
+    error !== world.thrown &&
+    throwers.every(({ at }) => !letsGo(trap.hits, at))
+  )
     problems.push(`what was thrown is lost: ${inspect(settled)}`);
 
   // What is sent then is what is there; and a record that is longer than what is there is cut.
@@ -176,7 +188,9 @@ export async function perform({ name, recipe, style, later, acts }: Row): Promis
   if (seen.text.includes("SECRET") || seen.files.includes("secret")) problems.push("received from another connection");
   if (hasFd(settled?.value) && world.isBystander(settled.value)) problems.push("took over another connection");
   problems.push(...world.bystanderProblems());
-  if (recipe.moves === "receives" && !world.socket!.closed && !(changed && recipe.kind !== "stream")) {
+  // Memory that is taken away behind the system call takes what was received with it.
+  const emptied = acts.some(({ effect, at }) => EFFECTS[effect]!.needs === "memory" && letsGo(trap.hits, at));
+  if (recipe.moves === "receives" && !world.socket!.closed && !(changed && recipe.kind !== "stream") && !emptied) {
     drain(world.socket!, seen);
     for (const text of WAITING)
       if (seen.count(text) !== 1) problems.push(`${text} was received ${seen.count(text)} times, in ${seen.text}`);

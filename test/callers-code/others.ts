@@ -266,6 +266,7 @@ export const WITHOUT: Readonly<Record<string, readonly string[]>> = {
     "#capacity",
     "#length",
     "#truncated",
+    "#reason",
     "#clear",
     "#release",
     "#dup",
