@@ -11,8 +11,9 @@ export function putRights(count: i32): i32 {
   if (data < 0) return -1;
   const to: usize = CONTROL + data;
   const bytes: usize = (<usize>count) << 2;
-  if (!abi.bigEndian) memory.copy(to, FDS, bytes);
-  else for (let i: usize = 0; i < bytes; i += 4) writeInt(to + i, load<i32>(FDS + i));
+  let i: usize = 0;
+  if (!abi.bigEndian) for (; i + 8 <= bytes; i += 8) store<u64>(to + i, load<u64>(FDS + i));
+  for (; i < bytes; i += 4) writeInt(to + i, load<i32>(FDS + i));
   return data;
 }
 
@@ -31,17 +32,17 @@ export function readRights(from: u32, data: u32, count: u32): u32 {
   count = min<u32>(count, min<u32>(FDS_CAPACITY - from, (CONTROL_BYTES - data) >> 2));
   const to: usize = FDS + ((<usize>from) << 2);
   const source: usize = CONTROL + data;
+  const bytes: usize = (<usize>count) << 2;
   let invalid: u32 = 0;
-  if (!abi.bigEndian) {
-    // One copy, then the sign bits of two at a time.
-    const bytes: usize = (<usize>count) << 2;
-    memory.copy(to, source, bytes);
-    let i: usize = 0;
-    for (; i + 8 <= bytes; i += 8) invalid += <u32>popcnt<u64>(load<u64>(to + i) & 0x8000000080000000);
-    if (i < bytes) invalid += load<u32>(to + i) >>> 31;
-    return invalid;
-  }
-  for (let i: usize = 0, bytes: usize = (<usize>count) << 2; i < bytes; i += 4) {
+  let i: usize = 0;
+  // Two at a time, and both signs.
+  if (!abi.bigEndian)
+    for (; i + 8 <= bytes; i += 8) {
+      const pair = load<u64>(source + i);
+      store<u64>(to + i, pair);
+      invalid += <u32>popcnt<u64>(pair & 0x8000000080000000);
+    }
+  for (; i < bytes; i += 4) {
     const fd = readInt(source + i);
     store<i32>(to + i, fd);
     invalid += <u32>fd >>> 31;

@@ -73,10 +73,13 @@ export function readNumbers(platform: Platform, fds: readonly AsFd[]): readonly 
   let numbers: number[] | null = null;
   for (let i = 0; i < fds.length; i++) {
     const fd = fds[i]!;
-    const number = resolveFd(platform, fd, "fds", i);
-    if (typeof fd === "number" || ownerClassOf(fd) !== null) continue;
-    numbers ??= new Array<number>(fds.length).fill(-1);
-    numbers[i] = number;
+    if (typeof fd === "number" && isFd(fd)) continue;
+    const ownerClass = ownerClassOf(fd);
+    if (ownerClass !== null) ownedNumber(platform, ownerClass, fd as object, "fds", i);
+    else {
+      numbers ??= new Array<number>(fds.length).fill(-1);
+      numbers[i] = resolveFd(platform, fd, "fds", i);
+    }
   }
   return numbers ?? NO_NUMBERS;
 }
@@ -107,11 +110,7 @@ export function resolveFd(platform: Platform, fd: unknown, name: string, index =
     return fd;
   }
   const ownerClass = ownerClassOf(fd);
-  if (ownerClass !== null) {
-    const number = checkOpen(ownerClass.fd(fd as object), fd, name, index);
-    if (ownerClass.platform(fd as object) !== platform) throw foreign(element(name, index));
-    return number;
-  }
+  if (ownerClass !== null) return ownedNumber(platform, ownerClass, fd as object, name, index);
   if (typeof fd !== "object" || fd === null)
     throw wrongType(element(name, index), "a descriptor, or an object that has one", fd);
   const number: unknown = "fd" in fd ? fd.fd : handleFd(platform, fd, element(name, index));
@@ -120,6 +119,22 @@ export function resolveFd(platform: Platform, fd: unknown, name: string, index =
   if (number === null || (typeof number === "number" && number < 0)) checkOpen(-1, fd, name, index);
   if (!isFd(number)) throw wrongType(element(name, index), "a descriptor, or an object that has one", fd);
   return number;
+}
+
+/**
+ * The number of what this library owns, now. No code of the caller's runs.
+ *
+ * @throws AncillaryError `ERR_FD_CLOSED`, `ERR_FOREIGN_PLATFORM`
+ */
+export function ownedNumber(
+  platform: Platform,
+  ownerClass: OwnerClass,
+  source: object,
+  name: string,
+  index = -1,
+): number {
+  if (ownerClass.platform(source) !== platform) throw foreign(element(name, index));
+  return checkOpen(ownerClass.fd(source), source, name, index);
 }
 
 function checkOpen(number: number, source: unknown, name: string, index: number): number {
@@ -141,7 +156,7 @@ const element = (name: string, index: number): string => (index === -1 ? name : 
 
 /** Whether a value can be a descriptor: a larger number would lose its upper bits on the way, and name another one. */
 function isFd(value: unknown): value is number {
-  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 0x7fffffff;
+  return typeof value === "number" && (value | 0) === value && value >= 0;
 }
 
 /** The number in the handle of a net.Socket, net.Server or dgram.Socket; null: it has no handle; undefined: none of those. */

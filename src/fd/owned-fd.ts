@@ -116,11 +116,20 @@ export class OwnedFd implements Disposable {
     };
     closeAll = (fds) => {
       if (fds.length === 0) return;
-      // What came together lives on one platform.
-      const { system } = fds[0]!.#platform;
-      const open: number[] = [];
-      for (const owned of fds) if (owned.#fd !== -1) open.push(owned.#forget());
-      system.closeAll(open, 0, open.length);
+      // What came together lives on one platform. Its core's table is free: descriptors are in it only within a call.
+      const { system, core } = fds[0]!.#platform;
+      const table = core.fds;
+      let count = 0;
+      for (let i = 0; i < fds.length; i++) {
+        if (fds[i]!.#fd === -1) continue;
+        if (count === table.length) {
+          system.closeAll(table, 0, count);
+          count = 0;
+        }
+        table[count++] = fds[i]!.#forget();
+      }
+      if (count === 1) system.close(table[0]!);
+      else system.closeAll(table, 0, count);
     };
     platformOf = (owned) => owned.#platform;
     takeOver = (owned) => {

@@ -24,6 +24,10 @@ export let fdsOf: (ancillary: SocketAncillary) => readonly AsFd[];
 /** @throws RangeError when the caller's memory is no longer there */
 export let checkMemory: (ancillary: SocketAncillary) => void;
 export let platformOfAncillary: (ancillary: SocketAncillary) => Platform;
+/** What `clear()` does, whatever a subclass makes of it. */
+export let clearAncillary: (ancillary: SocketAncillary) => void;
+/** @throws TypeError for what is neither an ancillary buffer nor null or undefined */
+export let checkAncillary: (ancillary: unknown) => SocketAncillary | null;
 /** The next message that was not handed out. */
 let next: (ancillary: SocketAncillary) => AncillaryData | undefined;
 let closeRest: (ancillary: SocketAncillary) => void;
@@ -74,6 +78,13 @@ export class SocketAncillary implements Disposable {
       const bytes = ancillary.#memory === null ? ancillary.#capacity : byteLengthOf(ancillary.#memory);
       if (bytes < ancillary.#capacity)
         throw outOfRange("ancillary", `the ${ancillary.#capacity} bytes of memory that it was made with`, bytes);
+    };
+    clearAncillary = (ancillary) => ancillary.#clear();
+    checkAncillary = (ancillary) => {
+      if (ancillary === undefined || ancillary === null) return null;
+      if (typeof ancillary !== "object" || !(#platform in ancillary))
+        throw wrongType("ancillary", "a SocketAncillary or null", ancillary);
+      return ancillary as SocketAncillary;
     };
     platformOfAncillary = (ancillary) => ancillary.#platform;
   }
@@ -190,6 +201,10 @@ export class SocketAncillary implements Disposable {
 
   /** Empties it, for the next send or receive. */
   clear(): void {
+    this.#clear();
+  }
+
+  #clear(): void {
     this.#closeIncoming();
     this.#fds = NO_FDS;
     this.#others = NO_MESSAGES;
@@ -200,7 +215,7 @@ export class SocketAncillary implements Disposable {
 
   /** {@link clear}, for `using`. */
   [Symbol.dispose](): void {
-    this.clear();
+    this.#clear();
   }
 
   #checkUnreceived(): void {
@@ -227,15 +242,18 @@ export class SocketAncillary implements Disposable {
 
   /** Takes over the length of all that was added: -1, or the bytes of payload that there is no room for. */
   #measure(): number {
-    const { core } = this.#platform;
-    core.exports.begin(this.#capacity);
-    const missing =
-      this.#others.length > 0
-        ? this.#put((_, bytes) => core.exports.put(0, 0, bytes))
-        : core.exports.put(0, 0, 4 * this.#fds.length) < 0
-          ? 4 * this.#fds.length
-          : -1;
-    if (missing < 0) this.#length = core.exports.length();
+    const { core, abi } = this.#platform;
+    const { space, len, begin, put, length } = core.exports;
+    if (this.#others.length === 0) {
+      const bytes = 4 * this.#fds.length;
+      const needed = abi.sendControlLength === "space" ? space(bytes) : len(bytes);
+      if (needed > this.#capacity) return bytes;
+      this.#length = needed;
+      return -1;
+    }
+    begin(this.#capacity);
+    const missing = this.#put((_, bytes) => put(0, 0, bytes));
+    if (missing < 0) this.#length = length();
     return missing;
   }
 

@@ -9,14 +9,16 @@ import {
   type TruncationReason,
   wrongType,
 } from "../core/errors.ts";
-import { type AsFd, NO_NUMBERS, type OwnerClass, ownerClassOf, resolveFd } from "../fd/as-fd.ts";
+import { type AsFd, NO_NUMBERS, type OwnerClass, ownedNumber, ownerClassOf, resolveFd } from "../fd/as-fd.ts";
 import {
+  checkAncillary,
   checkMemory,
+  clearAncillary,
   encode,
   fdsOf,
   platformOfAncillary,
   prepare,
-  SocketAncillary,
+  type SocketAncillary,
   take,
 } from "../message/ancillary.ts";
 import { buffers, byteLength, copyOf, type Iovec, iovec, type Payload, receiveInto } from "../message/iovec.ts";
@@ -77,51 +79,54 @@ interface Call {
   readonly socket: AsFd;
   /** What the socket is of this library: then its number is read at the last moment. */
   readonly owner: OwnerClass | null;
+  /** Whether it is known to be a Unix socket. */
+  readonly known: boolean;
   readonly platform: Platform;
+  readonly ancillary: SocketAncillary | null;
   readonly options: MessageOptions;
   /** When to fail with `ETIMEDOUT`, by the system's clock. */
   readonly deadline: number;
 }
 
 /** Reads and checks what both calls are given, except the bytes. */
-function readCall(
-  socket: AsFd,
-  ancillary: SocketAncillary | null | undefined,
-  given: MessageOptions | undefined,
-  known: Checks,
-): Call {
-  const options = readOptions("options", given, known);
+function readCall(socket: AsFd, control: unknown, given: MessageOptions | undefined, checks: Checks): Call {
+  const options = readOptions("options", given, checks);
   const { timeout } = options;
   if (timeout !== undefined && options.wait !== true)
     throw outOfRange("options.timeout", "options.wait beside it", timeout);
-  if (ancillary && !(ancillary instanceof SocketAncillary))
-    throw wrongType("ancillary", "a SocketAncillary or null", ancillary);
+  const ancillary = checkAncillary(control);
   const owner = ownerClassOf(socket);
   const platform =
     options.platform ??
     owner?.platform(socket as object) ??
-    (ancillary ? platformOfAncillary(ancillary) : hostPlatform());
-  if (ancillary && platformOfAncillary(ancillary) !== platform)
+    (ancillary === null ? hostPlatform() : platformOfAncillary(ancillary));
+  if (ancillary !== null && platformOfAncillary(ancillary) !== platform)
     throw outOfRange("ancillary", "a buffer of the socket's own platform", "one of another");
   const deadline = timeout === undefined ? Infinity : platform.system.now() + timeout;
-  return { socket, owner, platform, options, deadline };
+  const known = typeOf(socket) !== null || (owner !== null && checked.has(socket as object));
+  return { socket, owner, known, platform, ancillary, options, deadline };
 }
 
-/** Sockets that were looked at: their owners do not change them. */
+/** Owners of sockets that were looked at: they do not change them. */
 const checked = new WeakSet<object>();
 
 /**
  * The number of a Unix socket now, without code of the caller's. On anything else the kernel would take descriptors and drop them.
  *
- * @param number what `resolveFd` read of it
- * @throws AncillaryError `ERR_FD_CLOSED` when a getter has closed it since, `ERR_NOT_UNIX_SOCKET`
+ * @param number what {@link readSocket} read of it
+ * @throws AncillaryError `ERR_FD_CLOSED` when it was closed since, `ERR_NOT_UNIX_SOCKET`
  */
-function unixSocket({ socket, owner, platform }: Call, number: number): number {
-  if (owner !== null && owner.fd(socket as object) !== number) return resolveFd(platform, socket, "socket");
-  if (typeOf(socket) !== null || (owner !== null && checked.has(socket as object))) return number;
-  checkAnyUnixSocket(platform, number);
+function unixSocket({ socket, owner, platform, known }: Call, number: number): number {
+  const fd = owner === null ? number : ownedNumber(platform, owner, socket as object, "socket");
+  if (known) return fd;
+  checkAnyUnixSocket(platform, fd);
   if (owner !== null) checked.add(socket as object);
-  return number;
+  return fd;
+}
+
+/** The number of a socket as far as code of the caller's is needed for it; -1: it is read at the last moment. */
+function readSocket({ socket, owner, platform }: Call): number {
+  return owner === null ? resolveFd(platform, socket, "socket") : -1;
 }
 
 /** Waits until the socket is ready or, where readiness tells nothing, for a moment. @throws SystemError `ETIMEDOUT` */
@@ -150,20 +155,20 @@ export function sendmsg(
   options?: MessageOptions,
 ): number {
   const call = readCall(socket, ancillary, options, SEND_MESSAGE);
-  const { platform } = call;
+  const { platform, ancillary: control } = call;
   const payload = iovec(iov);
   const to = call.options.address === undefined ? null : sunPath(platform, call.options.address);
   const flags = platform.sendFlags | (call.options.flags ?? 0);
   for (let waited = 0; ; ) {
     // The code of the caller's runs here; what it changes is seen, or refused, below.
-    const numbers = ancillary ? prepare(ancillary) : NO_NUMBERS;
-    const number = resolveFd(platform, socket, "socket");
+    const numbers = control === null ? NO_NUMBERS : prepare(control);
+    const number = readSocket(call);
     const fd = unixSocket(call, number);
-    const fds = ancillary ? fdsOf(ancillary) : NO_FDS;
+    const fds = control === null ? NO_FDS : fdsOf(control);
     const length = byteLength(payload);
     if (length === 0 && fds.length > 0 && isStream(platform, fd)) checkCarried(length, fds);
-    const control = ancillary ? encode(ancillary, numbers) : 0;
-    const sent = platform.system.sendmsg(fd, payload, 0, length, control, flags, to);
+    const controlLength = control === null ? 0 : encode(control, numbers);
+    const sent = platform.system.sendmsg(fd, payload, 0, length, controlLength, flags, to);
     if (sent >= 0) return sent;
     // Which kind it is matters for what a full receiver looks like.
     const type = isStream(platform, fd) ? "stream" : "dgram";
@@ -189,29 +194,29 @@ export function recvmsg(
   options?: MessageOptions,
 ): RecvResult {
   const call = readCall(socket, ancillary, options, MESSAGE);
-  const { platform } = call;
+  const { platform, ancillary: control } = call;
   const { system, abi } = platform;
   const into = buffers(iov);
   const more = call.options.flags ?? 0;
   const peeks = (more & abi.MSG_PEEK) !== 0;
-  if (peeks && ancillary)
+  if (peeks && control !== null)
     throw outOfRange("options.flags", "no MSG_PEEK with control space: it duplicates descriptors", more);
   if ((more & abi.MSG_TRUNC) !== 0)
     throw outOfRange("options.flags", "no MSG_TRUNC: the result would be longer than the buffers", more);
   // Whatever happens below, what was there is closed and the buffer is empty.
-  ancillary?.clear();
+  if (control !== null) clearAncillary(control);
   // The kernel is not asked for what a connected socket does not tell, where that is known.
   const type = typeOf(socket);
   const named = type === null || type === "dgram";
   const capacity = peeks ? 0 : platform.receiveCapacity;
   for (;;) {
-    const fd = unixSocket(call, resolveFd(platform, socket, "socket"));
+    const fd = unixSocket(call, readSocket(call));
     const room = byteLength(into);
     if (room === 0 && isStream(platform, fd)) throw outOfRange("iov", "at least 1 byte", 0);
     // Before anything comes: it could not be shown.
-    if (ancillary) checkMemory(ancillary);
+    if (control !== null) checkMemory(control);
     const bytes = receiveInto(system, fd, into, capacity, platform.receiveFlags | more, named);
-    if (bytes >= 0) return result(platform, fd, into, bytes, ancillary ?? null, named);
+    if (bytes >= 0) return result(platform, fd, into, bytes, control, named);
     if (bytes !== EAGAIN && bytes !== EWOULDBLOCK) throw receiveError(platform, bytes);
     if (call.options.wait !== true) throw errnoError(bytes, "recvmsg");
     waitFor(call, fd, POLLIN, 0, "recvmsg");
