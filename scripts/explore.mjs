@@ -53,7 +53,7 @@ async function explore(folder, count, ...args) {
 const BUGS = [
   {
     what: "a close dropped when a receive is refused",
-    from: "closeDelivered(platform, 0, delivered); throw Object.assign(error,",
+    from: "closeDelivered(platform); throw Object.assign(error,",
     to: "throw Object.assign(error,",
     found: /leaked descriptor/,
   },
@@ -65,8 +65,8 @@ const BUGS = [
   },
   {
     what: "CLOEXEC forgotten where it takes a call of its own",
-    from: "if (platform.needsCloexec)",
-    to: "if (false)",
+    from: "const result = needsCloexec ?",
+    to: "const result = false ?",
     found: /descriptors that a child would inherit/,
   },
   {
@@ -83,8 +83,8 @@ const BUGS = [
   },
   {
     what: "a message lost on abort",
-    from: "this.#remove(direction, operation); settle(operation, { error: operation.withdrawn",
-    to: "try { operation.attempt(); } catch {} $&",
+    from: "this.#remove(direction, entry); entry.reject(entry.operation.withdrawn",
+    to: "try { entry.operation.perform(this.#handle.fd); } catch {} $&",
     found: /leaked descriptor|received "/,
   },
   {
@@ -95,7 +95,7 @@ const BUGS = [
   },
   {
     what: "a pidfd that was not asked for, kept open",
-    from: "source.platform.system.close(pidfd);",
+    from: "platform.system.close(pidfd);",
     to: "",
     found: /leaked descriptor \d+: pid/,
   },
