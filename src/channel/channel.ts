@@ -1,7 +1,7 @@
 /** Frames with descriptors attached, over a stream or seqpacket socket: bounded, ordered, with a policy for the peer. */
 
 import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongType } from "../core/errors.ts";
-import { type AsFd, copyFds, readNumbers } from "../fd/as-fd.ts";
+import { type AsFd, checkNumbers, copyFds, readNumbers } from "../fd/as-fd.ts";
 import { OwnedFd } from "../fd/owned-fd.ts";
 import type { Credentials } from "../message/credentials.ts";
 import { isReason, onAbort } from "../socket/aborts.ts";
@@ -245,7 +245,8 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
         throw new ChannelError("ERR_CHANNEL_TOO_MANY_FDS", text);
       }
       // Rejects bad descriptors now. They are read again when the frame is sent.
-      readNumbers(this.#socket.platform, descriptors);
+      const { platform } = this.#socket;
+      checkNumbers(platform, descriptors, readNumbers(platform, descriptors));
       this.#throwIfUnusable(this.#sendPoison);
       return this.#sends.take(() => this.#transmit(bytes, length, descriptors, signal), signal);
     } catch (error) {

@@ -64,8 +64,8 @@ export function copyFds(fds: unknown, single?: AsFd[]): AsFd[] {
 export const NO_NUMBERS: readonly number[] = [];
 
 /**
- * Reads the numbers of descriptors as far as code of the caller's is needed for it, and checks the others: {@link numberOf} reads
- * those at the last moment.
+ * Reads the numbers of descriptors as far as code of the caller's is needed for it: {@link numberOf} reads the others at the last
+ * moment.
  *
  * @throws as {@link resolveFd}
  */
@@ -73,13 +73,9 @@ export function readNumbers(platform: Platform, fds: readonly AsFd[]): readonly 
   let numbers: number[] | null = null;
   for (let i = 0; i < fds.length; i++) {
     const fd = fds[i]!;
-    if (typeof fd === "number" && isFd(fd)) continue;
-    const ownerClass = ownerClassOf(fd);
-    if (ownerClass !== null) ownedNumber(platform, ownerClass, fd as object, "fds", i);
-    else {
-      numbers ??= new Array<number>(fds.length).fill(-1);
-      numbers[i] = resolveFd(platform, fd, "fds", i);
-    }
+    if (typeof fd === "number" || ownerClassOf(fd) !== null) continue;
+    numbers ??= new Array<number>(fds.length).fill(-1);
+    numbers[i] = resolveFd(platform, fd, "fds", i);
   }
   return numbers ?? NO_NUMBERS;
 }
@@ -88,13 +84,18 @@ export function readNumbers(platform: Platform, fds: readonly AsFd[]): readonly 
  * The number of a descriptor now. No code of the caller's runs.
  *
  * @param numbers what {@link readNumbers} read of the list
- * @throws AncillaryError `ERR_FD_CLOSED` when its owner was closed since then
+ * @throws as {@link resolveFd}
  */
-export function numberOf(fds: readonly AsFd[], numbers: readonly number[], i: number): number {
+export function numberOf(platform: Platform, fds: readonly AsFd[], numbers: readonly number[], i: number): number {
   const fd = fds[i]!;
-  if (typeof fd === "number") return fd;
+  if (typeof fd === "number") return checkNumber(fd, "fds", i);
   const ownerClass = ownerClassOf(fd);
-  return ownerClass === null ? numbers[i]! : checkOpen(ownerClass.fd(fd), fd, "fds", i);
+  return ownerClass === null ? numbers[i]! : ownedNumber(platform, ownerClass, fd, "fds", i);
+}
+
+/** Throws what {@link numberOf} would throw for one of a list. */
+export function checkNumbers(platform: Platform, fds: readonly AsFd[], numbers: readonly number[]): void {
+  for (let i = 0; i < fds.length; i++) numberOf(platform, fds, numbers, i);
 }
 
 /**
@@ -105,10 +106,7 @@ export function numberOf(fds: readonly AsFd[], numbers: readonly number[], i: nu
  * @throws TypeError when it is no descriptor, for a TLSSocket, and for a net.Socket with unread bytes
  */
 export function resolveFd(platform: Platform, fd: unknown, name: string, index = -1): number {
-  if (typeof fd === "number") {
-    if (!isFd(fd)) throw outOfRange(element(name, index), "a descriptor, an integer of at least 0", fd);
-    return fd;
-  }
+  if (typeof fd === "number") return checkNumber(fd, name, index);
   const ownerClass = ownerClassOf(fd);
   if (ownerClass !== null) return ownedNumber(platform, ownerClass, fd as object, name, index);
   if (typeof fd !== "object" || fd === null)
@@ -135,6 +133,11 @@ export function ownedNumber(
 ): number {
   if (ownerClass.platform(source) !== platform) throw foreign(element(name, index));
   return checkOpen(ownerClass.fd(source), source, name, index);
+}
+
+function checkNumber(fd: number, name: string, index: number): number {
+  if (!isFd(fd)) throw outOfRange(element(name, index), "a descriptor, an integer of at least 0", fd);
+  return fd;
 }
 
 function checkOpen(number: number, source: unknown, name: string, index: number): number {

@@ -3,7 +3,7 @@
 import { AncillaryError, integer, outOfRange, type TruncationReason, wrongType } from "../core/errors.ts";
 import { type ControlMessage, type Credentials, readPayload } from "../core/payloads.ts";
 import { CONTROL_BYTES } from "../core/wasm.ts";
-import { type AsFd, copyFds, NO_NUMBERS, numberOf, readNumbers } from "../fd/as-fd.ts";
+import { type AsFd, checkNumbers, copyFds, NO_NUMBERS, numberOf, readNumbers } from "../fd/as-fd.ts";
 import { byteLengthOf, isUint8Array, setBytes } from "../system/builtins.ts";
 import { ENOTSUP, errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
@@ -131,7 +131,7 @@ export class SocketAncillary implements Disposable {
   addFds(fds: readonly AsFd[]): void {
     const more = copyFds(fds);
     // Refused now rather than when it is sent; the numbers are read again then. Getters of the caller's run, and might add.
-    readNumbers(this.#platform, more);
+    checkNumbers(this.#platform, more, readNumbers(this.#platform, more));
     this.#checkUnreceived();
     const former = this.#fds;
     checkCount(this.#platform, former.length + more.length);
@@ -302,7 +302,7 @@ export class SocketAncillary implements Disposable {
 
   #encodeAll(numbers: readonly number[]): number {
     const { core } = this.#platform;
-    for (let i = 0; i < this.#fds.length; i++) core.fds[i] = numberOf(this.#fds, numbers, i);
+    for (let i = 0; i < this.#fds.length; i++) core.fds[i] = numberOf(this.#platform, this.#fds, numbers, i);
     core.exports.begin(-1);
     this.#put((message) => {
       if (message === null) return core.putRights(this.#fds.length);

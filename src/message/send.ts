@@ -47,9 +47,10 @@ export function checkCarried(bytes: number, fds: readonly AsFd[]): void {
  *
  * @param numbers what `readNumbers` read of them
  */
-export function putFds({ core }: Platform, fds: readonly AsFd[], numbers: readonly number[]): number {
+export function putFds(platform: Platform, fds: readonly AsFd[], numbers: readonly number[]): number {
+  const { core } = platform;
   const count = fds.length;
-  for (let i = 0; i < count; i++) core.fds[i] = numberOf(fds, numbers, i);
+  for (let i = 0; i < count; i++) core.fds[i] = numberOf(platform, fds, numbers, i);
   return core.encodeRights(count);
 }
 

@@ -274,7 +274,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
         operation.recycle();
         return value;
       }
-    }
+    } else operation.check();
     return this.#waitSync(direction, operation, timeout);
   }
 
@@ -282,6 +282,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   protected tryNow<T>(direction: Direction, operation: Operation<T>): T | null {
     operation.prepare();
     if (this.#queue(direction) !== null) {
+      operation.check();
       this.#serve(direction);
       this.#rearm();
       // Code of the caller's ran for those before it.
@@ -311,7 +312,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
           operation.recycle();
           return Promise.resolve(value);
         }
-      }
+      } else operation.check();
     } catch (error) {
       return Promise.reject(error);
     }

@@ -1,7 +1,7 @@
 /** Sending and receiving, as streams, datagram and seqpacket sockets share it. */
 
 import { AncillaryError, boolean, type Checks, integer, outOfRange, readOptions } from "../core/errors.ts";
-import { type AsFd, NO_NUMBERS, readNumbers } from "../fd/as-fd.ts";
+import { type AsFd, checkNumbers, NO_NUMBERS, readNumbers } from "../fd/as-fd.ts";
 import { buffers, byteLength, type Iovec, iovec, type Payload } from "../message/iovec.ts";
 import {
   type Message,
@@ -215,6 +215,10 @@ class Send extends Operation<number> {
 
   override prepare(): void {
     if (this.#fds.length > 0) this.#numbers = readNumbers(this.#target!.platform, this.#fds);
+  }
+
+  override check(): void {
+    checkNumbers(this.#target!.platform, this.#fds, this.#numbers);
   }
 
   perform(fd: number): number | typeof WAIT {

@@ -19,6 +19,9 @@ export abstract class Operation<T> {
    */
   prepare(): void {}
 
+  /** Throws now what {@link perform} would throw for its arguments: called where it has to wait for its turn. */
+  check(): void {}
+
   /** Makes the system call. Throws when it fails for good. */
   abstract perform(fd: number): T | typeof WAIT;
 

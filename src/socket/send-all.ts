@@ -1,6 +1,6 @@
 /** A send of everything: the descriptors once, then every byte. */
 
-import { type AsFd, NO_NUMBERS, readNumbers } from "../fd/as-fd.ts";
+import { type AsFd, checkNumbers, NO_NUMBERS, readNumbers } from "../fd/as-fd.ts";
 import { byteLength, type Iovec } from "../message/iovec.ts";
 import { NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "../message/send.ts";
 import { Operation, WAIT } from "./operation.ts";
@@ -38,6 +38,10 @@ export class SendAll extends Operation<void> {
 
   override prepare(): void {
     if (this.#fds.length > 0) this.#numbers = readNumbers(this.#target.platform, this.#fds);
+  }
+
+  override check(): void {
+    checkNumbers(this.#target.platform, this.#fds, this.#numbers);
   }
 
   perform(fd: number): undefined | typeof WAIT {
