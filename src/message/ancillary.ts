@@ -49,6 +49,8 @@ export class SocketAncillary implements Disposable {
   /** The descriptors to be sent, and before which of the other messages they go. */
   #fds: readonly AsFd[] = NO_FDS;
   #fdsAt = 0;
+  /** Whether the number of one of them is read by code of the caller's. */
+  #foreign = false;
   #others: readonly ControlMessage[] = NO_MESSAGES;
   #incoming: AncillaryData[] = [];
   /** How many of them were handed out. */
@@ -131,7 +133,8 @@ export class SocketAncillary implements Disposable {
   addFds(fds: readonly AsFd[]): void {
     const more = copyFds(fds);
     // Refused now rather than when it is sent; the numbers are read again then. Getters of the caller's run, and might add.
-    checkNumbers(this.#platform, more, readNumbers(this.#platform, more));
+    const numbers = readNumbers(this.#platform, more);
+    checkNumbers(this.#platform, more, numbers);
     this.#checkUnreceived();
     const former = this.#fds;
     checkCount(this.#platform, former.length + more.length);
@@ -142,7 +145,10 @@ export class SocketAncillary implements Disposable {
     }
     this.#fds = former.length === 0 ? more : [...former, ...more];
     const missing = this.#measure();
-    if (missing < 0) return;
+    if (missing < 0) {
+      this.#foreign ||= numbers !== NO_NUMBERS;
+      return;
+    }
     this.#fds = former;
     throw this.#noRoom(missing);
   }
@@ -207,6 +213,7 @@ export class SocketAncillary implements Disposable {
   #clear(): void {
     this.#closeIncoming();
     this.#fds = NO_FDS;
+    this.#foreign = false;
     this.#others = NO_MESSAGES;
     this.#length = 0;
     this.#reason = null;
@@ -280,7 +287,7 @@ export class SocketAncillary implements Disposable {
   #prepare(): readonly number[] {
     for (;;) {
       const fds = this.#fds;
-      const numbers = fds.length === 0 ? NO_NUMBERS : readNumbers(this.#platform, fds);
+      const numbers = this.#foreign ? readNumbers(this.#platform, fds) : NO_NUMBERS;
       // A getter may have received into it, or added to it.
       this.#checkUnreceived();
       if (this.#fds === fds) return numbers;

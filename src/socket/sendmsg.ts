@@ -74,41 +74,37 @@ const SEND_MESSAGE: Checks = {
   },
 };
 
-/** What a call was given, after its options were read. */
-interface Call {
-  readonly socket: AsFd;
-  /** What the socket is of this library: then its number is read at the last moment. */
-  readonly owner: OwnerClass | null;
-  /** Whether it is known to be a Unix socket. */
-  readonly known: boolean;
-  readonly platform: Platform;
-  readonly ancillary: SocketAncillary | null;
-  readonly options: MessageOptions;
-  /** When to fail with `ETIMEDOUT`, by the system's clock. */
-  readonly deadline: number;
+/** Reads the options of either call. */
+function readCall(given: MessageOptions | undefined, checks: Checks): MessageOptions {
+  const options = readOptions("options", given, checks);
+  if (options.timeout !== undefined && options.wait !== true)
+    throw outOfRange("options.timeout", "options.wait beside it", options.timeout);
+  return options;
 }
 
-/** Reads and checks what both calls are given, except the bytes. */
-function readCall(socket: AsFd, control: unknown, given: MessageOptions | undefined, checks: Checks): Call {
-  const options = readOptions("options", given, checks);
-  const { timeout } = options;
-  if (timeout !== undefined && options.wait !== true)
-    throw outOfRange("options.timeout", "options.wait beside it", timeout);
-  const ancillary = checkAncillary(control);
-  const owner = ownerClassOf(socket);
+/** The platform of a call: the options name it, or the socket, or the ancillary buffer. */
+function platformOf(
+  { platform: named }: MessageOptions,
+  socket: AsFd,
+  owner: OwnerClass | null,
+  control: SocketAncillary | null,
+): Platform {
   const platform =
-    options.platform ??
-    owner?.platform(socket as object) ??
-    (ancillary === null ? hostPlatform() : platformOfAncillary(ancillary));
-  if (ancillary !== null && platformOfAncillary(ancillary) !== platform)
+    named ?? owner?.platform(socket as object) ?? (control === null ? hostPlatform() : platformOfAncillary(control));
+  if (control !== null && platformOfAncillary(control) !== platform)
     throw outOfRange("ancillary", "a buffer of the socket's own platform", "one of another");
-  const deadline = timeout === undefined ? Infinity : platform.system.now() + timeout;
-  const known = typeOf(socket) !== null || (owner !== null && checked.has(socket as object));
-  return { socket, owner, known, platform, ancillary, options, deadline };
+  return platform;
 }
 
 /** Owners of sockets that were looked at: they do not change them. */
 const checked = new WeakSet<object>();
+
+/**
+ * The number of a socket as far as code of the caller's is needed for it; -1: {@link unixSocket} reads it at the last moment.
+ */
+function readSocket(platform: Platform, socket: AsFd, owner: OwnerClass | null): number {
+  return owner === null ? resolveFd(platform, socket, "socket") : -1;
+}
 
 /**
  * The number of a Unix socket now, without code of the caller's. On anything else the kernel would take descriptors and drop them.
@@ -116,22 +112,33 @@ const checked = new WeakSet<object>();
  * @param number what {@link readSocket} read of it
  * @throws AncillaryError `ERR_FD_CLOSED` when it was closed since, `ERR_NOT_UNIX_SOCKET`
  */
-function unixSocket({ socket, owner, platform, known }: Call, number: number): number {
-  const fd = owner === null ? number : ownedNumber(platform, owner, socket as object, "socket");
-  if (known) return fd;
-  checkAnyUnixSocket(platform, fd);
-  if (owner !== null) checked.add(socket as object);
+function unixSocket(platform: Platform, socket: AsFd, owner: OwnerClass | null, number: number): number {
+  if (owner === null) {
+    checkAnyUnixSocket(platform, number);
+    return number;
+  }
+  const fd = ownedNumber(platform, owner, socket as object, "socket");
+  if (typeOf(socket) === null && !checked.has(socket as object)) {
+    checkAnyUnixSocket(platform, fd);
+    checked.add(socket as object);
+  }
   return fd;
 }
 
-/** The number of a socket as far as code of the caller's is needed for it; -1: it is read at the last moment. */
-function readSocket({ socket, owner, platform }: Call): number {
-  return owner === null ? resolveFd(platform, socket, "socket") : -1;
+/** When a call fails with `ETIMEDOUT`, by the system's clock. */
+function deadlineOf({ system }: Platform, { timeout }: MessageOptions): number {
+  return timeout === undefined ? Infinity : system.now() + timeout;
 }
 
 /** Waits until the socket is ready or, where readiness tells nothing, for a moment. @throws SystemError `ETIMEDOUT` */
-function waitFor({ platform, deadline }: Call, fd: number, events: number, retry: number, syscall: string): void {
-  const { system } = platform;
+function waitFor(
+  { system }: Platform,
+  fd: number,
+  events: number,
+  deadline: number,
+  retry: number,
+  syscall: string,
+): void {
   const left = deadline - system.now();
   if (left <= 0) throw errnoError(ETIMEDOUT, syscall);
   const wait = retry > 0 ? Math.min(retry, left) : left;
@@ -154,16 +161,19 @@ export function sendmsg(
   ancillary?: SocketAncillary | null,
   options?: MessageOptions,
 ): number {
-  const call = readCall(socket, ancillary, options, SEND_MESSAGE);
-  const { platform, ancillary: control } = call;
+  const read = readCall(options, SEND_MESSAGE);
+  const control = checkAncillary(ancillary);
+  const owner = ownerClassOf(socket);
+  const platform = platformOf(read, socket, owner, control);
   const payload = iovec(iov);
-  const to = call.options.address === undefined ? null : sunPath(platform, call.options.address);
-  const flags = platform.sendFlags | (call.options.flags ?? 0);
+  const to = read.address === undefined ? null : sunPath(platform, read.address);
+  const flags = platform.sendFlags | (read.flags ?? 0);
+  const deadline = deadlineOf(platform, read);
   for (let waited = 0; ; ) {
     // The code of the caller's runs here; what it changes is seen, or refused, below.
     const numbers = control === null ? NO_NUMBERS : prepare(control);
-    const number = readSocket(call);
-    const fd = unixSocket(call, number);
+    const number = readSocket(platform, socket, owner);
+    const fd = unixSocket(platform, socket, owner, number);
     const fds = control === null ? NO_FDS : fdsOf(control);
     const length = byteLength(payload);
     if (length === 0 && fds.length > 0 && isStream(platform, fd)) checkCarried(length, fds);
@@ -173,8 +183,8 @@ export function sendmsg(
     // Which kind it is matters for what a full receiver looks like.
     const type = isStream(platform, fd) ? "stream" : "dgram";
     waited = waitOrThrow({ platform, type }, sent, fds, to, waited);
-    if (call.options.wait !== true) throw errnoError(sent, "sendmsg");
-    waitFor(call, fd, POLLOUT, waited, "sendmsg");
+    if (read.wait !== true) throw errnoError(sent, "sendmsg");
+    waitFor(platform, fd, POLLOUT, deadline, waited, "sendmsg");
   }
 }
 
@@ -193,11 +203,13 @@ export function recvmsg(
   ancillary?: SocketAncillary | null,
   options?: MessageOptions,
 ): RecvResult {
-  const call = readCall(socket, ancillary, options, MESSAGE);
-  const { platform, ancillary: control } = call;
+  const read = readCall(options, MESSAGE);
+  const control = checkAncillary(ancillary);
+  const owner = ownerClassOf(socket);
+  const platform = platformOf(read, socket, owner, control);
   const { system, abi } = platform;
   const into = buffers(iov);
-  const more = call.options.flags ?? 0;
+  const more = read.flags ?? 0;
   const peeks = (more & abi.MSG_PEEK) !== 0;
   if (peeks && control !== null)
     throw outOfRange("options.flags", "no MSG_PEEK with control space: it duplicates descriptors", more);
@@ -209,8 +221,9 @@ export function recvmsg(
   const type = typeOf(socket);
   const named = type === null || type === "dgram";
   const capacity = peeks ? 0 : platform.receiveCapacity;
+  const deadline = deadlineOf(platform, read);
   for (;;) {
-    const fd = unixSocket(call, readSocket(call));
+    const fd = unixSocket(platform, socket, owner, readSocket(platform, socket, owner));
     const room = byteLength(into);
     if (room === 0 && isStream(platform, fd)) throw outOfRange("iov", "at least 1 byte", 0);
     // Before anything comes: it could not be shown.
@@ -218,8 +231,8 @@ export function recvmsg(
     const bytes = receiveInto(system, fd, into, capacity, platform.receiveFlags | more, named);
     if (bytes >= 0) return result(platform, fd, into, bytes, control, named);
     if (bytes !== EAGAIN && bytes !== EWOULDBLOCK) throw receiveError(platform, bytes);
-    if (call.options.wait !== true) throw errnoError(bytes, "recvmsg");
-    waitFor(call, fd, POLLIN, 0, "recvmsg");
+    if (read.wait !== true) throw errnoError(bytes, "recvmsg");
+    waitFor(platform, fd, POLLIN, deadline, 0, "recvmsg");
   }
 }
 
