@@ -43,14 +43,15 @@ export function ownerClassOf(source: unknown): OwnerClass | null {
 }
 
 /**
- * Copies a list of descriptors: what the caller does to it afterwards changes nothing.
+ * Copies a list of at most `most` descriptors: what the caller does to it afterwards changes nothing.
  *
  * @param single an array of one element, which is used where there is one descriptor
- * @throws TypeError for what is no list
+ * @throws TypeError for what is no list; RangeError `ERR_TOO_MANY_FDS`
  */
-export function copyFds(fds: unknown, single?: AsFd[]): AsFd[] {
+export function copyFds(fds: unknown, most: number = Infinity, single?: AsFd[]): AsFd[] {
   if (!Array.isArray(fds)) throw wrongType("fds", "an array of descriptors", fds);
   const count = fds.length;
+  if (count > most) throw tooMany(most, count);
   if (count === 1 && single !== undefined) {
     single[0] = fds[0] as AsFd;
     return single;
@@ -58,6 +59,11 @@ export function copyFds(fds: unknown, single?: AsFd[]): AsFd[] {
   const copy = new Array<AsFd>(count);
   for (let i = 0; i < count; i++) copy[i] = fds[i] as AsFd;
   return copy;
+}
+
+/** `RangeError: "fds" expected at most 253 descriptors in one message, got 300 (number)`. */
+export function tooMany(most: number, count: number): RangeError {
+  return outOfRange("fds", `at most ${most} descriptors in one message`, count, "ERR_TOO_MANY_FDS");
 }
 
 /** What {@link readNumbers} answers for descriptors that need no code of the caller's. */

@@ -3,13 +3,13 @@
 import { AncillaryError, integer, outOfRange, type TruncationReason, wrongType } from "../core/errors.ts";
 import { type ControlMessage, type Credentials, readPayload } from "../core/payloads.ts";
 import { CONTROL_BYTES } from "../core/wasm.ts";
-import { type AsFd, checkNumbers, copyFds, NO_NUMBERS, numberOf, readNumbers } from "../fd/as-fd.ts";
+import { type AsFd, checkNumbers, copyFds, NO_NUMBERS, numberOf, readNumbers, tooMany } from "../fd/as-fd.ts";
 import { byteLengthOf, isUint8Array, setBytes } from "../system/builtins.ts";
 import { ENOTSUP, errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
 import { OUT } from "../system/system.ts";
 import { type AncillaryData, closeMessage, type Received, readControl } from "./received.ts";
-import { checkCount, NO_FDS, putFds } from "./send.ts";
+import { NO_FDS, putFds } from "./send.ts";
 
 const NO_MESSAGES: readonly ControlMessage[] = [];
 
@@ -137,7 +137,9 @@ export class SocketAncillary implements Disposable {
     checkNumbers(this.#platform, more, numbers);
     this.#checkUnreceived();
     const former = this.#fds;
-    checkCount(this.#platform, former.length + more.length);
+    const count = former.length + more.length;
+    const { maxFdsPerMessage } = this.#platform.abi;
+    if (count > maxFdsPerMessage) throw tooMany(maxFdsPerMessage, count);
     if (more.length === 0) return;
     if (former.length === 0) {
       this.#checkMayAdd(this.#others.length > 0);

@@ -6,31 +6,13 @@
  */
 
 import { AncillaryError, outOfRange } from "../core/errors.ts";
-import { type AsFd, copyFds, numberOf } from "../fd/as-fd.ts";
+import { type AsFd, numberOf } from "../fd/as-fd.ts";
 import { EAGAIN, EMSGSIZE, ENOBUFS, EPERM, EWOULDBLOCK, errnoError, type SystemError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import type { SocketType } from "../system/socket-type.ts";
 import { byteLength, type Iovec } from "./iovec.ts";
 
 export const NO_FDS: readonly AsFd[] = [];
-
-/**
- * A copy of the descriptors that one message takes; see `copyFds`.
- *
- * @throws TypeError for what is no list; RangeError `ERR_TOO_MANY_FDS`
- */
-export function checkFds(platform: Platform, fds: unknown, single?: AsFd[]): readonly AsFd[] {
-  if (fds === undefined) return NO_FDS;
-  const copy = copyFds(fds, single);
-  checkCount(platform, copy.length);
-  return copy;
-}
-
-/** @throws RangeError `ERR_TOO_MANY_FDS` */
-export function checkCount({ abi }: Platform, count: number): void {
-  const most = abi.maxFdsPerMessage;
-  if (count > most) throw outOfRange("fds", `at most ${most} descriptors in one message`, count, "ERR_TOO_MANY_FDS");
-}
 
 /** @throws AncillaryError `ERR_EMPTY_PAYLOAD`: on a stream the kernel drops descriptors that no byte carries (unix(7)). */
 export function checkCarried(bytes: number, fds: readonly AsFd[]): void {

@@ -1,12 +1,12 @@
 /** What connected sockets, streams and seqpacket, have beyond others. */
 
 import { AncillaryError, readOptions } from "../core/errors.ts";
-import type { AsFd } from "../fd/as-fd.ts";
+import { type AsFd, copyFds } from "../fd/as-fd.ts";
 import type { OwnedFd } from "../fd/owned-fd.ts";
 import { type Credentials, peerCredentials, peerPidfd } from "../message/credentials.ts";
 import { byteLength, iovec, type Payload } from "../message/iovec.ts";
 import type { ReceivedFds } from "../message/receive.ts";
-import { checkCarried, checkFds } from "../message/send.ts";
+import { checkCarried, NO_FDS } from "../message/send.ts";
 import { addressOf } from "../system/address.ts";
 import { ENOTCONN, errnoError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
@@ -123,7 +123,7 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
   #sendAll(data: Payload, fds: readonly AsFd[] | undefined): SendAll {
     const { state } = this;
     const payload = iovec(data);
-    const checked = checkFds(state.platform, fds);
+    const checked = fds === undefined ? NO_FDS : copyFds(fds, state.platform.abi.maxFdsPerMessage);
     if (state.type === "stream") checkCarried(byteLength(payload), checked);
     return new SendAll(state, payload, checked);
   }

@@ -1,7 +1,7 @@
 /** Sending and receiving, as streams, datagram and seqpacket sockets share it. */
 
 import { AncillaryError, boolean, type Checks, integer, outOfRange, readOptions } from "../core/errors.ts";
-import { type AsFd, checkNumbers, NO_NUMBERS, readNumbers } from "../fd/as-fd.ts";
+import { type AsFd, checkNumbers, copyFds, NO_NUMBERS, readNumbers } from "../fd/as-fd.ts";
 import { buffers, byteLength, type Iovec, iovec, type Payload } from "../message/iovec.ts";
 import {
   type Message,
@@ -11,7 +11,7 @@ import {
   type Request,
   receiveOnce,
 } from "../message/receive.ts";
-import { checkCarried, checkFds, NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "../message/send.ts";
+import { checkCarried, NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "../message/send.ts";
 import { errnoError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import { type SocketType, setFlag } from "../system/socket-type.ts";
@@ -207,9 +207,9 @@ class Send extends Operation<number> {
     send.#target = target;
     send.#payload = payload;
     send.#length = byteLength(payload);
-    send.#fds = checkFds(target.platform, fds, send.#single);
+    send.#fds = fds === undefined ? NO_FDS : copyFds(fds, target.platform.abi.maxFdsPerMessage, send.#single);
     send.#to = to;
-    if (target.type === "stream") checkCarried(send.#length, send.#fds);
+    if (send.#length === 0 && target.type === "stream") checkCarried(0, send.#fds);
     return send;
   }
 
