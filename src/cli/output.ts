@@ -5,7 +5,7 @@ import type { FdDescription, OwnedFd } from "../index.ts";
 import { Interrupted } from "./waiting.ts";
 
 export function print(text: string): void {
-  write(1, `${text}\n`);
+  write(1, `${escaped(text)}\n`);
 }
 
 /** Prints a line for the user on stderr, which stays out of pipes. */
@@ -16,7 +16,7 @@ export function say(text: string): void {
 /** Prints a line on stderr, and ignores failures. */
 export function complain(line: string): void {
   try {
-    write(2, `${line}\n`);
+    write(2, `${escaped(line)}\n`);
   } catch {
     // Stderr is closed: the error cannot be reported.
   }
@@ -48,14 +48,32 @@ export function json(value: unknown): void {
   print(JSON.stringify(value, (_, part) => (typeof part === "bigint" ? String(part) : part)));
 }
 
+/**
+ * Characters that could control a terminal, or change the order of its text: C0 and C1 controls, bidirectional marks and other
+ * format characters, line and paragraph separators.
+ */
+const CONTROLS = /[\p{C}\p{Zl}\p{Zp}]/gu;
+
+/** The text with these characters, except line breaks, as \u escapes. JSON stays JSON of the same value. */
+function escaped(text: string): string {
+  return text.replace(CONTROLS, (character) => (character === "\n" ? character : codeUnits(character)));
+}
+
+function codeUnits(character: string): string {
+  return Array.from(
+    { length: character.length },
+    (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
+  ).join("");
+}
+
+/** The text as a part of a line: line breaks are escaped, too. */
+export function visible(text: string): string {
+  return text.replace(CONTROLS, codeUnits);
+}
+
 /** A string in quotes; characters that could control a terminal are escaped. */
 export function quoted(text: string): string {
-  return JSON.stringify(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) =>
-    Array.from(
-      { length: character.length },
-      (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
-    ).join(""),
-  );
+  return visible(JSON.stringify(text));
 }
 
 /** As {@link quoted}, without quotes where nothing is escaped. */

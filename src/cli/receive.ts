@@ -6,7 +6,7 @@ import { hostPlatform } from "../system/platform.ts";
 import { type Address, addressText, parseAddress } from "./address.ts";
 import type { Arguments, Command, Option } from "./arguments.ts";
 import { EXIT, Failure, failureOf, usage } from "./failure.ts";
-import { count, describe, described, json, plain, print, quoted, say, shellName, textOf } from "./output.ts";
+import { count, describe, described, json, plain, print, quoted, say, shellName, textOf, visible } from "./output.ts";
 import { DATA_BYTES, namesOf, Runner } from "./runner.ts";
 import {
   bind,
@@ -238,6 +238,7 @@ async function runListen(args: Arguments, interrupted: AbortSignal): Promise<Exi
   interrupted.addEventListener("abort", () => stop.abort(interrupted.reason));
   const interrupt = stop.signal;
   const active = new Set<Promise<void>>();
+  let freed = () => {};
   let number = 0;
   const serve = (receive: (receiver: Receiver) => Promise<void>): void => {
     const receiver = new Receiver(settings, ++number);
@@ -251,14 +252,21 @@ async function runListen(args: Arguments, interrupted: AbortSignal): Promise<Exi
         if (error instanceof Interrupted) stop.abort(error);
         else receiver.fail(error);
       })
-      .finally(() => active.delete(served));
+      .finally(() => {
+        active.delete(served);
+        freed();
+      });
     active.add(served);
   };
   try {
     if (settings.credentials) opened.socket.setPassCredentials(true);
     announce(settings);
     for (;;) {
-      while (active.size >= AT_ONCE) await Promise.race(active);
+      // Promise.race would leave a reaction with each sender that stays, again for each one that ends.
+      while (active.size >= AT_ONCE)
+        await new Promise<void>((resolve) => {
+          freed = resolve;
+        });
       if (opened.kind === "datagram") {
         const first = await nextDatagram(opened.socket, settings, interrupt);
         serve(async (receiver) => receiver.handle(first));
@@ -365,7 +373,8 @@ class Receiver {
     this.#kept.push(...message.fds);
     message.pidfd?.close();
     const room = Math.min(message.data.length, DATA_BYTES - this.#dataBytes);
-    this.#data.push(message.data.subarray(0, room));
+    // A view, an empty one too, would keep the memory of the whole receive.
+    if (room > 0) this.#data.push(Buffer.from(message.data.subarray(0, room)));
     this.#dataBytes += room;
     this.#omittedBytes += message.data.length - room;
   }
@@ -396,7 +405,7 @@ class Receiver {
     this.closeKept();
     const { exit, code, message } = failureOf(error);
     if (this.#settings.json) json({ event: "error", number: this.number, exit, code, message });
-    else say(`#${this.number}: ${message}`);
+    else say(`#${this.number}: ${visible(message)}`);
   }
 
   #show(message: ReceivedFds, peer: Credentials | null): void {

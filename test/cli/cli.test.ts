@@ -1,8 +1,8 @@
 /** The commands `send` and `recv`, each run as a process. */
 
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { UnixListener, UnixStream } from "unix-ancillary";
+import { OwnedFd, UnixDatagram, UnixListener, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
 import { fileWith, leakChecked, run, socketPath } from "../support.ts";
 import { cli, lines, MAIN, passed, start } from "./cli-support.ts";
@@ -67,11 +67,48 @@ test("every byte comes, however many", async () => {
   assert.is(messages.flatMap(({ fds }) => fds).length, 1);
 });
 
-test("bytes from a peer cannot control the terminal", async () => {
-  const { stdout } = await passed([], ["--data", "\u001b[31m\u202e\u009b"]);
-  assert.match(stdout, "\\u001b[31m\\u202e\\u009b");
-  assert.not.match(stdout, "\u001b");
-});
+/** C0 and C1 controls, bidirectional marks, separators of lines and of words, a tag: what a terminal could take for more than text. */
+const CONTROLS = "\u0001\u001b[31m\u007f\u0085\u009b2J\u00ad\u061c\u200b\u200e\u2028\u2029\u202e\u2066\ufeff\u{e0041}";
+
+/** Nothing but printable characters and line breaks. */
+function harmless(output: string): void {
+  const [found] = /(?!\n)[\p{C}\p{Zl}\p{Zp}]/u.exec(output) ?? [];
+  assert.is(found && found.codePointAt(0)!.toString(16), undefined);
+}
+
+for (const format of [[], ["--json"]]) {
+  test(`bytes from a peer cannot control the terminal ${format.join()}`, async () => {
+    const { stdout, stderr } = await passed(format, ["--data", CONTROLS]);
+    harmless(stdout + stderr);
+    if (format.length > 0) assert.is(lines(stdout).at(-1).data, CONTROLS);
+    else assert.match(stdout, "\\u0001\\u001b[31m\\u007f\\u0085\\u009b2J");
+  });
+
+  test(`names and paths from a peer cannot control the terminal ${format.join()}`, async () => {
+    const path = socketPath();
+    const file = `${fileWith("")}${CONTROLS}\nforged`;
+    writeFileSync(file, "");
+    const own = `${socketPath()}${CONTROLS.slice(0, 8)}`;
+    const receiver = start(["recv", "--datagram", path, ...format]);
+    await receiver.said("listening");
+    const peer = UnixDatagram.bind(own);
+    const opened = OwnedFd.fromRaw(openSync(file, "r"));
+    await peer.sendFdsTo("x", [opened], path);
+    opened.close();
+    peer.close();
+    const { stdout, stderr } = await receiver.ended;
+    harmless(stdout + stderr);
+    assert.not.match(stdout, /^forged/m);
+    const [message] = format.length > 0 ? lines(stdout).slice(-1) : [null];
+    if (message !== null) assert.equal([message.address, message.fds[0].path], [own, file]);
+  });
+
+  test(`file names on the command line cannot control the terminal ${format.join()}`, async () => {
+    const { stdout, stderr } = await cli(["send", socketPath(), `/no/such/${CONTROLS}`, ...format]);
+    harmless(stdout + stderr);
+    assert.match(stderr, "\\u009b2J");
+  });
+}
 
 for (const type of ["--datagram", "--seqpacket"]) {
   test(`${type.slice(2)}: with credentials, and without`, async () => {
