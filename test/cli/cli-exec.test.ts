@@ -183,4 +183,24 @@ test("exec: bytes that are not text are not dropped silently", async () => {
   assert.match(stderr, "the 2 bytes received are not text");
 });
 
+test("exec: what is received beyond the variable is counted, and its memory is given back", async () => {
+  const path = socketPath();
+  const receiver = start(["recv", path, ...exec("true")]);
+  await receiver.said("listening");
+  const peer = UnixStream.connectSync(path);
+  const block = Buffer.alloc(65536, "A");
+  const resident = () =>
+    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${receiver.child.pid}/status`, "utf8"))![1]) / 1024;
+  await peer.sendFdsAll(block, [2]);
+  for (let i = 0; i < 1600; i++) await peer.sendFdsAll(block);
+  // A view of each receive would keep 100 MiB.
+  const before = resident();
+  for (let i = 0; i < 1600; i++) await peer.sendFdsAll(block);
+  const grown = resident() - before;
+  peer.close();
+  const { stderr } = await receiver.ended;
+  assert.match(stderr, `the ${3201 * 65536} bytes received are not text of at most 65536 bytes`);
+  assert.ok(grown < 50, `${grown} MiB`);
+});
+
 test.run();
