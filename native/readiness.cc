@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -186,23 +187,39 @@ class UvReadiness final : public Readiness {
   // Runs before the loop waits. A send that is complete disarms its watcher, and the next one, in a reaction of its promise, arms
   // it again: applied at once that takes three needless calls of epoll, 12 % of the processor time of 64 KiB messages (2026-11).
   void Apply() {
-    for (const int id : changed_) {
-      Watcher* watcher = Find(id);
-      if (watcher != nullptr) Apply(watcher);
+    // JavaScript, when it is notified, arms watchers again.
+    while (!changed_.empty()) {
+      applying_.swap(changed_);
+      for (const int id : applying_) {
+        Watcher* watcher = Find(id);
+        // The attempt that follows takes the error from the descriptor: EBADF.
+        if (watcher != nullptr && watcher->changed && !Apply(watcher)) Notify(id, POLLIN | POLLOUT);
+      }
+      applying_.clear();
     }
-    changed_.clear();
   }
 
-  static void Apply(Watcher* watcher) {
+  // Whether the events are watched for now.
+  static bool Apply(Watcher* watcher) {
     const int events = watcher->wanted;
     watcher->changed = false;
-    if (watcher->events == events) return;
+    if (watcher->events == events) return true;
     watcher->events = events;
     if (events == 0) {
       uv_poll_stop(&watcher->poll);
-    } else {
-      uv_poll_start(&watcher->poll, ((events & POLLIN) ? UV_READABLE : 0) | ((events & POLLOUT) ? UV_WRITABLE : 0), Ready);
+      return true;
     }
+    // libuv aborts the process when epoll or kqueue refuses a descriptor (uv__io_poll). It was a socket: another owner of its
+    // number has closed it since, and may have opened a file, which cannot be watched.
+    int fd;
+    struct stat status;
+    const bool socket =
+        uv_fileno(Handle(&watcher->poll), &fd) == 0 && fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+    const int bits = ((events & POLLIN) ? UV_READABLE : 0) | ((events & POLLOUT) ? UV_WRITABLE : 0);
+    if (socket && uv_poll_start(&watcher->poll, bits, Ready) == 0) return true;
+    uv_poll_stop(&watcher->poll);
+    watcher->events = 0;
+    return false;
   }
 
   Watcher* Find(int id) const {
@@ -245,6 +262,8 @@ class UvReadiness final : public Readiness {
   std::vector<Watcher*> watchers_;
   // Watchers whose `wanted` was set since the loop last waited.
   std::vector<int> changed_;
+  // Those of them that Apply is busy with.
+  std::vector<int> applying_;
   // Called before each wait of the loop; keeps the loop alive while it is referenced.
   uv_prepare_t anchor_;
   int ending_ = 0;

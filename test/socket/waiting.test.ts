@@ -434,7 +434,56 @@ test(
   }),
 );
 
-if (role === "slow-reader" || role === "flood") {
+/** What replaces the number that is closed behind the socket's back. */
+const REPLACEMENTS: Readonly<Record<string, () => void>> = {
+  nothing: () => {},
+  "a file, which no loop can watch": () => void openSync("/etc/passwd", "r"),
+  "a folder": () => void openSync("/", "r"),
+};
+
+for (const what of Object.keys(REPLACEMENTS)) {
+  for (const direction of ["receive", "send"]) {
+    test(`a number closed behind a waiting socket's back, then ${what}: the ${direction} fails, the process lives`, async () => {
+      const { code, signal, stdout, stderr } = await again(import.meta.url, "stolen", [direction, what]);
+      assert.is(signal, null, stderr);
+      assert.is(code, 0, stderr);
+      const expected = what === "nothing" ? "EBADF" : "ENOTSOCK";
+      assert.is(stdout, direction === "receive" ? expected : `${expected} ${expected}`);
+    });
+  }
+}
+
+/**
+ * The socket waits for the loop, and the number is closed in the same turn. The second time the loop has watched the socket before:
+ * for reading it still does, and the kernel reports nothing of a number that it has forgotten.
+ */
+async function stolen(direction: string, replace: () => void): Promise<string> {
+  const codes: string[] = [];
+  for (const watched of direction === "receive" ? [false] : [false, true]) {
+    const [a, b] = UnixStream.pair();
+    fill(a);
+    if (watched) {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const waiting = [a.recvFds(0, { signal }), a.sendFds("x", [], { signal })].map((one) => one.catch(() => {}));
+      await sleep(1);
+      controller.abort();
+      await Promise.all(waiting);
+      await sleep(1);
+    }
+    const waiting = direction === "receive" ? a.recvFds(0) : a.sendFds("x");
+    closeSync(a.fd);
+    replace();
+    codes.push(await codeOf(waiting));
+    b.close();
+  }
+  return codes.join(" ");
+}
+
+if (role === "stolen") {
+  const [, , direction, what] = process.argv;
+  process.stdout.write(await stolen(direction!, REPLACEMENTS[what!]!));
+} else if (role === "slow-reader" || role === "flood") {
   const stream = UnixStream.from(OwnedFd.fromRaw(3));
   if (role === "flood") {
     for (let i = 0; i < 200_000; i++) stream.sendFdsAllSync("8 bytes.");
