@@ -29,8 +29,13 @@ const dim = (text: string) => (process.stdout.isTTY ? `\x1b[2m${text}\x1b[0m` : 
 /** Prints a line, with the process that says it. */
 function say(what: string): void {
   const role = process.argv[2] === "child" ? "  child " : "parent  ";
-  // One write: two processes share this terminal.
-  writeSync(1, `${bold(role)}${dim(`pid ${process.pid}`)}  ${what}\n`);
+  try {
+    // One write: two processes share this terminal.
+    writeSync(1, `${bold(role)}${dim(`pid ${process.pid}`)}  ${what}\n`);
+  } catch (error) {
+    // `npm run demo | head` stops reading early.
+    if ((error as { code?: string }).code !== "EPIPE") throw error;
+  }
 }
 
 /** The number of open descriptors, except the one that lists them. */

@@ -25,8 +25,14 @@ const NOBODY = 65534;
 const STRANGER = 65533;
 
 /** Prints a line in one write: several processes share this terminal. */
-const say = (what: string): unknown =>
-  writeSync(1, `${process.argv[2] ?? "helper"} (uid ${process.getuid!()}): ${what}\n`);
+function say(what: string): void {
+  try {
+    writeSync(1, `${process.argv[2] ?? "helper"} (uid ${process.getuid!()}): ${what}\n`);
+  } catch (error) {
+    // The reader of a pipe may stop early.
+    if ((error as { code?: string }).code !== "EPIPE") throw error;
+  }
+}
 const digest = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 /** The code of the error that a function throws. */
 const codeOf = (action: () => unknown): string | undefined => {

@@ -26,6 +26,9 @@ export interface ListenFdsOptions {
 /** The first passed descriptor, SD_LISTEN_FDS_START. */
 const FIRST = 3;
 
+/** The variables of the protocol. systemd 258 added LISTEN_PIDFDID, the inode of this process's pidfd. */
+const VARIABLES = ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
 /**
  * The descriptors that the service manager passed to this process (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), now owned and
  * CLOEXEC. Empty when it passed none, or passed them to another process.
@@ -37,7 +40,7 @@ export function listenFds(options?: ListenFdsOptions): ListenFd[] {
   const { unset = true } = readOptions("options", options, { unset: (name, value) => void boolean(name, value) });
   const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES } = process.env;
   if (unset) {
-    for (const name of ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]) delete process.env[name];
+    for (const name of VARIABLES) delete process.env[name];
   }
   if (LISTEN_FDS === undefined || LISTEN_PID !== String(process.pid)) return [];
   const count = /^\d{1,9}$/.test(LISTEN_FDS) ? Number(LISTEN_FDS) : -1;
