@@ -6,6 +6,7 @@ import { adopt, type OwnedFd } from "./fd/owned-fd.ts";
 import { UnixDatagram } from "./socket/datagram.ts";
 import { TIMEOUT } from "./socket/endpoint.ts";
 import { UnixStream } from "./socket/stream.ts";
+import { timers } from "./system/builtins.ts";
 import { ENOTSUP, ETIMEDOUT, errnoError } from "./system/errno.ts";
 import { hostPlatform } from "./system/platform.ts";
 
@@ -100,7 +101,7 @@ export async function notifyBarrier(options?: { timeout?: number | undefined }):
   const timer =
     timeout === Infinity
       ? undefined
-      : setTimeout(
+      : timers.setTimeout(
           () => timeUp.abort(errnoError(ETIMEDOUT, "recvmsg", "the service manager did not reach the barrier")),
           Math.min(timeout, 0x7fffffff),
         );
@@ -109,7 +110,7 @@ export async function notifyBarrier(options?: { timeout?: number | undefined }):
     theirs.close();
     while (!(await ours.recvFds(0, { signal: timeUp.signal })).eof);
   } finally {
-    clearTimeout(timer);
+    timers.clearTimeout(timer);
     theirs.close();
     ours.close();
   }

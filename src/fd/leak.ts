@@ -1,19 +1,22 @@
 /** What is said when the garbage collector closes what the program should have closed. */
 
+import { now, timers } from "../system/builtins.ts";
+
 let leaked = 0;
 let reported = -Infinity;
 
 /** Counts one descriptor; at most one warning a second says how many. */
 export function reportLeak(): void {
   if (leaked++ > 0) return;
-  const wait = Math.max(0, reported + 1000 - performance.now());
-  setTimeout(() => {
+  const wait = Math.max(0, reported + 1000 - now());
+  const timer = timers.setTimeout(() => {
     const what = leaked === 1 ? "1 descriptor was" : `${leaked} descriptors were`;
     leaked = 0;
-    reported = performance.now();
+    reported = now();
     process.emitWarning(`${what} garbage-collected while open, and closed. Close them with close() or using.`, {
       type: "ResourceWarning",
       code: "UNIX_ANCILLARY_FD_LEAK",
     });
-  }, wait).unref();
+  }, wait);
+  timer.unref();
 }

@@ -7,6 +7,7 @@
  */
 
 import { AncillaryError, integer } from "../core/errors.ts";
+import { timers } from "../system/builtins.ts";
 import { errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform } from "../system/platform.ts";
 import { type AsFd, ownerClassOf, resolveFd, setOwnedFdClass } from "./as-fd.ts";
@@ -40,17 +41,18 @@ function leaveNursery(owned: OwnedFd): void {
 /** Empties the nursery soon, without keeping the process alive for it. */
 function scheduleNursery(): void {
   nurseryScheduled = true;
-  setTimeout(() => {
+  const timer = timers.setTimeout(() => {
     nurseryScheduled = false;
     emptyNursery();
-  }, NURSERY_MS).unref();
+  }, NURSERY_MS);
+  timer.unref();
 }
 
 function emptyNursery(): void {
   for (let i = 0; i < nurserySize; i++) {
     const newcomers = nursery[i]!;
     if (newcomers instanceof OwnedFd) registerIfOpen(newcomers);
-    else for (const owned of newcomers) registerIfOpen(owned);
+    else for (let j = 0; j < newcomers.length; j++) registerIfOpen(newcomers[j]!);
     nursery[i] = null;
   }
   nurserySize = 0;
@@ -111,7 +113,9 @@ export class OwnedFd implements Disposable {
       const fds = new Array<OwnedFd>(count);
       for (let i = 0; i < count; i++) fds[i] = new OwnedFd(platform, table[i]!);
       // A copy: the list is its receiver's.
-      shelter(fds.slice(), count);
+      const newcomers = new Array<OwnedFd>(count);
+      for (let i = 0; i < count; i++) newcomers[i] = fds[i]!;
+      shelter(newcomers, count);
       return fds;
     };
     closeAll = (fds) => {

@@ -1,7 +1,7 @@
 /** The bytes of a message, as callers give them. */
 
 import { wrongType } from "../core/errors.ts";
-import { byteLengthOf, isUint8Array } from "../system/builtins.ts";
+import { byteLengthOf, isUint8Array, min, partOf, setBytes } from "../system/builtins.ts";
 import type { System } from "../system/system.ts";
 
 /** A list is sent as one iovec; a string is UTF-8. */
@@ -55,8 +55,12 @@ export function receiveInto(
     return system.recvmsg(fd, iov, 0, length, controlCapacity, flags, wantAddress);
   const whole = Buffer.allocUnsafe(length);
   const bytes = system.recvmsg(fd, whole, 0, length, controlCapacity, flags, wantAddress);
-  for (let at = 0, i = 0; at < bytes; at += iov[i++]!.length)
-    iov[i]!.set(whole.subarray(at, Math.min(bytes, at + iov[i]!.length)));
+  for (let at = 0, i = 0; at < bytes; i++) {
+    const piece = iov[i]!;
+    const end = at + byteLengthOf(piece);
+    setBytes(piece, partOf(whole, at, min(end, bytes)));
+    at = end;
+  }
   return bytes;
 }
 

@@ -11,6 +11,19 @@ export const os: typeof import("node:os") = process.getBuiltinModule("node:os");
 export const url: typeof import("node:url") = process.getBuiltinModule("node:url");
 export const util: typeof import("node:util") = process.getBuiltinModule("node:util");
 
+/** Taken once, as node:net takes them: a test that puts fake timers in their place later does not stop a socket. */
+export const timers: Readonly<
+  Pick<typeof import("node:timers"), "setTimeout" | "clearTimeout" | "setImmediate" | "clearImmediate">
+> = { ...process.getBuiltinModule("node:timers") };
+
+const { hrtime } = process;
+
+/** Milliseconds of a monotonic clock, that of `performance.now()`. Taken once, like {@link timers}. */
+export function now(): number {
+  const [seconds, nanoseconds] = hrtime();
+  return seconds * 1000 + nanoseconds / 1e6;
+}
+
 /** True for arrays of any realm, and false for a Proxy of one: the kernel gets the memory. */
 export const isUint8Array: (value: unknown) => value is Uint8Array = util.types.isUint8Array;
 
@@ -36,6 +49,17 @@ export function plainView(view: Uint8Array): Uint8Array {
 export const setBytes: (into: Uint8Array, bytes: Uint8Array, offset?: number) => void = Function.prototype.call.bind(
   typedArray.set,
 );
+
+/** `view.subarray(from, to)`, a Uint8Array even of a Buffer. No code of the caller's runs. */
+export function partOf(view: Uint8Array, from: number, to: number): Uint8Array {
+  const bytes = byteLengthOf(view);
+  const end = min(to, bytes);
+  return from < end ? new Uint8Array(bufferOf(view), byteOffsetOf(view) + from, end - from) : new Uint8Array(0);
+}
+
+/** Taken once: they stand between a check and a system call. */
+export const min: (a: number, b: number) => number = Math.min;
+export const max: (a: number, b: number) => number = Math.max;
 
 export function net(): typeof import("node:net") {
   return process.getBuiltinModule("node:net");

@@ -7,7 +7,7 @@
  * arguments and return a number.
  */
 
-import { fs, os, url } from "./builtins.ts";
+import { fs, isUint8Array, max, min, now, os, setBytes, timers, url } from "./builtins.ts";
 import { type Constants, FILE_STATUS, type System, type Timer, type Watched } from "./system.ts";
 import { target } from "./target.ts";
 
@@ -164,15 +164,15 @@ export class NativeSystem implements System {
     const rest = offset > WORD_MAX ? skipped(payload, offset) : payload;
     out[FD] = fd;
     out[OFFSET] = rest === payload ? offset : 0;
-    out[LENGTH] = Math.min(length, WORD_MAX);
+    out[LENGTH] = min(length, WORD_MAX);
     out[CONTROL] = controlLength;
     out[FLAGS] = flags;
     out[NAME] = 0;
     if (to !== null) {
-      this.address.set(to);
+      setBytes(this.address, to);
       out[NAME] = to.length + 1;
     }
-    if (ArrayBuffer.isView(rest)) this.#sendmsg(rest);
+    if (isUint8Array(rest)) this.#sendmsg(rest);
     else this.#addon.sendmsgv(rest);
     return out[RESULT]!;
   }
@@ -189,11 +189,11 @@ export class NativeSystem implements System {
     const { out } = this;
     out[FD] = fd;
     out[OFFSET] = offset;
-    out[LENGTH] = Math.min(length, WORD_MAX);
+    out[LENGTH] = min(length, WORD_MAX);
     out[CONTROL] = controlCapacity;
     out[FLAGS] = flags;
     out[NAME] = wantAddress ? 1 : 0;
-    if (ArrayBuffer.isView(payload)) this.#recvmsg(payload);
+    if (isUint8Array(payload)) this.#recvmsg(payload);
     else this.#addon.recvmsgv(payload);
     return out[RESULT]!;
   }
@@ -329,7 +329,7 @@ export class NativeSystem implements System {
 
   poll(fd: number, events: number, timeout: number): number {
     for (let left = timeout < 0 ? Infinity : timeout; ; left -= POLL_MS) {
-      const ready = this.#addon.poll(fd, events, Math.min(left, POLL_MS));
+      const ready = this.#addon.poll(fd, events, min(left, POLL_MS));
       if (ready !== 0 || left <= POLL_MS) return ready;
     }
   }
@@ -362,24 +362,27 @@ export class NativeSystem implements System {
   }
 
   now(): number {
-    return performance.now();
+    return now();
   }
 
   timer(milliseconds: number, fired: () => void): Timer {
     if (milliseconds === 0) {
-      const immediate = setImmediate(fired);
+      const immediate = timers.setImmediate(fired);
       return {
         keepAlive: (on) => void (on ? immediate.ref() : immediate.unref()),
-        close: () => clearImmediate(immediate),
+        close: () => timers.clearImmediate(immediate),
       };
     }
-    const timeout = setTimeout(fired, milliseconds);
-    return { keepAlive: (on) => void (on ? timeout.ref() : timeout.unref()), close: () => clearTimeout(timeout) };
+    const timeout = timers.setTimeout(fired, milliseconds);
+    return {
+      keepAlive: (on) => void (on ? timeout.ref() : timeout.unref()),
+      close: () => timers.clearTimeout(timeout),
+    };
   }
 
   /** Makes a call on as many of `fds[from]` up to, not including, `fds[to]` as the batch has room for. */
   #callBatch(call: BlockCall, fds: ArrayLike<number>, from: number, to: number): number {
-    const count = Math.min(to - from, BATCH);
+    const count = min(to - from, BATCH);
     for (let i = 0; i < count; i++) this.#batch[i] = fds[from + i]!;
     this.out[LENGTH] = count;
     call();
@@ -393,8 +396,10 @@ export class NativeSystem implements System {
   }
 
   #growOwned(fd: number): void {
-    const larger = new Uint32Array(Math.max(2 * this.#owned.length, (fd >>> 5) + 1));
-    larger.set(this.#owned);
+    const least = (fd >>> 5) + 1;
+    const words = this.#owned.length;
+    const larger = new Uint32Array(max(2 * words, least));
+    for (let i = 0; i < words; i++) larger[i] = this.#owned[i]!;
     this.#owned = larger;
     this.#addon.bindOwned(bufferOf(larger));
   }
