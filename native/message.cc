@@ -117,6 +117,7 @@ int Receive(Environment* e, iovec* iov, size_t count) {
 napi_value SendmsgOne(napi_env env, napi_callback_info info) {
   napi_value payload;
   Environment* e = EnvironmentOf(env, info, &payload);
+  if (!HasStack(e)) return Return(e, kStackUnknown);
   iovec iov;
   const size_t count = OneIovec(env, e, payload, &iov);
   return Return(e, Send(e, &iov, count));
@@ -125,6 +126,7 @@ napi_value SendmsgOne(napi_env env, napi_callback_info info) {
 napi_value SendmsgMany(napi_env env, napi_callback_info info) {
   napi_value payload;
   Environment* e = EnvironmentOf(env, info, &payload);
+  if (!HasStack(e)) return Return(e, kStackUnknown);
   std::vector<iovec> iov;
   if (!ManyIovecs(env, e, payload, &iov)) return Return(e, -EMSGSIZE);
   return Return(e, Send(e, iov.data(), iov.size()));
@@ -133,6 +135,7 @@ napi_value SendmsgMany(napi_env env, napi_callback_info info) {
 napi_value RecvmsgOne(napi_env env, napi_callback_info info) {
   napi_value payload;
   Environment* e = EnvironmentOf(env, info, &payload);
+  if (!HasStack(e)) return Return(e, kStackUnknown);
   iovec iov;
   const size_t count = OneIovec(env, e, payload, &iov);
   return Return(e, Receive(e, &iov, count));
@@ -141,6 +144,7 @@ napi_value RecvmsgOne(napi_env env, napi_callback_info info) {
 napi_value RecvmsgMany(napi_env env, napi_callback_info info) {
   napi_value payload;
   Environment* e = EnvironmentOf(env, info, &payload);
+  if (!HasStack(e)) return Return(e, kStackUnknown);
   std::vector<iovec> iov;
   if (!ManyIovecs(env, e, payload, &iov)) return Return(e, -EMSGSIZE);
   return Return(e, Receive(e, iov.data(), iov.size()));
@@ -181,6 +185,23 @@ napi_value CloexecBatch(napi_env env, napi_callback_info info) {
   return Return(e, 0);
 }
 
+// hasStack(): 1, or 0 when it is not known.
+napi_value HasStackNow(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  return call.Return(HasStack(call.environment()) ? 1 : 0);
+}
+
+// stackReached(): called by a function of JavaScript that calls itself. 1 when the stack has reached twice the need below the call that
+// asked: then that much is known, and 0 before.
+napi_value StackReached(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Environment* e = call.environment();
+  const uintptr_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  if (here + 2 * kStackNeeded > e->stack_asked) return call.Return(0);
+  e->stack_known = here + kStackNeeded;
+  return call.Return(1);
+}
+
 }  // namespace
 
 void ExportMessage(napi_env env, napi_value exports, Environment* data) {
@@ -188,6 +209,8 @@ void ExportMessage(napi_env env, napi_value exports, Environment* data) {
   Export(env, exports, "sendmsgv", SendmsgMany, data);
   Export(env, exports, "recvmsg", RecvmsgOne, data);
   Export(env, exports, "recvmsgv", RecvmsgMany, data);
+  Export(env, exports, "hasStack", HasStackNow, data);
+  Export(env, exports, "stackReached", StackReached, data);
   Export(env, exports, "close", Close, data);
   Export(env, exports, "closeBatch", CloseBatch, data);
   Export(env, exports, "cloexecBatch", CloexecBatch, data);

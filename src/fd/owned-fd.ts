@@ -198,7 +198,10 @@ export class OwnedFd implements Disposable {
    */
   close(): void {
     if (this.#fd === -1) return;
-    const result = this.#platform.system.close(this.#forget());
+    this.#leave();
+    // Forgotten afterwards: near the end of the stack the call throws before it is made.
+    const result = this.#platform.system.close(this.#fd);
+    this.#fd = -1;
     if (result < 0) throw errnoError(result, "close");
   }
 
@@ -229,10 +232,15 @@ export class OwnedFd implements Disposable {
 
   #forget(): number {
     const fd = this.#fd;
+    this.#leave();
     this.#fd = -1;
+    return fd;
+  }
+
+  /** The garbage collector need not close it any more. */
+  #leave(): void {
     if (this.#registered) registry.unregister(this);
     else leaveNursery(this);
-    return fd;
   }
 }
 

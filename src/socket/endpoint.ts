@@ -110,9 +110,10 @@ class Handle implements Watched {
   /** Stops watching, then closes: a descriptor must not be closed while it is watched. */
   release(): number {
     this.unwatch();
-    const { fd } = this;
+    const result = this.platform.system.close(this.fd);
+    // Forgotten afterwards: near the end of the stack the call throws before it is made.
     this.fd = -1;
-    return this.platform.system.close(fd);
+    return result;
   }
 }
 

@@ -26,6 +26,9 @@ const WORDS = 16;
 /** The largest word: a call sees that much of a longer payload. No kernel takes more in one call (read(2), NOTES). */
 const WORD_MAX = 0x7fffffff;
 
+/** The result of a call that was not made, kStackUnknown of native/environment.h. */
+const STACK_UNKNOWN = -0x80000000;
+
 /** Descriptors in one batch. */
 const BATCH = 1024;
 
@@ -66,6 +69,8 @@ interface Addon {
   sendmsgv: BlockCallWith<readonly Uint8Array[]>;
   recvmsg: BlockCallWith<Uint8Array>;
   recvmsgv: BlockCallWith<readonly Uint8Array[]>;
+  hasStack(): number;
+  stackReached(): number;
   close: BlockCall;
   closeBatch: BlockCall;
   cloexecBatch: BlockCall;
@@ -174,7 +179,10 @@ export class NativeSystem implements System {
     }
     if (isUint8Array(rest)) this.#sendmsg(rest);
     else this.#addon.sendmsgv(rest);
-    return out[RESULT]!;
+    const result = out[RESULT]!;
+    if (result !== STACK_UNKNOWN) return result;
+    this.#reachStack();
+    return this.sendmsg(fd, payload, offset, length, controlLength, flags, to);
   }
 
   recvmsg(
@@ -195,7 +203,10 @@ export class NativeSystem implements System {
     out[NAME] = wantAddress ? 1 : 0;
     if (isUint8Array(payload)) this.#recvmsg(payload);
     else this.#addon.recvmsgv(payload);
-    return out[RESULT]!;
+    const result = out[RESULT]!;
+    if (result !== STACK_UNKNOWN) return result;
+    this.#reachStack();
+    return this.recvmsg(fd, payload, offset, length, controlCapacity, flags, wantAddress);
   }
 
   own(fd: number): void {
@@ -236,6 +247,7 @@ export class NativeSystem implements System {
   }
 
   dup(fd: number): number {
+    this.#needStack();
     return this.#made(this.#addon.dup(fd));
   }
 
@@ -253,6 +265,7 @@ export class NativeSystem implements System {
   }
 
   socketpair(type: number, pair: Int32Array): number {
+    this.#needStack();
     const result = this.#addon.socketpair(type, pair);
     if (result === 0) {
       this.#made(pair[0]!);
@@ -262,6 +275,7 @@ export class NativeSystem implements System {
   }
 
   socket(type: number): number {
+    this.#needStack();
     return this.#made(this.#addon.socket(type));
   }
 
@@ -304,6 +318,7 @@ export class NativeSystem implements System {
   }
 
   accept(fd: number): number {
+    this.#needStack();
     return this.#made(this.#addon.accept(fd));
   }
 
@@ -320,6 +335,8 @@ export class NativeSystem implements System {
   }
 
   getsockopt(fd: number, level: number, name: number, into: Uint8Array): number {
+    // Some options bring a descriptor.
+    this.#needStack();
     return this.#addon.getsockopt(fd, level, name, into);
   }
 
@@ -378,6 +395,19 @@ export class NativeSystem implements System {
       keepAlive: (on) => void (on ? timeout.ref() : timeout.unref()),
       close: () => timers.clearTimeout(timeout),
     };
+  }
+
+  /**
+   * Throws before a call that makes a descriptor, where the stack ends too soon behind it: its owner could not be made. Messages ask
+   * in the addon, for one comparison of addresses.
+   */
+  #needStack(): void {
+    if (this.#addon.hasStack() === 0) this.#reachStack();
+  }
+
+  /** Calls itself until the addon has seen that there is stack enough. @throws RangeError when there is not */
+  #reachStack(): void {
+    if (this.#addon.stackReached() === 0) this.#reachStack();
   }
 
   /** Makes a call on as many of `fds[from]` up to, not including, `fds[to]` as the batch has room for. */
