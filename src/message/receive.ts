@@ -4,7 +4,7 @@ import { outOfRange } from "../core/errors.ts";
 import { type Core, REGISTER } from "../core/wasm.ts";
 import { adopt, adoptAll, closeAll, type OwnedFd } from "../fd/owned-fd.ts";
 import { addressOf } from "../system/address.ts";
-import { EAGAIN, EMFILE, EMSGSIZE, EWOULDBLOCK, errnoError, type SystemError } from "../system/errno.ts";
+import { EAGAIN, ECONNRESET, EMFILE, EMSGSIZE, EWOULDBLOCK, errnoError, type SystemError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import type { SocketType } from "../system/socket-type.ts";
 import { OUT, POLLIN } from "../system/system.ts";
@@ -69,6 +69,8 @@ export interface Receiver {
   received: number;
   /** Whether pidfds were asked for. Others are closed. */
   readonly passesPidfd: boolean;
+  /** The reset that the kernel has reported before the messages that are left; null: none. */
+  reset: Error | null;
 }
 
 /** The class of both kinds of message: with `data`, or (then it is null) in the caller's buffers. */
@@ -129,7 +131,7 @@ export function receiveOnce(receiver: Receiver, fd: number, request: Request): M
   const { platform } = receiver;
   const { system, core } = platform;
   const bytes = callRecvmsg(platform, fd, request);
-  if (bytes < 0) return waitOrThrow(platform, bytes);
+  if (bytes < 0) return nothingCame(receiver, fd, request, bytes);
 
   const outcome = judge(platform, request.maxFds, request.exactly, request.allowTruncated);
   const streamOffset = receiver.received;
@@ -173,10 +175,18 @@ function callRecvmsg(platform: Platform, fd: number, { into, bufferSize, wantAdd
   return system.recvmsg(fd, buffer, offset, bufferSize, receiveCapacity, receiveFlags, wantAddress);
 }
 
-/** A receive that brought nothing: not yet, or never. */
-function waitOrThrow(platform: Platform, errno: number): null {
+/**
+ * A receive that brought nothing: not yet, or never.
+ *
+ * Of messages a reset is reported once, before those that are left (Linux, __skb_try_recv_datagram), of a stream behind its bytes. It
+ * is kept until they are received.
+ */
+function nothingCame(receiver: Receiver, fd: number, request: Request, errno: number): Message | null {
   if (errno === EAGAIN || errno === EWOULDBLOCK) return null;
-  throw receiveError(platform, errno);
+  const error = receiveError(receiver.platform, errno);
+  if (errno !== ECONNRESET || receiver.type === "stream" || receiver.reset !== null) throw error;
+  receiver.reset = error;
+  return receiveOnce(receiver, fd, request);
 }
 
 /** Throws what is wrong with a receive, its descriptors closed; the error carries the bytes that came. */

@@ -14,7 +14,7 @@ import { ETIMEDOUT, errnoError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import { POLLIN, POLLOUT, type Timer, type Watched } from "../system/system.ts";
 import { onAbort } from "./aborts.ts";
-import { type Operation, WAIT } from "./operation.ts";
+import { LIES, type Operation, pauseAfter, WAIT } from "./operation.ts";
 import { append, type Entry, lengthOf, type Queue, remove } from "./queue.ts";
 
 /** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones. */
@@ -148,6 +148,9 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   #burst = 0;
   #futile = 0;
   #yielding = false;
+  /** Wake-ups in a row that brought a receive nothing, and the milliseconds until it tries again; 0: when the socket is ready. */
+  #lies = 0;
+  #pause = 0;
   #retry: Timer | null = null;
 
   static {
@@ -293,7 +296,9 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     if (fd === -1) throw operation.failed(socketClosed());
     if (this.#queue(direction) !== null) return null;
     const value = operation.perform(fd);
-    return value === WAIT ? null : value;
+    if (value === WAIT) return null;
+    this.#burst++;
+    return value;
   }
 
   /** Runs an operation in its turn. @internal */
@@ -301,9 +306,9 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     try {
       operation.prepare();
       if (signal !== undefined && signals.aborted(signal))
-        return Promise.reject(operation.withdrawn(signals.reason(signal)));
+        return this.#fail(operation.withdrawn(signals.reason(signal)));
       const { fd } = this.#handle;
-      if (fd === -1) return Promise.reject(operation.failed(socketClosed()));
+      if (fd === -1) return this.#fail(operation.failed(socketClosed()));
       if (this.#mayAttempt(direction)) {
         const value = operation.perform(fd);
         const waits = value === WAIT;
@@ -315,7 +320,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
         }
       } else operation.check();
     } catch (error) {
-      return Promise.reject(error);
+      return this.#fail(error);
     }
     return new Promise<T>((resolve, reject) => {
       const entry = new Waiting(operation as Operation<unknown>, resolve, reject);
@@ -323,6 +328,13 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       if (signal !== undefined) this.#listen(direction, entry, signal);
       if (!this.#yielding) this.#rearm();
     });
+  }
+
+  /** A failure at once. It counts as work too: a loop that catches errors would stop the event loop. */
+  #fail(error: unknown): Promise<never> {
+    if (++this.#burst < BURST) return Promise.reject(error);
+    this.#burst = 0;
+    return new Promise((_, reject) => void this.platform.system.timer(0, () => reject(error)));
   }
 
   /** Whether an asynchronous operation is attempted at once. */
@@ -354,15 +366,18 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       outcome = { error: operation.failed(errnoError(errno, syscall)) };
     };
     this.#append(direction, entry);
-    for (;;) {
+    for (let futile = 0; ; futile++) {
       this.#serve(direction);
+      if (outcome !== null) break;
+      if (futile >= LIES) this.#giveUp(direction);
       if (outcome !== null) break;
       const left = deadline - system.now();
       if (left <= 0) {
         fail(ETIMEDOUT, operation.syscall);
         break;
       }
-      const { retryAfter } = this.#queue(direction)!.operation;
+      const { operation: first } = this.#queue(direction)!;
+      const retryAfter = Math.max(first.retryAfter, pauseAfter(futile));
       const events = retryAfter > 0 ? 0 : direction === "reading" ? POLLIN : POLLOUT;
       const wait = retryAfter > 0 ? Math.min(retryAfter, left) : left;
       const ready = system.poll(
@@ -406,7 +421,29 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     }
   }
 
+  /** Fails the first operation of a queue if it waits in vain. */
+  #giveUp(direction: Direction): void {
+    const entry = this.#queue(direction);
+    if (entry === null || entry.preparing) return;
+    const error = entry.operation.stuck(this.#handle.fd);
+    if (error === null) return;
+    this.#remove(direction, entry);
+    entry.reject(entry.operation.failed(error));
+  }
+
+  /** The socket is ready. What was waited for may not be there all the same. */
   #onReady(events: number): void {
+    const first = (events & POLLIN) === 0 ? null : this.#reading;
+    this.#serveReady(events);
+    if (first === null) return;
+    this.#lies = first === this.#reading ? this.#lies + 1 : 0;
+    if (this.#lies < LIES) return;
+    this.#giveUp("reading");
+    this.#pause = pauseAfter(this.#lies);
+    this.#rearm();
+  }
+
+  #serveReady(events: number): void {
     this.#burst = 0;
     // What an operation waited for is no reason to stop watching, even if none waits behind it: see rearm.
     const unwanted = this.idle("reading") ? events & POLLIN : 0;
@@ -434,15 +471,18 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       }
       handle.watcher = watcher;
     }
-    const retryAfter = this.#writing?.operation.retryAfter ?? 0;
-    if (retryAfter > 0 && this.#retry === null) {
+    const readAfter = this.#reading === null ? 0 : Math.max(this.#reading.operation.retryAfter, this.#pause);
+    const writeAfter = this.#writing?.operation.retryAfter ?? 0;
+    if (this.#retry === null && readAfter + writeAfter > 0) {
+      const retryAfter = Math.min(readAfter || writeAfter, writeAfter || readAfter);
       this.#retry = handle.platform.system.timer(retryAfter, () => {
         this.#retry = null;
-        this.#onReady(POLLOUT);
+        this.#pause = 0;
+        this.#serveReady((readAfter > 0 ? POLLIN : 0) | (writeAfter > 0 ? POLLOUT : 0));
       });
     }
-    const writes = !this.idle("writing") && retryAfter === 0;
-    const keepReading = reads || ((handle.armed & POLLIN) !== 0 && unwanted === 0);
+    const writes = !this.idle("writing") && writeAfter === 0;
+    const keepReading = reads ? readAfter === 0 : (handle.armed & POLLIN) !== 0 && unwanted === 0;
     handle.arm((keepReading ? POLLIN : 0) | (writes ? POLLOUT : 0));
     const keepsAlive = waits && this.#referenced;
     handle.keepAlive(keepsAlive);
@@ -471,7 +511,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     this.#yielding = true;
     this.platform.system.timer(0, () => {
       this.#yielding = false;
-      this.#onReady(POLLIN | POLLOUT);
+      this.#serveReady(POLLIN | POLLOUT);
     });
   }
 

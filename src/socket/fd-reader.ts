@@ -76,8 +76,6 @@ export class FdReader implements Disposable, AsyncDisposable {
   readonly #ranges: { from: number; to: number; count: number }[] = [];
   #ended = false;
   #failure: unknown = null;
-  /** The ECONNRESET that a seqpacket socket reported before the records that were still queued. */
-  #reset: unknown = null;
   readonly #reads: Turns = new Turns();
 
   /** @internal Created by the `reader` method of a socket. `offset`: how many bytes the socket has received before. */
@@ -265,10 +263,6 @@ export class FdReader implements Disposable, AsyncDisposable {
       message = await this.#source.receive(into, this.#maxFds, signal);
     } catch (error) {
       const aborted = isReason(error, signal);
-      if (this.#isReset(error) && !aborted) {
-        this.#reset = error;
-        return this.#receive(bytes, signal);
-      }
       // An abort changes nothing. After anything else bytes and descriptors are no longer in step.
       if (!aborted) this.#fail(error);
       throw this.#failure ?? error;
@@ -294,24 +288,7 @@ export class FdReader implements Disposable, AsyncDisposable {
     if (this.#fds.length > this.#maxQueuedFds)
       this.#refuse(`at most ${this.#maxQueuedFds} descriptors waiting to be taken`, this.#fds.length);
     this.#ended = message.eof;
-    if (message.eof && this.#reset !== null) {
-      this.#fail(this.#reset);
-      throw this.#failure;
-    }
     return !message.eof;
-  }
-
-  /**
-   * A stream reports a reset after its remaining bytes. A seqpacket socket reports it once, before its remaining records
-   * (Linux, __skb_try_recv_datagram): the reader reads those first.
-   */
-  #isReset(error: unknown): boolean {
-    return (
-      this.#receiveBytes === RECEIVE_BYTES.seqpacket &&
-      this.#reset === null &&
-      this.#failure === null &&
-      (error as Partial<NodeJS.ErrnoException> | null)?.code === "ECONNRESET"
-    );
   }
 
   /** The number of bytes to receive, after making room for them. */

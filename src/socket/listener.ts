@@ -6,9 +6,19 @@ import { resolveFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
 import { BoundName, socketAt, sunPath } from "../system/address.ts";
 import { net } from "../system/builtins.ts";
-import { EADDRINUSE, EAGAIN, ECONNABORTED, ECONNREFUSED, EWOULDBLOCK, errnoError } from "../system/errno.ts";
+import {
+  EADDRINUSE,
+  EAGAIN,
+  ECONNABORTED,
+  ECONNREFUSED,
+  EMFILE,
+  ENFILE,
+  EWOULDBLOCK,
+  errnoError,
+} from "../system/errno.ts";
 import { hostPlatform, type Platform, type PlatformOptions, readPlatform } from "../system/platform.ts";
 import { listeningType, setFlag } from "../system/socket-type.ts";
+import type { System } from "../system/system.ts";
 import { openSocket } from "./connect.ts";
 import { Endpoint, SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
 import { Operation, WAIT } from "./operation.ts";
@@ -33,22 +43,57 @@ const LISTEN: Checks = {
   mode: (name, value) => void integer(name, value, 0, 0o777),
 };
 
+/** How long the next asynchronous accept waits when the descriptor table was full, at first and at most: milliseconds. */
+const FULL_MS = 5;
+const FULL_MAX_MS = 100;
+
+/** When the descriptor table was full. A loop that catches the error would take a whole processor, and stop the event loop. */
+class FullTable {
+  #wait = 0;
+  #until = 0;
+
+  /** Milliseconds that are left to wait. */
+  left(system: System): number {
+    return this.#until === 0 ? 0 : Math.max(0, Math.ceil(this.#until - system.now()));
+  }
+
+  found(system: System): void {
+    this.#wait = Math.min(FULL_MAX_MS, this.#wait === 0 ? FULL_MS : 2 * this.#wait);
+    this.#until = system.now() + this.#wait;
+  }
+
+  over(): void {
+    this.#wait = 0;
+    this.#until = 0;
+  }
+}
+
 class Accept<S> extends Operation<S> {
   get syscall(): "accept" {
     return "accept";
   }
   readonly #platform: Platform;
   readonly #accepted: (fd: number) => S;
+  readonly #full: FullTable;
+  /** Whether it waits when the table was full. */
+  readonly #patient: boolean;
 
-  constructor(platform: Platform, accepted: (fd: number) => S) {
+  constructor(platform: Platform, full: FullTable, patient: boolean, accepted: (fd: number) => S) {
     super();
+    this.#full = full;
+    this.#patient = patient;
     this.#platform = platform;
     this.#accepted = accepted;
   }
 
   perform(fd: number): S | typeof WAIT {
+    const { system } = this.#platform;
+    this.retryAfter = this.#patient ? this.#full.left(system) : 0;
+    if (this.retryAfter > 0) return WAIT;
     for (;;) {
-      const accepted = this.#platform.system.accept(fd);
+      const accepted = system.accept(fd);
+      if (accepted === EMFILE || accepted === ENFILE) this.#full.found(system);
+      else this.#full.over();
       if (accepted >= 0) return this.#accepted(accepted);
       if (accepted === EAGAIN || accepted === EWOULDBLOCK) return WAIT;
       // That connection was ended while it waited: the next.
@@ -66,6 +111,7 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
   readonly #name: BoundName | null;
   /** The SO_PASS* options that are on. */
   readonly #passing = new Set<string>();
+  readonly #full: FullTable = new FullTable();
 
   private constructor(platform: Platform, fd: number, type: "stream" | "seqpacket", name: BoundName | null) {
     super(platform, fd);
@@ -151,13 +197,14 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
   /**
    * The next connection.
    *
-   * @throws SystemError `EMFILE` when the descriptor table is full; the connection goes on waiting. AncillaryError
+   * @throws SystemError `EMFILE` when the descriptor table is full; the connection goes on waiting, and the next call waits for a
+   *   moment before it tries. AncillaryError
    *   `ERR_SOCKET_CLOSED`
    */
   accept(options?: Pick<WaitOptions, "signal">): Promise<S> {
     try {
       const { signal } = readOptions("options", options, SIGNAL);
-      return this.submit("reading", this.#accept(), signal);
+      return this.submit("reading", this.#accept(true), signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -166,7 +213,7 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
   /** {@link accept}, waiting in `poll(2)`. */
   acceptSync(options?: Pick<WaitOptions, "timeout">): S {
     const { timeout } = readOptions("options", options, TIMEOUT);
-    return this.runSync("reading", this.#accept(), timeout);
+    return this.runSync("reading", this.#accept(false), timeout);
   }
 
   /** Accepts until the listener is closed. */
@@ -211,11 +258,11 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     else this.#passing.delete(option);
   }
 
-  #accept(): Accept<S> {
+  #accept(patient: boolean): Accept<S> {
     const { platform } = this;
     const { system, constants } = platform;
     const make = this.#type === "stream" ? streamOf : seqpacketOf;
-    return new Accept(platform, (fd) => {
+    return new Accept(platform, this.#full, patient, (fd) => {
       // Inherited by those who connect from then on; who was waiting already gets it here.
       for (const option of this.#passing) system.setsockopt(fd, constants.SOL_SOCKET!, constants[option]!, 1);
       return make(platform, fd, this.#passing.has("SO_PASSPIDFD")) as S;

@@ -12,7 +12,7 @@ import {
   receiveOnce,
 } from "../message/receive.ts";
 import { checkCarried, NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "../message/send.ts";
-import { errnoError } from "../system/errno.ts";
+import { EPIPE, errnoError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import { type SocketType, setFlag } from "../system/socket-type.ts";
 import { Endpoint, SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
@@ -104,11 +104,21 @@ class Receive<M> extends Operation<M> implements Request {
     if (state.reader !== this.reader)
       throw new AncillaryError("ERR_SOCKET_BUSY", "the socket has a reader, which alone receives from it");
     const message = receiveOnce(state, fd, this);
+    // Behind everything that came before it.
+    if (state.reset !== null && (message === null || message.eof)) throw takeReset(state);
     return message === null ? WAIT : this.result(message);
   }
 
   protected result(message: Message): M {
     return message as M;
+  }
+
+  override stuck(fd: number): Error | null {
+    const { platform, type } = this.#state!;
+    // A datagram socket that is shut for reading is readable and has no end (Linux, unix_dgram_recvmsg).
+    const shut = platform.constants.POLLRDHUP;
+    if (type !== "dgram" || shut === undefined || (platform.system.poll(fd, shut, 0) & shut) === 0) return null;
+    return errnoError(EPIPE, "recvmsg", "the socket is shut down for reading");
   }
 
   override recycle(): void {
@@ -119,6 +129,12 @@ class Receive<M> extends Operation<M> implements Request {
     this.reader = null;
     spareReceive = this;
   }
+}
+
+function takeReset(state: SocketState): Error {
+  const { reset } = state;
+  state.reset = null;
+  return reset!;
 }
 
 const DONE = { done: true, value: undefined } as const;
@@ -276,7 +292,7 @@ export abstract class MessageSocket extends Endpoint {
   /** @internal */
   protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
     super(platform, fd);
-    this.#state = { platform, type, received: 0, passesPidfd, reader: null };
+    this.#state = { platform, type, received: 0, passesPidfd, reset: null, reader: null };
   }
 
   /**

@@ -31,6 +31,7 @@ import { hostPlatform, PLATFORM, type Platform, type PlatformOptions } from "../
 import { checkAnyUnixSocket, isStream } from "../system/socket-type.ts";
 import { OUT, POLLIN, POLLOUT } from "../system/system.ts";
 import { typeOf } from "./message-socket.ts";
+import { pauseAfter } from "./operation.ts";
 
 /** How {@link sendmsg} and {@link recvmsg} behave. */
 export interface MessageOptions extends PlatformOptions {
@@ -222,7 +223,7 @@ export function recvmsg(
   const named = type === null || type === "dgram";
   const capacity = peeks ? 0 : platform.receiveCapacity;
   const deadline = deadlineOf(platform, read);
-  for (;;) {
+  for (let futile = 0; ; futile++) {
     const fd = unixSocket(platform, socket, owner, readSocket(platform, socket, owner));
     const room = byteLength(into);
     if (room === 0 && isStream(platform, fd)) throw outOfRange("iov", "at least 1 byte", 0);
@@ -232,7 +233,7 @@ export function recvmsg(
     if (bytes >= 0) return result(platform, fd, into, bytes, control, named);
     if (bytes !== EAGAIN && bytes !== EWOULDBLOCK) throw receiveError(platform, bytes);
     if (read.wait !== true) throw errnoError(bytes, "recvmsg");
-    waitFor(platform, fd, POLLIN, deadline, 0, "recvmsg");
+    waitFor(platform, fd, POLLIN, deadline, pauseAfter(futile), "recvmsg");
   }
 }
 

@@ -26,6 +26,8 @@ export const ENOBUFS: number = -os.constants.errno.ENOBUFS;
 export const ENOTCONN: number = -os.constants.errno.ENOTCONN;
 export const EADDRINUSE: number = -os.constants.errno.EADDRINUSE;
 export const ECONNABORTED: number = -os.constants.errno.ECONNABORTED;
+export const ECONNRESET: number = -os.constants.errno.ECONNRESET;
+export const EPIPE: number = -os.constants.errno.EPIPE;
 export const ECONNREFUSED: number = -os.constants.errno.ECONNREFUSED;
 export const EBADF: number = -os.constants.errno.EBADF;
 
