@@ -391,6 +391,8 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   }
 
   async #receive(signal: AbortSignal | undefined): Promise<Frame | null> {
+    const turn = this.#reader.turn();
+    if (turn !== null) await turn;
     this.#throwIfUnusable(this.#receivePoison);
     try {
       if (!this.#begun) {

@@ -64,6 +64,7 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
     const { maxFdsPerMessage } = state.platform.abi;
     const bytes = state.type === "seqpacket" ? RECEIVE_BYTES.seqpacket : RECEIVE_BYTES.stream;
     const source: ReaderSource = {
+      turn: () => new Promise((resolve) => void this.platform.system.timer(0, resolve)),
       receive: (into, maxFds, signal) => this.submit("reading", this.receiveFor(reader, into, maxFds), signal),
       close: () => this.close(),
     };

@@ -33,6 +33,8 @@ export interface FdRange {
 
 /** What a reader reads: a connected socket. */
 export interface ReaderSource {
+  /** Lets the event loop turn once. */
+  turn(): Promise<void>;
   receive(into: Uint8Array, maxFds: number, signal: AbortSignal | undefined): Promise<ReceivedFdsInto>;
   close(): void;
 }
@@ -45,6 +47,12 @@ const LIMITS: Checks = {
   maxQueuedFds: (name, value) => void integer(name, value, 0, 0x7fffffff),
   maxQueuedBytes: (name, value) => void integer(name, value, 1, 0x7fffffff),
 };
+
+/**
+ * After so many reads the event loop gets a turn: those of one receive are served without one, and a peer that floods with small
+ * messages would starve timers and every other socket. A turn costs as much as two or three of them.
+ */
+const BURST = 256;
 
 /** The most bytes of one receive, unless a read asks for more. */
 const MOST_AHEAD = 65536;
@@ -77,6 +85,8 @@ export class FdReader implements Disposable, AsyncDisposable {
   #ended = false;
   #failure: unknown = null;
   readonly #reads: Turns = new Turns();
+  /** Reads since the last turn of the event loop that this reader asked for. */
+  #burst = 0;
 
   /** @internal Created by the `reader` method of a socket. `offset`: how many bytes the socket has received before. */
   constructor(
@@ -117,6 +127,13 @@ export class FdReader implements Disposable, AsyncDisposable {
       }
       return this.#take(bytes);
     }, signal);
+  }
+
+  /** @internal Counts a read; null, or a promise to wait for before it. */
+  turn(): Promise<void> | null {
+    if (++this.#burst < BURST) return null;
+    this.#burst = 0;
+    return this.#source.turn();
   }
 
   /** @internal {@link read} without waiting; null if it has to wait. */
@@ -247,6 +264,8 @@ export class FdReader implements Disposable, AsyncDisposable {
 
   #inTurn<T>(read: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     const run = async (): Promise<T> => {
+      const turn = this.turn();
+      if (turn !== null) await turn;
       if (this.#failure !== null) throw this.#failure;
       return read();
     };
