@@ -53,6 +53,12 @@ Environment* EnvironmentOf(napi_env env, napi_callback_info info, napi_value* fi
   return static_cast<Environment*>(data);
 }
 
+napi_status CallOutside(napi_env env, napi_value function, size_t count, const napi_value* arguments) {
+  napi_value receiver, result;
+  napi_create_object(env, &receiver);
+  return napi_make_callback(env, nullptr, receiver, function, count, arguments, &result);
+}
+
 void Export(napi_env env, napi_value exports, const char* name, napi_callback function, void* data) {
   napi_value value;
   napi_create_function(env, name, NAPI_AUTO_LENGTH, function, data, &value);
@@ -181,6 +187,18 @@ void CleanUp(void* data) {
   napi_release_threadsafe_function(e->wake, napi_tsfn_release);
 }
 
+void MakeWake(napi_env env, Environment* e) {
+  napi_value name;
+  napi_create_string_utf8(env, "unix-ancillary", NAPI_AUTO_LENGTH, &name);
+  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, e, CallOnOrphan, &e->wake);
+  napi_unref_threadsafe_function(env, e->wake);
+}
+
+napi_value MakeWake(napi_env env, napi_callback_info info) {
+  MakeWake(env, EnvironmentOf(env, info));
+  return nullptr;
+}
+
 // open(): the functions, for one copy of the library. Two copies may have loaded the same file.
 napi_value Open(napi_env env, napi_callback_info info) {
   void* data = nullptr;
@@ -189,10 +207,9 @@ napi_value Open(napi_env env, napi_callback_info info) {
       static_cast<Environments*>(data)->emplace_back(std::make_unique<Environment>()).get();
   e->env = env;
   // Made before the hook is added, because hooks run in reverse order: in CleanUp every living environment can be woken.
-  napi_value name;
-  napi_create_string_utf8(env, "unix-ancillary", NAPI_AUTO_LENGTH, &name);
-  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, e, CallOnOrphan, &e->wake);
-  napi_unref_threadsafe_function(env, e->wake);
+  napi_value make_wake;
+  napi_create_function(env, "makeWake", NAPI_AUTO_LENGTH, MakeWake, e, &make_wake);
+  if (CallOutside(env, make_wake, 0, nullptr) != napi_ok) MakeWake(env, e);
   // The hook runs while the buffers still exist; the instance data are deleted after it.
   napi_add_env_cleanup_hook(env, CleanUp, e);
   {

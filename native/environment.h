@@ -151,6 +151,10 @@ class Call {
 socklen_t SetAddress(sockaddr_un* name, const char* path, size_t length);
 void GetAddress(Environment* e, const sockaddr_un* name, socklen_t length);
 
+// Calls a function outside of any asynchronous context: what it makes, or what it runs, keeps no AsyncLocalStorage store of the caller's.
+// The receiver is new each time, because Node takes it for the resource that runs.
+napi_status CallOutside(napi_env env, napi_value function, size_t count, const napi_value* arguments);
+
 // Adds a function to the exports.
 void Export(napi_env env, napi_value exports, const char* name, napi_callback function, void* data);
 

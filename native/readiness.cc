@@ -49,13 +49,13 @@ class Readiness {
   void Notify(int id, int events) {
     napi_handle_scope scope;
     napi_open_handle_scope(env_, &scope);
-    napi_value callback, result;
+    napi_value callback;
     napi_value arguments[2];
     napi_get_reference_value(env_, callback_, &callback);
     napi_create_int32(env_, id, &arguments[0]);
     napi_create_int32(env_, events, &arguments[1]);
     e_->words[kNotifying] = 1;
-    if (napi_make_callback(env_, context_, callback, callback, 2, arguments, &result) == napi_pending_exception) {
+    if (CallOutside(env_, callback, 2, arguments) == napi_pending_exception) {
       napi_value error;
       // No error is pending when the thread is being terminated.
       if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
@@ -77,14 +77,11 @@ class Readiness {
   // Releases what Node does not release by itself; nothing is notified afterwards.
   void Release() {
     napi_delete_reference(env_, callback_);
-    if (context_ != nullptr) napi_async_destroy(env_, context_);
   }
 
   napi_env env_;
   Environment* e_;
   napi_ref callback_ = nullptr;
-  // Null in the thread's backend: a thread-safe function has its own (and Deno 2.9 aborts when it is destroyed at the end).
-  napi_async_context context_ = nullptr;
   bool closing_ = false;
 
  private:
@@ -109,9 +106,6 @@ class UvReadiness final : public Readiness {
 
  public:
   UvReadiness(napi_env env, Environment* e, napi_value callback) : Readiness(env, e, callback) {
-    napi_value name;
-    napi_create_string_utf8(env, "unix-ancillary", NAPI_AUTO_LENGTH, &name);
-    napi_async_init(env, nullptr, name, &context_);
     napi_get_uv_event_loop(env, &loop_);
     uv_prepare_init(loop_, &anchor_);
     anchor_.data = this;
@@ -279,10 +273,9 @@ class ThreadReadiness final : public Readiness {
 
  public:
   ThreadReadiness(napi_env env, Environment* e, napi_value callback) : Readiness(env, e, callback) {
-    napi_value name;
-    napi_create_string_utf8(env, "unix-ancillary readiness", NAPI_AUTO_LENGTH, &name);
-    napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, OnReady, &function_);
-    napi_unref_threadsafe_function(env, function_);
+    napi_value make;
+    napi_create_function(env, "makeFunction", NAPI_AUTO_LENGTH, MakeFunction, this, &make);
+    if (CallOutside(env, make, 0, nullptr) != napi_ok) MakeFunction(env);
   }
 
   int Watch(int fd) override {
@@ -334,6 +327,22 @@ class ThreadReadiness final : public Readiness {
   }
 
  private:
+  // Node's resource of the function keeps the asynchronous context in which it is made.
+  void MakeFunction(napi_env env) {
+    napi_value name;
+    napi_create_string_utf8(env, "unix-ancillary readiness", NAPI_AUTO_LENGTH, &name);
+    napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, OnReady, &function_);
+    napi_unref_threadsafe_function(env, function_);
+  }
+
+  static napi_value MakeFunction(napi_env env, napi_callback_info info) {
+    void* self = nullptr;
+    size_t count = 0;
+    napi_get_cb_info(env, info, &count, nullptr, nullptr, &self);
+    static_cast<ThreadReadiness*>(self)->MakeFunction(env);
+    return nullptr;
+  }
+
   // Makes pipe and thread, at the first watcher: 0, or -errno, and the next watcher tries again. (std::thread throws, and the
   // addon is compiled without exceptions.)
   int Start() {

@@ -9,7 +9,7 @@ import { AncillaryError, type Checks, outOfRange, wrongType } from "../core/erro
 import { setSocketClass } from "../fd/as-fd.ts";
 import { reportLeak } from "../fd/leak.ts";
 import { addressOf } from "../system/address.ts";
-import { signals } from "../system/builtins.ts";
+import { inContextOfNow, signals } from "../system/builtins.ts";
 import { ETIMEDOUT, errnoError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import { POLLIN, POLLOUT, type Timer, type Watched } from "../system/system.ts";
@@ -48,6 +48,8 @@ class Waiting implements Entry<Waiting> {
   readonly operation: Operation<unknown>;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
+  /** `operation.prepare()`, in the asynchronous context of its caller; null: no code of the caller's runs in it. */
+  readonly prepare: (() => void) | null;
   /** Stops listening to its AbortSignal. */
   unlisten: (() => void) | null = null;
   /** True while it is prepared: code of the caller's runs then, and may call this socket again. */
@@ -59,6 +61,7 @@ class Waiting implements Entry<Waiting> {
     this.operation = operation;
     this.resolve = resolve as (value: unknown) => void;
     this.reject = reject;
+    this.prepare = operation.runsCallersCode ? inContextOfNow(() => operation.prepare()) : null;
   }
 }
 
@@ -404,7 +407,8 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       const { operation } = entry;
       try {
         entry.preparing = true;
-        operation.prepare();
+        if (entry.prepare === null) operation.prepare();
+        else entry.prepare();
         // The code of the caller's may have closed the socket, or aborted this operation: then it is settled.
         if (this.#queue(direction) !== entry) continue;
         const value = operation.perform(this.#handle.fd);

@@ -237,6 +237,10 @@ class Send extends Operation<number> {
     checkNumbers(this.#target!.platform, this.#fds, this.#numbers);
   }
 
+  override get runsCallersCode(): boolean {
+    return this.#numbers !== NO_NUMBERS;
+  }
+
   perform(fd: number): number | typeof WAIT {
     const target = this.#target!;
     const sent = sendOnce(target.platform, fd, this.#payload, 0, this.#length, this.#fds, this.#numbers, this.#to);

@@ -36,6 +36,11 @@ export abstract class Operation<T> {
   /** Throws now what {@link perform} would throw for its arguments: called where it has to wait for its turn. */
   check(): void {}
 
+  /** Whether {@link prepare} runs code of the caller's: then it runs in the caller's asynchronous context, also when it waited. */
+  get runsCallersCode(): boolean {
+    return false;
+  }
+
   /** Makes the system call. Throws when it fails for good. */
   abstract perform(fd: number): T | typeof WAIT;
 

@@ -44,6 +44,10 @@ export class SendAll extends Operation<void> {
     checkNumbers(this.#target.platform, this.#fds, this.#numbers);
   }
 
+  override get runsCallersCode(): boolean {
+    return this.#numbers !== NO_NUMBERS;
+  }
+
   perform(fd: number): undefined | typeof WAIT {
     const { platform } = this.#target;
     try {

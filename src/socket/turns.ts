@@ -30,12 +30,16 @@ export class Turns {
    */
   take<T>(run: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     if (signal !== undefined && signals.aborted(signal)) return Promise.reject(signals.reason(signal));
-    if (!this.#busy) return this.#run(run);
-    return new Promise((resolve, reject) => {
+    return this.#busy ? this.#wait(run, signal) : this.#run(run);
+  }
+
+  /** It waits itself, so that `run` runs in the asynchronous context of its caller. */
+  async #wait<T>(run: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    await new Promise<void>((resolve, reject) => {
       let unlisten: (() => void) | undefined;
       const call = new Call(() => {
         unlisten?.();
-        this.#run(run).then(resolve, reject);
+        resolve();
       });
       if (signal !== undefined)
         unlisten = onAbort(signal, () => {
@@ -44,6 +48,7 @@ export class Turns {
         });
       this.#waiting = append(this.#waiting, call);
     });
+    return this.#run(run);
   }
 
   async #run<T>(run: () => Promise<T>): Promise<T> {
@@ -51,9 +56,10 @@ export class Turns {
     try {
       return await run();
     } finally {
-      this.#busy = false;
       const first = this.#waiting;
-      if (first !== null) {
+      // The next one is busy from now on, although it begins in a reaction.
+      if (first === null) this.#busy = false;
+      else {
         this.#waiting = remove(first, first);
         first.begin();
       }

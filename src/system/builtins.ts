@@ -69,6 +69,11 @@ export function childProcess(): typeof import("node:child_process") {
   return process.getBuiltinModule("node:child_process");
 }
 
+/** A function that runs in the asynchronous context of now: with the stores of AsyncLocalStorage that the caller has. */
+export function inContextOfNow(run: () => void): () => void {
+  return process.getBuiltinModule("node:async_hooks").AsyncResource.bind(run);
+}
+
 export function isMainThread(): boolean {
   return process.getBuiltinModule("node:worker_threads").isMainThread;
 }
