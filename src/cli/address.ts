@@ -3,7 +3,9 @@
 import { constants, openSync, readdirSync, readlinkSync } from "node:fs";
 import { OwnedFd } from "../index.ts";
 import { wholeNumber } from "./arguments.ts";
+import { unescaped } from "./escapes.ts";
 import { EXIT, Failure, usage } from "./failure.ts";
+import { quoted, shellName, textOf } from "./output.ts";
 
 /** The address of a socket. */
 export type Address = { readonly path: string } | { readonly fd: number };
@@ -17,7 +19,14 @@ export function parseAddress(word: string | undefined): Address {
     );
   if (word.startsWith("fd:")) return { fd: fdNumber(word) };
   // ss, socat and systemd write the NUL of an abstract name as a leading @. A file named @name is ./@name.
-  return { path: word.startsWith("@") ? `\0${word.slice(1)}` : word };
+  return { path: word.startsWith("@") ? `\0${abstractName(word)}` : word };
+}
+
+/** The abstract name of `@NAME`, whose escapes are those of C, as systemd writes them: `@name\0\0` is padded by two NULs. */
+function abstractName(word: string): string {
+  const name = textOf(unescaped("@NAME", word.slice(1)));
+  if (name === null) throw usage(`@NAME expected UTF-8, got ${quoted(word)}`);
+  return name;
 }
 
 function fdNumber(word: string): number {
@@ -27,7 +36,7 @@ function fdNumber(word: string): number {
 /** An address as the user writes it. */
 export function addressText(address: Address): string {
   if ("fd" in address) return `fd:${address.fd}`;
-  return address.path.startsWith("\0") ? `@${address.path.slice(1)}` : address.path;
+  return shellName(address.path);
 }
 
 /**

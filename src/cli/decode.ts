@@ -6,6 +6,7 @@ import { typeName } from "../core/inspect.ts";
 import { isMusl } from "../system/target.ts";
 import type { Arguments, Command, Option } from "./arguments.ts";
 import { EXIT, nearest, usage } from "./failure.ts";
+import { type Input, inputsOf } from "./input.ts";
 import { json, print } from "./output.ts";
 
 const ABI: Option = {
@@ -41,17 +42,24 @@ export const decode: Command = {
   summary: "decode a control buffer, as recvmsg returned it in msg_control",
   about: `Reads a control buffer, the first msg_controllen bytes of msg_control, from FILE or standard input, and prints every
 control message in it: its header, its payload and their meaning. If the buffer is malformed, it also prints where and why,
-and exits with 3.`,
+and exits with 3.
+
+Text is recognised: what xxd, hexdump, od, gdb (x/24xb, print), lldb and strace -e read print, arrays and strings of C, Python,
+JavaScript, Rust and Go, and plain hex digits. Of lines of strace each msg_control is decoded, with its msg_flags.`,
   options: {
     abi: ABI,
     hex: {
-      help: "reads hex digits; ignores spaces, line breaks, commas, colons, 0x and \\x between them",
+      help: "reads text only; of hex digits it ignores spaces, line breaks, commas, colons, 0x and \\x between them",
     },
   },
   examples: [
     [
       "echo 14000000 00000000 01000000 01000000 07000000 | unix-ancillary decode --abi linux-x86_64-glibc --hex",
       "decodes an SCM_RIGHTS message with descriptor 7",
+    ],
+    [
+      "strace -v -e recvmsg ./server 2>&1 | grep msg_control= | unix-ancillary decode",
+      "decodes the control messages that a program receives",
     ],
     ["unix-ancillary decode --abi darwin-arm64 control.bin", "decodes a control buffer saved on a Mac"],
   ],
@@ -60,45 +68,45 @@ and exits with 3.`,
     const abi = abiOf(args);
     const [file = "-"] = args.words;
     const input = file === "-" ? await standardInput() : readFileSync(file);
-    const control = args.has("hex") ? fromHex(input.toString("latin1")) : input;
-    const codec = new Codec(abi);
-    const { messages, malformed } = codec.decode(control);
-    if (args.has("json")) {
-      json({
-        abi: abi.name,
-        bytes: control.length,
-        messages: messages.map(({ offset, level, type, data }) => ({
-          offset,
-          length: codec.len(data.length),
-          level,
-          type,
-          name: level === abi.SOL_SOCKET ? typeName(abi, type) : null,
-          data: Buffer.from(data).toString("hex"),
-          payload: codec.payloadOf({ level, type, data }),
-        })),
-        malformed,
-      });
-    } else print(inspect(abi, control).trimEnd());
-    return malformed === null ? EXIT.DONE : EXIT.NOTHING;
+    const exits = inputsOf(abi, input, args.has("hex")).map((one) => show(abi, one, args.has("json")));
+    return Math.max(EXIT.DONE, ...exits);
   },
 };
+
+/** Prints a control buffer, and returns the exit code. */
+function show(abi: Abi, { control, flags }: Input, asJson: boolean): number {
+  const codec = new Codec(abi);
+  const numbers = abi as unknown as Readonly<Record<string, unknown>>;
+  const bits = (flags ?? []).map((name) => numbers[name]).filter((bit) => typeof bit === "number");
+  const { messages, malformed } = codec.decode(control, { flags: bits.reduce((all, bit) => all | bit, 0) });
+  if (asJson) {
+    json({
+      abi: abi.name,
+      bytes: control.length,
+      ...(flags === null ? {} : { flags }),
+      messages: messages.map(({ offset, level, type, data }) => ({
+        offset,
+        length: codec.len(data.length),
+        level,
+        type,
+        name: level === abi.SOL_SOCKET ? typeName(abi, type) : null,
+        data: Buffer.from(data).toString("hex"),
+        payload: codec.payloadOf({ level, type, data }),
+      })),
+      malformed,
+    });
+  } else {
+    print(inspect(abi, control).trimEnd());
+    if (flags !== null) print(`msg_flags ${flags.join("|") || 0}`);
+    if (flags?.includes("MSG_CTRUNC")) print("  MSG_CTRUNC: the kernel had more control data than it delivered");
+  }
+  return malformed === null ? EXIT.DONE : EXIT.NOTHING;
+}
 
 async function standardInput(): Promise<Buffer> {
   const pieces: Buffer[] = [];
   for await (const piece of process.stdin) pieces.push(piece as Buffer);
   return Buffer.concat(pieces);
-}
-
-function fromHex(text: string): Uint8Array {
-  const digits = text.replace(/0x|\\x|[\s,:]/gi, "");
-  const wrong = /[^0-9a-f]/i.exec(digits);
-  if (wrong !== null)
-    throw usage(
-      `--hex expected hex digits, got ${JSON.stringify(wrong[0])} after ${wrong.index} digits`,
-      "to decode raw bytes, leave out --hex",
-    );
-  if (digits.length % 2 === 1) throw usage(`--hex expected two digits per byte, got ${digits.length} digits`);
-  return Buffer.from(digits, "hex");
 }
 
 export const abis: Command = {

@@ -135,7 +135,16 @@ export function described(description: Described): string {
   return parts.join(", ");
 }
 
-/** An abstract name as it is written in a shell, with `@`. */
+/** An abstract name as the command takes it: with `@`, and with escapes for NULs, other controls and backslashes. */
 export function shellName(address: string): string {
-  return address.startsWith("\0") ? `@${address.slice(1)}` : address;
+  if (!address.startsWith("\0")) return address;
+  const escapes = (character: string) =>
+    character === "\\"
+      ? "\\\\"
+      : // Three octal digits, as systemd: a digit may follow.
+        [...Buffer.from(character)].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+  return `@${address
+    .slice(1)
+    .replace(/[\\\p{Cc}]/gu, escapes)
+    .replace(/\\000(?![0-7])/g, "\\0")}`;
 }

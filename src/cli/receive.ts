@@ -67,7 +67,7 @@ export const recv: Command = {
   summary: "receive descriptors, and print them or give them to a command",
   about: `Binds a Unix socket at PATH, waits for one sender, and receives until the sender has finished, until one datagram has
 arrived, or until --count descriptors have arrived. It prints each message and closes its descriptors. @NAME is an
-abstract name (Linux), fd:N a connected or listening socket that the shell opened.
+abstract name (Linux), with escapes as in C (@name\\0\\0 ends with two NULs), fd:N a connected or listening socket that the shell opened.
 
 ${ABOUT_EXEC}
 recv forwards signals to CMD and exits with CMD's exit code.`,

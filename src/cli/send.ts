@@ -27,7 +27,8 @@ export const send: Command = {
   summary: "open files and pass their descriptors to another process",
   about: `Opens each FILE, connects to the Unix socket at PATH, and passes all descriptors in one message. The receiver gets the
 open files: it can read a file that it could not open itself. FILE can also be fd:N, a descriptor that the shell opened
-(a socket, a pipe, any redirection), or "-", standard input. @NAME is an abstract name (Linux).`,
+(a socket, a pipe, any redirection), or "-", standard input. @NAME is an abstract name (Linux),
+with escapes as in C: @name\\0\\0 ends with two NULs.`,
   options: {
     data: {
       value: "TEXT",

@@ -32,6 +32,98 @@ test("decode: bytes and hex, from a file and standard input, print the same as i
   assert.is((await run("sh", ["-c", `${script} -`])).stdout, shown);
 });
 
+/** The same control buffer, as tools print it. */
+const bytesOf = (control: Uint8Array, radix: number, width: number, group = 1) =>
+  Array.from({ length: Math.ceil(control.length / group) }, (_, i) =>
+    [...control.subarray(group * i, group * (i + 1))]
+      .reverse()
+      .reduce((sum, byte) => sum * 256 + byte, 0)
+      .toString(radix)
+      .padStart(width, "0"),
+  );
+const rows = (words: readonly string[], perRow: number, row: (words: readonly string[], i: number) => string) =>
+  Array.from({ length: Math.ceil(words.length / perRow) }, (_, i) =>
+    row(words.slice(perRow * i, perRow * (i + 1)), i),
+  ).join("\n");
+const address = (i: number, per: number, digits: number, radix = 16) => (i * per).toString(radix).padStart(digits, "0");
+const octets = bytesOf(good, 16, 2);
+
+const TEXTS: Readonly<Record<string, string>> = {
+  xxd: rows(
+    octets,
+    16,
+    (row, i) => `${address(i, 16, 8)}: ${row.join("").replace(/(.{4})(?=.)/g, "$1 ")}  ..  ab cd..`,
+  ),
+  "xxd -g1": rows(octets, 16, (row, i) => `${address(i, 16, 8)}: ${row.join(" ")}  ................`),
+  "xxd -p": hex(good),
+  "xxd -i": `unsigned char control[] = {\n  ${octets.map((one) => `0x${one}`).join(", ")}\n};\nunsigned int control_len = ${good.length};`,
+  "hexdump -C": `${rows(octets, 16, (row, i) => `${address(i, 16, 8)}  ${row.slice(0, 8).join(" ")}  ${row.slice(8).join(" ")}  |..ab 12 .|`)}\n${good.length.toString(16).padStart(8, "0")}`,
+  hexdump: `${rows(bytesOf(good, 16, 4, 2), 8, (row, i) => `${address(i, 16, 7)} ${row.join(" ")}`)}\n${good.length.toString(16).padStart(7, "0")}`,
+  od: `${rows(bytesOf(good, 8, 6, 2), 8, (row, i) => `${address(i, 16, 7, 8)} ${row.join(" ")}`)}\n${good.length.toString(8).padStart(7, "0")}`,
+  "od -tx1": rows(octets, 16, (row, i) => `${address(i, 16, 7, 8)} ${row.join(" ")}`),
+  "gdb x/xb": rows(
+    octets,
+    8,
+    (row, i) => `0x7fffffffe${address(i, 8, 3)} <control+${8 * i}>:\t${row.map((one) => `0x${one}`).join("\t")}`,
+  ),
+  "gdb x/xw": rows(
+    bytesOf(good, 16, 8, 4),
+    4,
+    (row, i) => `0x7fffffffe${address(i, 16, 3)}:\t${row.map((one) => `0x${one}`).join("\t")}`,
+  ),
+  "gdb print/x": `$1 = {${octets
+    .map((one) => `0x${Number.parseInt(one, 16).toString(16)}`)
+    .join(", ")
+    .replaceAll(", 0x0, 0x0, 0x0, 0x0, ", ", 0x0 <repeats 4 times>, ")}}`,
+  "gdb print": `$2 = "${[...good]
+    .map((byte) => `\\${byte.toString(8).padStart(3, "0")}`)
+    .join("")
+    .replace(/(\\000){4}/g, `", '\\000' <repeats 4 times>, "`)}"`,
+  "C, decimal, with comments": `char control[${good.length}] = { /* header 1 */ ${[...good].join(", // x\n")} };`,
+  Python: `b'${[...good].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}'`,
+  "JavaScript, Buffer": `<Buffer ${octets.join(" ")}>`,
+  JSON: JSON.stringify(Buffer.from(good)),
+  "digits with colons": octets.join(":"),
+  "digits with commas": octets.map((one) => `0x${one}`).join(","),
+  lldb: rows(octets, 16, (row, i) => `0x16fdff${address(i, 16, 3)}: ${row.join(" ")}  ........`),
+};
+
+for (const [what, text] of Object.entries(TEXTS)) {
+  test(`decode: ${what}, recognised`, async () => {
+    for (const args of [[], ["--hex"]]) {
+      const { code, stdout, stderr } = await cli(["decode", "--abi", ABI, ...args, file(`${text}\n`)]);
+      assert.is(code, 0, stderr);
+      assert.is(stdout, inspect(ABI, good));
+    }
+  });
+}
+
+test("decode: lines that hexdump and xxd -a leave out are repeated", async () => {
+  const zeros = codec.encode([{ level: 9, type: 9, data: new Uint8Array(80) }]);
+  const text = `00000000  ${hex(zeros.subarray(0, 16)).replace(/../g, "$& ")} |....|\n00000010  ${"00 ".repeat(16)} |....|\n*\n00000060`;
+  const { stdout } = await cli(["decode", "--abi", ABI, file(text)]);
+  assert.is(stdout, inspect(ABI, zeros));
+});
+
+test("decode: lines of strace, with their flags and with -yy", async () => {
+  const text = `12:00:01.5 recvmsg(4<UNIX-STREAM:[1->2]>, {msg_name=NULL, msg_namelen=0, msg_iov=[{iov_base="x", iov_len=9}], msg_iovlen=1, msg_control=[{cmsg_len=24, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[7<UNIX-STREAM:[1->2]>, 9</tmp/a b>]}, {cmsg_len=28, cmsg_level=SOL_SOCKET, cmsg_type=SCM_CREDENTIALS, cmsg_data={pid=1, uid=2, gid=3}}], msg_controllen=56, msg_flags=MSG_CTRUNC|MSG_CMSG_CLOEXEC}, MSG_CMSG_CLOEXEC) = 1
+recvmsg(4, {msg_control=[{cmsg_len=32, cmsg_level=SOL_SOCKET, cmsg_type=SO_TIMESTAMP_OLD, cmsg_data={tv_sec=5, tv_usec=6}}], msg_controllen=32, msg_flags=0}, 0) = 1
+`;
+  const { code, stdout, stderr } = await cli(["decode", "--abi", ABI, file(text)]);
+  assert.is(code, 0, stderr);
+  assert.ok(stdout.startsWith(`${inspect(ABI, good)}msg_flags MSG_CTRUNC|MSG_CMSG_CLOEXEC\n`), stdout);
+  assert.match(stdout, "the kernel had more control data");
+  assert.match(stdout, "time: 5 s 6 us");
+  const asJson = lines((await cli(["decode", "--abi", ABI, "--json", file(text)])).stdout);
+  assert.equal(
+    asJson.map(({ flags }) => flags),
+    [["MSG_CTRUNC", "MSG_CMSG_CLOEXEC"], []],
+  );
+  const cut = await cli(["decode", "--abi", ABI, file(text.replace("cmsg_data=[7", "cmsg_data=[..., 7"))]);
+  assert.is(cut.code, 2);
+  assert.match(cut.stderr, "run strace with -v");
+});
+
 test("decode: malformed control data exit with 3, after the whole messages before", async () => {
   const cut = file(good.subarray(0, good.length - 12));
   const { code, stdout } = await cli(["decode", "--abi", ABI, cut]);

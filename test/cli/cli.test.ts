@@ -142,6 +142,25 @@ test("abstract names are written with @", async () => {
   assert.is(lines(stdout)[0].address, name);
 });
 
+test("abstract names padded with NULs, as systemd and other programs bind them, are written with escapes", async () => {
+  const name = `unix-ancillary-test-${process.pid}`;
+  const listener = UnixListener.bind(`\0${name}\\\0\0`);
+  const sent = await cli(["send", `@${name}\\\\\\0\\x00`, "/", "--data", "x"]);
+  assert.is(sent.code, 0, sent.stderr);
+  const stream = listener.acceptSync();
+  const message = await stream.recvFds(1);
+  assert.is(String(message.data), "x");
+  message[Symbol.dispose]();
+  stream.close();
+  listener.close();
+  // What is printed names the same socket.
+  const again = await passed(["--json"], ["/"], `@${name}\\0\\0`);
+  assert.is(lines(again.stdout)[0].address, `@${name}\\0\\0`);
+  const wrong = await cli(["send", "@a\\q", "/"]);
+  assert.is(wrong.code, 2);
+  assert.match(wrong.stderr, 'expected an escape as in C, got "\\q"');
+});
+
 test("the other way round: the sender listens", async () => {
   const path = socketPath();
   const sender = start(["send", "--listen", path, "/"]);
