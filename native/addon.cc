@@ -15,13 +15,6 @@ namespace {
 
 using Environments = std::vector<std::unique_ptr<Environment>>;
 
-// Control data that a thread had received, without ownership of their descriptors yet, when it was terminated. Only the core
-// reads control data, so another thread's core finds the descriptors. `closed` holds the ownership bits of the ended thread:
-// those descriptors are closed already.
-struct Orphan {
-  std::vector<char> control;
-  std::vector<uint32_t> closed;
-};
 // One lock for both: the orphans, and the living environments. They outlive the last environment, because the addon is
 // linked with nodelete: Node unloads an addon that only workers had loaded, and the next worker has to find the orphans.
 std::mutex process_mutex;
@@ -32,11 +25,15 @@ std::vector<Environment*> living;
 
 // Only one thread accesses the bits: its JavaScript and its calls.
 void Environment::Own(int fd) {
-  if (fd >= 0 && static_cast<size_t>(fd) < owned_bits) owned[fd >> 5] |= 1u << (fd & 31);
+  if (fd < 0) return;
+  if (static_cast<size_t>(fd) < owned_bits) owned[fd >> 5] |= 1u << (fd & 31);
+  else owned_beyond.push_back(fd);
 }
 
 void Environment::Disown(int fd) {
-  if (fd >= 0 && static_cast<size_t>(fd) < owned_bits) owned[fd >> 5] &= ~(1u << (fd & 31));
+  if (fd < 0) return;
+  if (static_cast<size_t>(fd) < owned_bits) owned[fd >> 5] &= ~(1u << (fd & 31));
+  else owned_beyond.erase(std::remove(owned_beyond.begin(), owned_beyond.end(), fd), owned_beyond.end());
 }
 
 Environment* EnvironmentOf(napi_env env, napi_callback_info info) {
@@ -106,6 +103,9 @@ napi_value BindOwned(napi_env env, napi_callback_info info) {
   size_t length;
   e->owned = static_cast<uint32_t*>(Keep(env, e, buffer, &length));
   e->owned_bits = length * 8;
+  const std::vector<int> beyond = std::move(e->owned_beyond);
+  e->owned_beyond.clear();
+  for (const int fd : beyond) e->Own(fd);
   return nullptr;
 }
 
@@ -121,14 +121,14 @@ napi_value BindControl(napi_env env, napi_callback_info info) {
 }
 
 // takeOrphan(Uint8Array): copies one orphan's control data, as much as fits, and returns its ownership bits. How many bytes
-// were copied is in kResult; -1: there is no orphan.
+// were copied is in kResult; -1: there is no orphan. It is this environment's until settleOrphan: ends the thread before, it is
+// an orphan again.
 napi_value TakeOrphan(napi_env env, napi_callback_info info) {
   napi_value into;
   Environment* e = EnvironmentOf(env, info, &into);
   std::lock_guard<std::mutex> lock(process_mutex);
   if (orphans.empty()) return Return(e, -1);
-  Orphan orphan = std::move(orphans.back());
-  orphans.pop_back();
+  const Orphan& orphan = orphans.back();
   const Memory memory = MemoryOf(env, into);
   const size_t length = std::min(memory.length, orphan.control.size());
   memcpy(memory.data, orphan.control.data(), length);
@@ -137,8 +137,30 @@ napi_value TakeOrphan(napi_env env, napi_callback_info info) {
   const size_t bytes = orphan.closed.size() * sizeof(uint32_t);
   if (napi_create_arraybuffer(env, bytes, &bits, &closed) != napi_ok) return Return(e, -ENOMEM);
   memcpy(bits, orphan.closed.data(), bytes);
+  e->orphan = std::make_unique<Orphan>(std::move(orphans.back()));
+  orphans.pop_back();
   e->words[kResult] = static_cast<int>(length);
   return closed;
+}
+
+// settleOrphan(): this environment owns the descriptors of the orphan that it took.
+napi_value SettleOrphan(napi_env env, napi_callback_info info) {
+  EnvironmentOf(env, info)->orphan = nullptr;
+  return nullptr;
+}
+
+// give(fd): another owner, which is not of this library, is about to take the descriptor. -1: it has it.
+napi_value Give(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Environment* e = call.environment();
+  const int fd = call.Integer(0);
+  struct stat status = {};
+  if (fd >= 0 && fstat(fd, &status) == -1) return call.Return(-errno);
+  e->given_device = status.st_dev;
+  e->given_inode = status.st_ino;
+  e->given = fd;
+  e->Disown(fd);
+  return call.Return(0);
 }
 
 // onOrphan(function): the function is called when there are orphans to take.
@@ -169,6 +191,14 @@ void CleanUp(void* data) {
     const size_t length = std::min(e->control_capacity, static_cast<size_t>(e->words[kUnsettled]));
     orphans.push_back({{e->control, e->control + length}, {e->owned, e->owned + e->owned_bits / 32}});
   }
+  if (e->orphan != nullptr) {
+    // Those that this thread owns by now are closed below.
+    std::vector<uint32_t>& closed = e->orphan->closed;
+    closed.resize(std::max(closed.size(), e->owned_bits / 32));
+    for (size_t word = 0; word < e->owned_bits / 32; word++) closed[word] |= e->owned[word];
+    orphans.push_back(std::move(*e->orphan));
+    e->orphan = nullptr;
+  }
   // All of them are woken, as one may be blocked and another about to end; and again at the end of each, which may have been
   // woken in vain. An environment that is opened later looks for orphans itself.
   if (!orphans.empty()) {
@@ -181,6 +211,13 @@ void CleanUp(void* data) {
     e->owned[word] = 0;
   }
   e->owned_bits = 0;
+  for (const int fd : e->owned_beyond) close(fd);
+  e->owned_beyond.clear();
+  // Node closes its handles before it calls this: if the next owner has taken the descriptor, the number is free by now, or is
+  // another file's.
+  struct stat status;
+  if (e->given >= 0 && fstat(e->given, &status) == 0 && status.st_dev == e->given_device && status.st_ino == e->given_inode)
+    close(e->given);
   // Node releases neither by itself.
   for (const napi_ref reference : e->kept) napi_delete_reference(e->env, reference);
   e->kept.clear();
@@ -223,6 +260,8 @@ napi_value Open(napi_env env, napi_callback_info info) {
   Export(env, exports, "bindControl", BindControl, e);
   Export(env, exports, "onOrphan", OnOrphan, e);
   Export(env, exports, "takeOrphan", TakeOrphan, e);
+  Export(env, exports, "settleOrphan", SettleOrphan, e);
+  Export(env, exports, "give", Give, e);
   ExportMessage(env, exports, e);
   ExportDescriptor(env, exports, e);
   ExportSocket(env, exports, e);

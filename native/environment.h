@@ -10,10 +10,12 @@
 #include <limits.h>
 #include <napi.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -45,6 +47,14 @@ constexpr size_t kStackNeeded = 16 * 1024;
 
 class Readiness;
 
+// Control data that a thread had received, without ownership of their descriptors yet, when it was terminated. Only the core
+// reads control data, so another thread's core finds the descriptors. `closed` holds the ownership bits of the ended thread:
+// those descriptors are closed already.
+struct Orphan {
+  std::vector<char> control;
+  std::vector<uint32_t> closed;
+};
+
 struct Environment {
   napi_env env = nullptr;
   // The request block, the batch of descriptors and the address area; the ownership bits; the control area. JavaScript
@@ -56,6 +66,14 @@ struct Environment {
   size_t address_capacity = 0;
   uint32_t* owned = nullptr;
   size_t owned_bits = 0;
+  // Owned, and beyond the bits until JavaScript has made them more: RLIMIT_NOFILE was raised.
+  std::vector<int> owned_beyond;
+  // A descriptor that another owner is about to take, and what it refers to; -1: there is none.
+  int given = -1;
+  dev_t given_device = 0;
+  ino_t given_inode = 0;
+  // The descriptors of an ended thread, while this one takes them.
+  std::unique_ptr<Orphan> orphan;
   char* control = nullptr;
   size_t control_capacity = 0;
   std::vector<napi_ref> kept;

@@ -183,6 +183,15 @@ napi_value Getsockopt(napi_env env, napi_callback_info info) {
   return call.Return(result < 0 ? result : static_cast<int>(length));
 }
 
+// getsockoptFd(fd, level, name): the descriptor that the kernel makes as the option's value.
+napi_value GetsockoptFd(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  int made = -1;
+  socklen_t length = sizeof made;
+  const int result = Result(getsockopt(call.Integer(0), call.Integer(1), call.Integer(2), &made, &length));
+  return call.ReturnOwned(result < 0 ? result : made);
+}
+
 // setsockopt(fd, level, name, int)
 napi_value Setsockopt(napi_env env, napi_callback_info info) {
   const Call call(env, info);
@@ -229,6 +238,7 @@ void ExportSocket(napi_env env, napi_value exports, Environment* data) {
   Export(env, exports, "getsockname", Getsockname, data);
   Export(env, exports, "getpeername", Getpeername, data);
   Export(env, exports, "getsockopt", Getsockopt, data);
+  Export(env, exports, "getsockoptFd", GetsockoptFd, data);
   Export(env, exports, "setsockopt", Setsockopt, data);
   Export(env, exports, "poll", Poll, data);
 }

@@ -75,8 +75,8 @@ export let adoptAll: (platform: Platform, table: Int32Array, count: number) => O
 /** Closes those of `fds` that are still open, all in one call of the addon. */
 export let closeAll: (fds: readonly OwnedFd[]) => void;
 
-/** Gives ownership up to another owner of the same thread, with the platform the descriptor lives on. */
-export let takeOver: (owned: OwnedFd) => { platform: Platform; fd: number };
+/** Gives ownership up to what `make` makes, in the same thread. If it throws, the descriptor stays as it was. */
+export let takeOver: <T>(owned: OwnedFd, make: (platform: Platform, fd: number) => T) => T;
 
 /** The platform a descriptor lives on. */
 export let platformOf: (owned: OwnedFd) => Platform;
@@ -136,10 +136,10 @@ export class OwnedFd implements Disposable {
       else system.closeAll(table, 0, count);
     };
     platformOf = (owned) => owned.#platform;
-    takeOver = (owned) => {
-      const fd = owned.fd;
+    takeOver = (owned, make) => {
+      const next = make(owned.#platform, owned.fd);
       owned.#forget();
-      return { platform: owned.#platform, fd };
+      return next;
     };
     registerIfOpen = (owned) => {
       if (owned.#fd === -1) return;

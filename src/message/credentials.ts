@@ -54,9 +54,7 @@ export function peerPidfd(platform: Platform, fd: number): OwnedFd {
   const { system, constants } = platform;
   const option = constants.SO_PEERPIDFD ?? -1;
   if (option === -1) throw errnoError(ENOTSUP, "getsockopt", `${platform.abi.os} has no SO_PEERPIDFD`);
-  const length = system.getsockopt(fd, constants.SOL_SOCKET!, option, answerBytes);
-  if (length < 0) throw errnoError(length, "getsockopt");
-  const pidfd = answer.getInt32(0, LITTLE_ENDIAN);
-  system.own(pidfd);
+  const pidfd = system.getsockoptFd(fd, constants.SOL_SOCKET!, option);
+  if (pidfd < 0) throw errnoError(pidfd, "getsockopt");
   return adopt(platform, pidfd);
 }

@@ -12,7 +12,7 @@ import { POLLOUT } from "../system/system.ts";
 import { onAbort } from "./aborts.ts";
 
 /** Two sockets connected with each other. */
-export function openPair(platform: Platform, type: SocketType): [number, number] {
+function openPair(platform: Platform, type: SocketType): [number, number] {
   const { system } = platform;
   const pair = new Int32Array(2);
   const result = system.socketpair(socketType(platform, type), pair);
@@ -95,11 +95,43 @@ export function openConnectedSync(platform: Platform, type: SocketType, path: st
   return fd;
 }
 
+/** The owner of a descriptor that was just made. If it cannot be made, the descriptor is closed. */
+export function ownerOf<S>(platform: Platform, fd: number, make: (platform: Platform, fd: number) => S): S {
+  try {
+    return make(platform, fd);
+  } catch (error) {
+    platform.system.close(fd);
+    throw error;
+  }
+}
+
+/** The owners of both ends of a new pair. */
+export function pairOf<S>(
+  platform: Platform,
+  type: SocketType,
+  make: (platform: Platform, fd: number) => S & Disposable,
+): [S, S] {
+  const [first, second] = openPair(platform, type);
+  let owner: S & Disposable;
+  try {
+    owner = ownerOf(platform, first, make);
+  } catch (error) {
+    platform.system.close(second);
+    throw error;
+  }
+  try {
+    return [owner, ownerOf(platform, second, make)];
+  } catch (error) {
+    owner[Symbol.dispose]();
+    throw error;
+  }
+}
+
 /** Takes a connected socket over from its owner. A refusal leaves the source as it was. */
-export function takeConnected(source: unknown, type: SocketType): { platform: Platform; fd: number } {
+export function takeConnected<S>(source: unknown, type: SocketType, make: (platform: Platform, fd: number) => S): S {
   if (source instanceof OwnedFd) {
     checkConnected(platformOf(source), source.fd, type);
-    return takeOver(source);
+    return takeOver(source, make);
   }
   if (!(source instanceof net().Socket)) throw wrongType("source", "an OwnedFd or a net.Socket", source);
   // Beneath it the bytes are TLS's, and some have been read.
@@ -122,9 +154,9 @@ export function takeConnected(source: unknown, type: SocketType): { platform: Pl
   try {
     // Closes its own descriptor only: the connection lives on in the duplicate.
     source.destroy();
+    return takeOver(owned, make);
   } catch (error) {
     owned.close();
     throw error;
   }
-  return takeOver(owned);
 }

@@ -85,13 +85,13 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
     }
   }
 
-  protected override handOver(): number {
+  protected override handOver<T>(take: (fd: number) => T): T {
     if (this.#reader !== null && this.#reader.queuedBytes + this.#reader.queuedFds > 0) {
       const { queuedBytes, queuedFds } = this.#reader;
       const text = `expected a reader with nothing left, it has ${queuedBytes} bytes and ${queuedFds} descriptors`;
       throw new AncillaryError("ERR_SOCKET_BUSY", text);
     }
-    return super.handOver();
+    return super.handOver(take);
   }
 
   /** The name the peer is bound to; null: none. */

@@ -9,7 +9,7 @@ import { BoundName, sunPath } from "../system/address.ts";
 import { errnoError } from "../system/errno.ts";
 import { type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
 import { checkUnixSocket } from "../system/socket-type.ts";
-import { openPair, openSocket } from "./connect.ts";
+import { openSocket, ownerOf, pairOf } from "./connect.ts";
 import { SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
 import { MessageSocket, RECV_ASYNC, RECV_SYNC, type RecvOptions } from "./message-socket.ts";
 
@@ -35,8 +35,7 @@ export class UnixDatagram extends MessageSocket {
   /** Two sockets connected with each other. */
   static pair(options?: PlatformOptions): [UnixDatagram, UnixDatagram] {
     const platform = platformFrom(options);
-    const [first, second] = openPair(platform, "dgram");
-    return [new UnixDatagram(platform, first, null), new UnixDatagram(platform, second, null)];
+    return pairOf(platform, "dgram", (platform, fd) => new UnixDatagram(platform, fd, null));
   }
 
   /**
@@ -50,26 +49,24 @@ export class UnixDatagram extends MessageSocket {
     if (path === "" && !abi.abstractNames) throw wrongType("path", `a path: ${abi.os} chooses no name`, path);
     const name = path === "" ? new Uint8Array(0) : sunPath(platform, path);
     const fd = openSocket(platform, "dgram");
-    const result = system.bind(fd, name);
-    if (result < 0) {
-      system.close(fd);
-      throw errnoError(result, "bind");
-    }
-    return new UnixDatagram(platform, fd, BoundName.of(system, path));
+    return ownerOf(platform, fd, () => {
+      const result = system.bind(fd, name);
+      if (result < 0) throw errnoError(result, "bind");
+      return new UnixDatagram(platform, fd, BoundName.of(system, path));
+    });
   }
 
   /** A socket without a name: it can send, and receive once {@link connect}ed. */
   static unbound(options?: PlatformOptions): UnixDatagram {
     const platform = platformFrom(options);
-    return new UnixDatagram(platform, openSocket(platform, "dgram"), null);
+    return ownerOf(platform, openSocket(platform, "dgram"), (_, fd) => new UnixDatagram(platform, fd, null));
   }
 
   /** Takes over a Unix datagram socket. @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else */
   static from(source: OwnedFd): UnixDatagram {
     if (!(source instanceof OwnedFd)) throw wrongType("source", "an OwnedFd", source);
     checkUnixSocket(platformOf(source), source.fd, "dgram");
-    const { platform, fd } = takeOver(source);
-    return new UnixDatagram(platform, fd, null);
+    return takeOver(source, (platform, fd) => new UnixDatagram(platform, fd, null));
   }
 
   /**

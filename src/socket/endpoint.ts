@@ -249,20 +249,30 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Gives the descriptor to another owner, closing nothing.
+   * Gives the descriptor to another owner, which `take` makes; closes nothing. If `take` throws, it stays as it was.
    *
    * @internal
    * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait
    */
-  protected handOver(): number {
+  protected handOver<T>(take: (fd: number) => T): T {
     const fd = this.openFd();
     const waiting = lengthOf(this.#reading) + lengthOf(this.#writing);
     if (waiting > 0)
       throw new AncillaryError("ERR_SOCKET_BUSY", `expected a socket without waiting operations, there are ${waiting}`);
     this.#handle.unwatch();
+    const { system } = this.platform;
+    const given = system.give(fd);
+    if (given < 0) throw errnoError(given, "fstat");
     this.#handle.fd = -1;
-    this.platform.system.disown(fd);
-    return fd;
+    try {
+      return take(fd);
+    } catch (error) {
+      system.own(fd);
+      this.#handle.fd = fd;
+      throw error;
+    } finally {
+      system.give(-1);
+    }
   }
 
   /** Whether nothing waits in a direction. @internal */

@@ -19,7 +19,7 @@ import {
 import { hostPlatform, type Platform, type PlatformOptions, readPlatform } from "../system/platform.ts";
 import { listeningType, setFlag } from "../system/socket-type.ts";
 import type { System } from "../system/system.ts";
-import { openSocket } from "./connect.ts";
+import { openSocket, ownerOf } from "./connect.ts";
 import { Endpoint, SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
 import { Operation, WAIT } from "./operation.ts";
 import { seqpacketOf, type UnixSeqpacket } from "./seqpacket.ts";
@@ -73,12 +73,12 @@ class Accept<S> extends Operation<S> {
     return "accept";
   }
   readonly #platform: Platform;
-  readonly #accepted: (fd: number) => S;
+  readonly #accepted: (platform: Platform, fd: number) => S;
   readonly #full: FullTable;
   /** Whether it waits when the table was full. */
   readonly #patient: boolean;
 
-  constructor(platform: Platform, full: FullTable, patient: boolean, accepted: (fd: number) => S) {
+  constructor(platform: Platform, full: FullTable, patient: boolean, accepted: (platform: Platform, fd: number) => S) {
     super();
     this.#full = full;
     this.#patient = patient;
@@ -94,7 +94,7 @@ class Accept<S> extends Operation<S> {
       const accepted = system.accept(fd);
       if (accepted === EMFILE || accepted === ENFILE) this.#full.found(system);
       else this.#full.over();
-      if (accepted >= 0) return this.#accepted(accepted);
+      if (accepted >= 0) return ownerOf(this.#platform, accepted, this.#accepted);
       if (accepted === EAGAIN || accepted === EWOULDBLOCK) return WAIT;
       // That connection was ended while it waited: the next.
       if (accepted !== ECONNABORTED) throw errnoError(accepted, "accept");
@@ -149,12 +149,12 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
       // Before it listens, when nobody can have connected yet.
       if (mode !== undefined) check(system.chmod(path, mode), "chmod");
       check(system.listen(fd, backlog), "listen");
+      return new UnixListener<never>(platform, fd, type, name);
     } catch (error) {
       name?.remove();
       system.close(fd);
       throw error;
     }
-    return new UnixListener<never>(platform, fd, type, name);
   }
 
   /**
@@ -166,10 +166,11 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
   static from<S extends UnixStream | UnixSeqpacket = UnixStream>(source: OwnedFd | Server): UnixListener<S> {
     if (source instanceof OwnedFd) {
       const type = listeningType(platformOf(source), source.fd);
-      const { platform, fd } = takeOver(source);
-      const { F_GETFL, F_SETFL, O_NONBLOCK } = platform.constants as Record<string, number>;
-      platform.system.fcntl(fd, F_SETFL!, platform.system.fcntl(fd, F_GETFL!, 0) | O_NONBLOCK!);
-      return new UnixListener<S>(platform, fd, type, null);
+      return takeOver(source, (platform, fd) => {
+        const { F_GETFL, F_SETFL, O_NONBLOCK } = platform.constants as Record<string, number>;
+        platform.system.fcntl(fd, F_SETFL!, platform.system.fcntl(fd, F_GETFL!, 0) | O_NONBLOCK!);
+        return new UnixListener<S>(platform, fd, type, null);
+      });
     }
     if (!(source instanceof net().Server)) throw wrongType("source", "an OwnedFd or a net.Server", source);
     const platform = hostPlatform();
@@ -177,21 +178,26 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     const fd = resolveFd(platform, source, "source");
     const type = listeningType(platform, fd);
     const owned = OwnedFd.from(fd);
-    const path = source.address();
-    if (typeof path === "string" && !path.startsWith("\0")) {
+    try {
+      const path = source.address();
+      if (typeof path !== "string" || path.startsWith("\0")) {
+        source.close();
+        return takeOver(owned, () => new UnixListener<S>(platform, owned.fd, type, null));
+      }
       // libuv unlinks the path when the server is closed: it is kept under another name meanwhile.
       const aside = asideOf(path);
       const linked = system.link(path, aside);
-      if (linked < 0) {
-        owned.close();
-        throw errnoError(linked, "link");
+      if (linked < 0) throw errnoError(linked, "link");
+      try {
+        source.close();
+      } finally {
+        system.rename(aside, path);
       }
-      source.close();
-      system.rename(aside, path);
-      return new UnixListener<S>(platform, takeOver(owned).fd, type, BoundName.of(system, path));
+      return takeOver(owned, () => new UnixListener<S>(platform, owned.fd, type, BoundName.of(system, path)));
+    } catch (error) {
+      owned.close();
+      throw error;
     }
-    source.close();
-    return new UnixListener<S>(platform, takeOver(owned).fd, type, null);
   }
 
   /**
@@ -262,7 +268,7 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     const { platform } = this;
     const { system, constants } = platform;
     const make = this.#type === "stream" ? streamOf : seqpacketOf;
-    return new Accept(platform, this.#full, patient, (fd) => {
+    return new Accept(platform, this.#full, patient, (_, fd) => {
       // Inherited by those who connect from then on; who was waiting already gets it here.
       for (const option of this.#passing) system.setsockopt(fd, constants.SOL_SOCKET!, constants[option]!, 1);
       return make(platform, fd, this.#passing.has("SO_PASSPIDFD")) as S;

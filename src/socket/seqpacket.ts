@@ -3,7 +3,7 @@
 import type { Socket } from "node:net";
 import type { OwnedFd } from "../fd/owned-fd.ts";
 import { type Platform, type PlatformOptions, platformFrom, readPlatform } from "../system/platform.ts";
-import { openConnected, openConnectedSync, openPair, takeConnected } from "./connect.ts";
+import { openConnected, openConnectedSync, ownerOf, pairOf, takeConnected } from "./connect.ts";
 import { ConnectedSocket, type ConnectOptions } from "./connected.ts";
 import { SIGNAL } from "./endpoint.ts";
 
@@ -28,8 +28,7 @@ export class UnixSeqpacket extends ConnectedSocket {
   /** Two sockets connected with each other. */
   static pair(options?: PlatformOptions): [UnixSeqpacket, UnixSeqpacket] {
     const platform = platformFrom(options);
-    const [first, second] = openPair(platform, "seqpacket");
-    return [new UnixSeqpacket(platform, first), new UnixSeqpacket(platform, second)];
+    return pairOf(platform, "seqpacket", make);
   }
 
   /** Connects to a listener; waits while its backlog is full. A leading `\0` is the abstract namespace (Linux). */
@@ -38,18 +37,19 @@ export class UnixSeqpacket extends ConnectedSocket {
       platform,
       options: { signal },
     } = readPlatform(options, SIGNAL);
-    return new UnixSeqpacket(platform, await openConnected(platform, "seqpacket", path, signal));
+    return ownerOf(platform, await openConnected(platform, "seqpacket", path, signal), make);
   }
 
   /** {@link connect}, waiting in `connect(2)`. */
   static connectSync(path: string, options?: PlatformOptions): UnixSeqpacket {
     const platform = platformFrom(options);
-    return new UnixSeqpacket(platform, openConnectedSync(platform, "seqpacket", path));
+    return ownerOf(platform, openConnectedSync(platform, "seqpacket", path), make);
   }
 
   /** Takes over a connected seqpacket socket. @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else */
   static from(source: OwnedFd | Socket): UnixSeqpacket {
-    const { platform, fd } = takeConnected(source, "seqpacket");
-    return new UnixSeqpacket(platform, fd);
+    return takeConnected(source, "seqpacket", make);
   }
 }
+
+const make = (platform: Platform, fd: number): UnixSeqpacket => seqpacketOf(platform, fd, false);

@@ -6,7 +6,7 @@ import type { OwnedFd } from "../fd/owned-fd.ts";
 import { net } from "../system/builtins.ts";
 import { ENOTSUP, errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform, type PlatformOptions, platformFrom, readPlatform } from "../system/platform.ts";
-import { openConnected, openConnectedSync, openPair, takeConnected } from "./connect.ts";
+import { openConnected, openConnectedSync, ownerOf, pairOf, takeConnected } from "./connect.ts";
 import { ConnectedSocket, type ConnectOptions } from "./connected.ts";
 import { SIGNAL } from "./endpoint.ts";
 
@@ -31,8 +31,7 @@ export class UnixStream extends ConnectedSocket {
   /** Two sockets connected with each other. */
   static pair(options?: PlatformOptions): [UnixStream, UnixStream] {
     const platform = platformFrom(options);
-    const [first, second] = openPair(platform, "stream");
-    return [new UnixStream(platform, first), new UnixStream(platform, second)];
+    return pairOf(platform, "stream", make);
   }
 
   /**
@@ -45,13 +44,13 @@ export class UnixStream extends ConnectedSocket {
       platform,
       options: { signal },
     } = readPlatform(options, SIGNAL);
-    return new UnixStream(platform, await openConnected(platform, "stream", path, signal));
+    return ownerOf(platform, await openConnected(platform, "stream", path, signal), make);
   }
 
   /** {@link connect}, waiting in `connect(2)`. */
   static connectSync(path: string, options?: PlatformOptions): UnixStream {
     const platform = platformFrom(options);
-    return new UnixStream(platform, openConnectedSync(platform, "stream", path));
+    return ownerOf(platform, openConnectedSync(platform, "stream", path), make);
   }
 
   /**
@@ -62,23 +61,26 @@ export class UnixStream extends ConnectedSocket {
    *   `ERR_SOCKET_BUSY` for a net.Socket that has read or has yet to write
    */
   static from(source: OwnedFd | Socket): UnixStream {
-    const { platform, fd } = takeConnected(source, "stream");
-    return new UnixStream(platform, fd);
+    return takeConnected(source, "stream", make);
   }
 
   /**
    * Hands the connection to Node's own streams. This object is closed then; the connection is not.
    *
-   * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait; SystemError `ENOTSUP` on another platform than this process's
+   * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait, or a reader or a channel is at work; SystemError `ENOTSUP` on another platform than this process's
    */
   toSocket(options?: Omit<SocketConstructorOpts, "fd" | "signal">): Socket {
     if (options !== undefined && (typeof options !== "object" || options === null))
       throw wrongType("options", "an object", options);
     if (this.platform !== hostPlatform())
       throw errnoError(ENOTSUP, "socket", "Node knows no sockets of another platform");
-    const all = { readable: true, writable: true, ...options };
-    // What Node refuses it refuses here, where nothing is handed over yet.
-    new (net().Socket)({ ...all, fd: undefined });
-    return new (net().Socket)({ ...all, fd: this.handOver() });
+    const all: SocketConstructorOpts & { onread?: object | null } = { readable: true, writable: true, ...options };
+    // Code of the caller's that Node would run with the descriptor runs here, and what Node refuses it refuses here: nothing is
+    // handed over yet.
+    if (typeof all.onread === "object" && all.onread !== null) all.onread = { ...all.onread };
+    new (net().Socket)({ ...all, fd: undefined as never });
+    return this.handOver((fd) => new (net().Socket)({ ...all, fd }));
   }
 }
+
+const make = (platform: Platform, fd: number): UnixStream => streamOf(platform, fd, false);

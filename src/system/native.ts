@@ -65,6 +65,8 @@ interface Addon {
   bindControl(memory: ArrayBuffer, offset: number, capacity: number): void;
   onOrphan(callback: () => void): void;
   takeOrphan(into: Uint8Array): ArrayBuffer | undefined;
+  settleOrphan(): void;
+  give(fd: number): number;
   sendmsg: BlockCallWith<Uint8Array>;
   sendmsgv: BlockCallWith<readonly Uint8Array[]>;
   recvmsg: BlockCallWith<Uint8Array>;
@@ -87,6 +89,7 @@ interface Addon {
   getsockname(fd: number): number;
   getpeername(fd: number): number;
   getsockopt(fd: number, level: number, name: number, into: Uint8Array): number;
+  getsockoptFd(fd: number, level: number, name: number): number;
   setsockopt(fd: number, level: number, name: number, value: number): number;
   poll(fd: number, events: number, timeout: number): number;
   onReady(callback: (watcher: number, events: number) => void, thread: number): void;
@@ -96,8 +99,8 @@ interface Addon {
   unwatch(watcher: number): void;
 }
 
-/** Called with control data that a terminated worker had received: see native/addon.cc. */
-export type OrphanCallback = (control: Uint8Array, wasClosed: (fd: number) => boolean) => void;
+/** Called with control data that a terminated worker had received: see native/addon.cc. It returns the descriptors in them. */
+export type OrphanCallback = (control: Uint8Array) => readonly number[];
 
 /** This process's system calls. */
 export class NativeSystem implements System {
@@ -140,7 +143,10 @@ export class NativeSystem implements System {
     this.#addon.bindControl(memory, offset, capacity);
   }
 
-  /** Sets the callback for control data of terminated workers, and calls it for those that are waiting. */
+  /**
+   * Sets the callback for control data of terminated workers, and calls it for those that are waiting. What the clean-up of the
+   * worker has not closed is closed. This thread owns it first: it may be terminated as well.
+   */
   onOrphan(callback: OrphanCallback): void {
     const control = new Uint8Array(65536);
     const take = () => {
@@ -149,7 +155,12 @@ export class NativeSystem implements System {
         const length = this.out[RESULT]!;
         if (length < 0 || closed === undefined) return;
         const bits = new Uint32Array(closed);
-        callback(control.subarray(0, length), (fd) => (((bits[fd >> 5] ?? 0) >>> (fd & 31)) & 1) === 1);
+        const open = callback(control.subarray(0, length)).filter(
+          (fd) => fd >= 0 && (((bits[fd >> 5] ?? 0) >>> (fd & 31)) & 1) === 0,
+        );
+        for (const fd of open) this.own(fd);
+        this.#addon.settleOrphan();
+        this.closeAll(open, 0, open.length);
       }
     };
     this.#addon.onOrphan(take);
@@ -217,6 +228,10 @@ export class NativeSystem implements System {
 
   disown(fd: number): void {
     if (fd >>> 5 < this.#owned.length) this.#owned[fd >>> 5]! &= ~(1 << (fd & 31));
+  }
+
+  give(fd: number): number {
+    return this.#addon.give(fd);
   }
 
   close(fd: number): number {
@@ -340,6 +355,10 @@ export class NativeSystem implements System {
     return this.#addon.getsockopt(fd, level, name, into);
   }
 
+  getsockoptFd(fd: number, level: number, name: number): number {
+    return this.#made(this.#addon.getsockoptFd(fd, level, name));
+  }
+
   setsockopt(fd: number, level: number, name: number, value: number): number {
     return this.#addon.setsockopt(fd, level, name, value);
   }
@@ -419,7 +438,7 @@ export class NativeSystem implements System {
     return this.out[RESULT]!;
   }
 
-  /** A new descriptor. The addon has recorded that this thread owns it, unless RLIMIT_NOFILE was raised after the start. */
+  /** A new descriptor. The addon has recorded that this thread owns it; there are too few bits if RLIMIT_NOFILE was raised. */
   #made(fd: number): number {
     if (fd >>> 5 >= this.#owned.length && fd >= 0) this.own(fd);
     return fd;

@@ -107,7 +107,7 @@ export function hostPlatform(): Platform {
     const system = new NativeSystem();
     checkAgainstHeaders(abis[name], system);
     const platform = new Platform(system, abis[name]);
-    system.onOrphan((control, wasClosed) => closeOrphan(platform, control, wasClosed));
+    system.onOrphan((control) => descriptorsIn(platform, control));
     host = platform;
   }
   return host;
@@ -132,11 +132,11 @@ function checkAgainstHeaders(abi: Abi, { layout, constants }: NativeSystem): voi
   if (align !== abi.headerAlignBytes) differs("the alignment", align, abi.headerAlignBytes);
 }
 
-/** Closes what a terminated worker had received and not taken: its own clean-up could not read control messages. */
-function closeOrphan({ system, core }: Platform, control: Uint8Array, wasClosed: (fd: number) => boolean): void {
+/** What a terminated worker had received and not taken: its own clean-up could not read control messages. */
+function descriptorsIn({ core }: Platform, control: Uint8Array): number[] {
   core.control.set(control);
   core.verdict(control.length, 0, 0, -1, true);
   const fds = [...core.fds.subarray(0, core.registers[REGISTER.COUNT]!)];
   if (core.registers[REGISTER.HAS_PIDFD]! > 0) fds.push(core.registers[REGISTER.PIDFD]!);
-  for (const fd of fds) if (fd >= 0 && !wasClosed(fd)) system.close(fd);
+  return fds;
 }

@@ -108,6 +108,11 @@ export interface System {
   own(fd: number): void;
   /** The opposite, without closing. */
   disown(fd: number): void;
+  /**
+   * Disowns `fd` for an owner outside the library, such as a `net.Socket`, that is about to take it; with -1 it has taken it, or
+   * {@link own} was called again. If the thread ends in between, `fd` is closed unless that owner has closed it.
+   */
+  give(fd: number): number;
   /** `close(2)` and disown. Never retried: on Linux the number is free even after `EINTR`. */
   close(fd: number): number;
   /** {@link close} of `fds[from]` up to, not including, `fds[to]`; negative ones are skipped. The first error, after all. */
@@ -151,6 +156,8 @@ export interface System {
   getpeername(fd: number): number;
   /** Writes an option's bytes into `into`; the number of bytes. */
   getsockopt(fd: number, level: number, name: number, into: Uint8Array): number;
+  /** {@link getsockopt} of an option whose value is a new descriptor: it, CLOEXEC and owned by this thread. */
+  getsockoptFd(fd: number, level: number, name: number): number;
   /** Sets an `int` option. */
   setsockopt(fd: number, level: number, name: number, value: number): number;
 

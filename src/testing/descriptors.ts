@@ -7,7 +7,7 @@ import type { Descriptor } from "./files.ts";
 import type { Process } from "./machine.ts";
 import type { Caller, Fault } from "./system-call.ts";
 
-type Calls = "own" | "disown" | "close" | "closeAll" | "cloexecAll" | "fcntl" | "dup" | "fstat" | "fdLink";
+type Calls = "own" | "disown" | "give" | "close" | "closeAll" | "cloexecAll" | "fcntl" | "dup" | "fstat" | "fdLink";
 
 /** `S_IFMT` of `st_mode`. A pidfd is outside all file systems and has no type. */
 const TYPES = { file: CONSTANTS.S_IFREG, socket: CONSTANTS.S_IFSOCK, pidfd: 0 } as const;
@@ -38,6 +38,11 @@ export function descriptorCalls(caller: Caller): Pick<System, Calls> {
 
     disown(fd) {
       process.owned.delete(fd);
+    },
+
+    give(fd) {
+      process.owned.delete(fd);
+      return 0;
     },
 
     close: (fd) => closed(caller.enter("close", fd, true), closeOne(fd)),

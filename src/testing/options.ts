@@ -10,16 +10,27 @@ import { type Caller, socketOf } from "./system-call.ts";
 
 const TYPES: readonly SocketType[] = ["stream", "dgram", "seqpacket"];
 
-export function optionCalls(caller: Caller): Pick<System, "getsockopt" | "setsockopt"> {
+export function optionCalls(caller: Caller): Pick<System, "getsockopt" | "getsockoptFd" | "setsockopt"> {
   return {
     getsockopt: (fd, level, name, into) =>
       caller.call("getsockopt", fd, () => {
         const socket = socketOf(caller.process, fd);
         if (typeof socket === "string") return socket;
+        if (name === caller.machine.abi.SO_PEERPIDFD)
+          caller.process.violate("a pidfd by getsockopt, which no thread owns: getsockoptFd");
         const value = optionOf(caller, socket, level, name);
         if (typeof value === "string") return value;
         into.set(new Uint8Array(value.buffer));
         return value.byteLength;
+      }),
+
+    getsockoptFd: (fd, _level, name) =>
+      caller.call("getsockopt", fd, () => {
+        const socket = socketOf(caller.process, fd);
+        if (typeof socket === "string") return socket;
+        if (name !== caller.machine.abi.SO_PEERPIDFD) return "ENOPROTOOPT";
+        const peer = socket.peerOwner;
+        return peer === null ? "ENOTCONN" : caller.process.make(new OpenFile("pidfd", `pid ${peer.pid}`));
       }),
 
     setsockopt: (fd, _level, name, value) =>
@@ -31,7 +42,7 @@ export function optionCalls(caller: Caller): Pick<System, "getsockopt" | "setsoc
 }
 
 function optionOf(
-  { process, machine: { abi }, rules }: Caller,
+  { machine: { abi }, rules }: Caller,
   socket: Socket,
   level: number,
   name: number,
@@ -59,11 +70,6 @@ function optionOf(
     }
     case abi.SO_PEERCRED:
       return rules.peerCredentials?.(peer) ?? "ENOPROTOOPT";
-    case abi.SO_PEERPIDFD: {
-      if (peer === null) return "ENOTCONN";
-      const fd = process.install(new OpenFile("pidfd", `pid ${peer.pid}`), true);
-      return fd < 0 ? "EMFILE" : Int32Array.of(fd);
-    }
     default:
       return Int32Array.of(socket.options.get(name) ?? 0);
   }

@@ -1,6 +1,7 @@
 /** Threads that end, processes that exit, sockets that are dropped: at every stage, no descriptor stays open and nothing hangs. */
 
 import { cpSync } from "node:fs";
+import net from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -190,6 +191,85 @@ test("60 workers terminated while receiving: every descriptor is closed", async 
     await sleep(i % 7);
     await one.terminate();
   }
+});
+
+/** Calls in which a number is made or changes hands, again and again: each is met by a termination somewhere in the middle. */
+const HANDOVERS: Readonly<Record<string, string>> = {
+  "a peer's pidfd is made": "a.peerPidfd().close();",
+  "a duplicate is made": "OwnedFd.from(a.fd).close();",
+  "a pair is made": "for (const end of UnixStream.pair()) end.close();",
+  "a connection is accepted": "const c = UnixStream.connectSync(path); listener.acceptSync().close(); c.close();",
+  "surplus is closed": 'a.sendFdsSync("x", [0, 0, 0]); b.recvFdsSync(1)[Symbol.dispose]();',
+  "a message brings a pidfd": 'b.setPassPidfd(true); a.sendFdsSync("x", [0]); b.recvFdsSync(1)[Symbol.dispose]();',
+  "a socket takes an OwnedFd over": "UnixStream.from(OwnedFd.from(a.fd)).close();",
+  "Node takes a socket over": "UnixStream.from(OwnedFd.from(a.fd)).toSocket().destroy();",
+};
+
+for (const [what, call] of Object.entries(HANDOVERS)) {
+  test(`a worker is terminated while ${what}: nothing stays open`, async () => {
+    for (let i = 0; i < 6; i++) {
+      const one = worker(`
+        const [a, b] = globalThis.kept = UnixStream.pair();
+        const path = "\\0unix-ancillary-" + process.pid + Math.random();
+        const listener = globalThis.listener = UnixListener.bind(path);
+        parentPort.postMessage("busy");
+        for (let turn = 1; ; turn++) {
+          ${call}
+          // Node closes its handles in a later turn.
+          if (turn % 50 === 0) await new Promise(setImmediate);
+        }
+      `);
+      await message(one);
+      await sleep(i % 7);
+      await one.terminate();
+    }
+  });
+}
+
+test("the next owner's constructor throws: the former one keeps the descriptor, a new one is closed", async () => {
+  const [a, b] = UnixStream.pair();
+  const owned = OwnedFd.from(a.fd);
+  const { register } = FinalizationRegistry.prototype;
+  const broken = () => {
+    throw new Error("of the next owner");
+  };
+  const before = openFds().size;
+  FinalizationRegistry.prototype.register = broken;
+  try {
+    assert.throws(() => UnixStream.from(owned), /next owner/);
+    assert.throws(() => UnixStream.pair(), /next owner/);
+    assert.throws(() => UnixDatagram.pair(), /next owner/);
+    assert.throws(() => UnixDatagram.unbound(), /next owner/);
+    assert.throws(() => UnixListener.bind(`\0${socketPath()}`), /next owner/);
+  } finally {
+    FinalizationRegistry.prototype.register = register;
+  }
+  assert.is(openFds().size, before);
+  const taken = UnixStream.from(owned);
+  assert.ok(owned.closed);
+  for (const end of [taken, a, b]) end.close();
+});
+
+test("net.Socket's constructor throws: toSocket leaves the connection as it was", async () => {
+  const [a, b] = UnixStream.pair();
+  const { Socket } = net;
+  // The first one is made without a descriptor, to see what Node refuses.
+  const Broken = (options: { fd?: number }) => {
+    if (options.fd !== undefined) throw new Error("of Node");
+    return new Socket();
+  };
+  net.Socket = Broken as never;
+  try {
+    assert.throws(() => a.toSocket(), /of Node/);
+  } finally {
+    net.Socket = Socket;
+  }
+  a.sendFdsSync("still ours", [0]);
+  const received = b.recvFdsSync(1);
+  assert.is(received.data.toString(), "still ours");
+  received[Symbol.dispose]();
+  a.close();
+  b.close();
 });
 
 test("an idle socket that is dropped is collected and closed", async () => {
