@@ -144,6 +144,8 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     this.#frameTimeout = options?.frameTimeout ?? Infinity;
     // After a whole frame, the descriptors of the next frame's first message may have arrived as well.
     this.#reader = socket.reader({ maxQueuedFds: this.#maxFds + this.#most });
+    // Between the messages of a frame the socket has nothing to do.
+    this.#reader.usedBy(() => this.#sends.idle && this.#receives.idle && !this.#begun);
   }
 
   static {

@@ -86,6 +86,10 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
   }
 
   protected override handOver<T>(take: (fd: number) => T): T {
+    if (this.#reader?.busy) {
+      const text = "expected a reader, or a channel, that nothing waits for: what has come for it would stay behind";
+      throw new AncillaryError("ERR_SOCKET_BUSY", text);
+    }
     if (this.#reader !== null && this.#reader.queuedBytes + this.#reader.queuedFds > 0) {
       const { queuedBytes, queuedFds } = this.#reader;
       const text = `expected a reader with nothing left, it has ${queuedBytes} bytes and ${queuedFds} descriptors`;

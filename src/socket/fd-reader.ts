@@ -54,6 +54,8 @@ const LIMITS: Checks = {
  */
 const BURST = 256;
 
+const always = (): boolean => true;
+
 /** The most bytes of one receive, unless a read asks for more. */
 const MOST_AHEAD = 65536;
 
@@ -84,6 +86,8 @@ export class FdReader implements Disposable, AsyncDisposable {
   readonly #ranges: { from: number; to: number; count: number }[] = [];
   #ended = false;
   #failure: unknown = null;
+  /** Whether what reads through this, a channel, has nothing under way. */
+  #userIdle: () => boolean = always;
   readonly #reads: Turns = new Turns();
   /** Reads since the last turn of the event loop that this reader asked for. */
   #burst = 0;
@@ -134,6 +138,19 @@ export class FdReader implements Disposable, AsyncDisposable {
     if (++this.#burst < BURST) return null;
     this.#burst = 0;
     return this.#source.turn();
+  }
+
+  /** @internal Says when the channel that reads through this is idle. */
+  usedBy(idle: () => boolean): void {
+    this.#userIdle = idle;
+  }
+
+  /**
+   * @internal Whether a read is under way, or has come back and was not seen: what it received is neither in the queues nor with
+   * the caller.
+   */
+  get busy(): boolean {
+    return !this.#reads.idle || !this.#userIdle();
   }
 
   /** @internal {@link read} without waiting; null if it has to wait. */

@@ -2,7 +2,7 @@
 
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type FdReader, UnixSeqpacket, type UnixStream } from "unix-ancillary";
+import { FdChannel, type FdReader, UnixSeqpacket, type UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
 import { codeOf, errorOf, leakChecked, pair } from "../support.ts";
 
@@ -285,6 +285,50 @@ test(
     await reader.read(1);
     const socket = stream.toSocket();
     socket.destroy();
+  }),
+);
+
+test(
+  "handed over while a read has come back and was not seen: refused, what came stays with the reader",
+  withReader(async (peer, reader, stream) => {
+    peer.sendFdsSync("HEADER and the rest", [0]);
+    for (const read of [() => reader.read(6), () => reader.readUntil(" ", 10), () => reader.ended()]) {
+      const coming = read();
+      assert.is(await codeOf(() => stream.toSocket()), "ERR_SOCKET_BUSY");
+      await coming;
+    }
+    assert.is((await reader.read(reader.queuedBytes)).toString(), "and the rest");
+    reader.takeFds(1)[0]!.close();
+    // The peer's finish is no bytes, but the read that waits for it is not over.
+    peer.shutdown("write");
+    const ended = reader.ended();
+    assert.is(await codeOf(() => stream.toSocket()), "ERR_SOCKET_BUSY");
+    assert.is(await ended, true);
+    stream.toSocket().destroy();
+  }),
+);
+
+test(
+  "handed over while a channel is between two messages of a frame, or within one that comes: refused",
+  pair(async (a, b) => {
+    await devNull(async (fd) => {
+      const [ours, theirs] = [FdChannel.over(a, { maxFds: 1000 }), FdChannel.over(b, { maxFds: 1000 })];
+      const most = a.platform.abi.maxFdsPerMessage;
+      const sent = ours.send("frame", new Array(most + 1).fill(fd));
+      assert.is(await codeOf(() => a.toSocket()), "ERR_SOCKET_BUSY");
+      await sent;
+      const received = theirs.recv();
+      assert.is(await codeOf(() => b.toSocket()), "ERR_SOCKET_BUSY");
+      const frame = (await received)!;
+      assert.is(frame.fds.length, most + 1);
+      frame[Symbol.dispose]();
+      // Half a frame.
+      b.sendFdsSync("UANC");
+      const aborted = ours.recv({ signal: AbortSignal.timeout(5) });
+      assert.instance(await errorOf(aborted), Error);
+      assert.is(await codeOf(() => a.toSocket()), "ERR_SOCKET_BUSY");
+      b.toSocket().destroy();
+    });
   }),
 );
 
