@@ -1,6 +1,7 @@
 // The exports, and the descriptors that an environment owns until it ends.
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,6 +35,14 @@ void Environment::Disown(int fd) {
   if (fd < 0) return;
   if (static_cast<size_t>(fd) < owned_bits) owned[fd >> 5] &= ~(1u << (fd & 31));
   else owned_beyond.erase(std::remove(owned_beyond.begin(), owned_beyond.end(), fd), owned_beyond.end());
+}
+
+// Called in any thread, with the lock: a thread that owns the number at the time has set the bit long before, or claims it.
+bool Environment::Owns(int fd) const {
+  if (fd < 0) return false;
+  if (static_cast<size_t>(fd) >= owned_bits)
+    return std::find(owned_beyond.begin(), owned_beyond.end(), fd) != owned_beyond.end();
+  return (__atomic_load_n(&owned[fd >> 5], __ATOMIC_RELAXED) >> (fd & 31) & 1) != 0;
 }
 
 Environment* EnvironmentOf(napi_env env, napi_callback_info info) {
@@ -96,12 +105,30 @@ napi_value Bind(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// claim(fd): records a number that its caller gives: its FD_* flags, or -EBUSY if a thread of this process owns it.
+napi_value Claim(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  const int fd = call.Integer(0);
+  const int flags = Result(fcntl(fd, F_GETFD));
+  if (flags < 0) return call.Return(flags);
+  // Two threads that claim the same number do so one after the other.
+  std::lock_guard<std::mutex> lock(process_mutex);
+  for (const Environment* other : living) {
+    if (other->Owns(fd)) return call.Return(-EBUSY);
+  }
+  call.environment()->Own(fd);
+  return call.Return(flags);
+}
+
 // bindOwned(ArrayBuffer): the ownership bits. A larger buffer replaces a smaller one; its caller has copied the content.
 napi_value BindOwned(napi_env env, napi_callback_info info) {
   napi_value buffer;
   Environment* e = EnvironmentOf(env, info, &buffer);
   size_t length;
-  e->owned = static_cast<uint32_t*>(Keep(env, e, buffer, &length));
+  void* bits = Keep(env, e, buffer, &length);
+  // Other threads read them in claim.
+  std::lock_guard<std::mutex> lock(process_mutex);
+  e->owned = static_cast<uint32_t*>(bits);
   e->owned_bits = length * 8;
   const std::vector<int> beyond = std::move(e->owned_beyond);
   e->owned_beyond.clear();
@@ -262,6 +289,7 @@ napi_value Open(napi_env env, napi_callback_info info) {
   Export(env, exports, "takeOrphan", TakeOrphan, e);
   Export(env, exports, "settleOrphan", SettleOrphan, e);
   Export(env, exports, "give", Give, e);
+  Export(env, exports, "claim", Claim, e);
   ExportMessage(env, exports, e);
   ExportDescriptor(env, exports, e);
   ExportSocket(env, exports, e);

@@ -87,6 +87,7 @@ struct Environment {
   napi_ref on_orphan = nullptr;  // one of `kept`
 
   void Own(int fd);
+  bool Owns(int fd) const;
   void Disown(int fd);
 };
 

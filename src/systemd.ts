@@ -32,7 +32,8 @@ const VARIABLES = ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES
 
 /**
  * The descriptors that the service manager passed to this process (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), now owned and
- * CLOEXEC. Empty when it passed none, or passed them to another process.
+ * CLOEXEC. Empty when it passed none, or passed them to another process. What something of this library owns already, after an
+ * earlier call or in another thread, is left out.
  *
  * @throws RangeError when LISTEN_FDS is not a number of descriptors; SystemError `EBADF` when one of them is not open. No
  *   descriptor is then adopted.
@@ -48,18 +49,20 @@ export function listenFds(options?: ListenFdsOptions): ListenFd[] {
   if (count < 0) throw outOfRange("LISTEN_FDS", "a number of descriptors", LISTEN_FDS);
   const names = (LISTEN_FDNAMES ?? "").split(":");
   const platform = hostPlatform();
+  const { system } = platform;
   const { F_GETFD, F_SETFD, FD_CLOEXEC } = platform.constants as Record<string, number>;
-  const flags: number[] = [];
   for (let fd = FIRST; fd < FIRST + count; fd++) {
-    const found = platform.system.fcntl(fd, F_GETFD!, 0);
+    const found = system.fcntl(fd, F_GETFD!, 0);
     if (found < 0) throw errnoError(found, "fcntl", `descriptor ${fd}, one of the ${count} in LISTEN_FDS`);
-    flags.push(found);
   }
-  return flags.map((old, i) => {
-    platform.system.fcntl(FIRST + i, F_SETFD!, old | FD_CLOEXEC!);
-    platform.system.own(FIRST + i);
-    return { fd: adopt(platform, FIRST + i), name: names[i] || "unknown" };
-  });
+  const passed: ListenFd[] = [];
+  for (let i = 0; i < count; i++) {
+    const flags = system.claim(FIRST + i);
+    if (flags < 0) continue;
+    system.fcntl(FIRST + i, F_SETFD!, flags | FD_CLOEXEC!);
+    passed.push({ fd: adopt(platform, FIRST + i), name: names[i] || "unknown" });
+  }
+  return passed;
 }
 
 /**

@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
 import { listenFds, notify, notifyBarrier, UnixDatagram } from "unix-ancillary";
 import * as assert from "uvu/assert";
 import { codeOf, errorOf, leakChecked, openFds, role, run, socketPath, withEnvironment } from "./support.ts";
@@ -21,6 +22,21 @@ if (role === "listen") {
     }),
   );
   for (const { fd } of fds) fd.close();
+  process.exit(0);
+}
+if (role === "listen-owned") {
+  const fds = listenFds({ unset: false });
+  const second = listenFds({ unset: false });
+  for (const { fd } of fds) fd.close();
+  console.log(JSON.stringify({ first: fds.length, second: second.length }));
+  process.exit(0);
+}
+if (role === "listen-worker") {
+  const library = JSON.stringify(fileURLToPath(import.meta.resolve("unix-ancillary")));
+  const worker = new Worker(`process.exit(require(${library}).listenFds().length)`, { eval: true });
+  const [first] = listenFds();
+  const count = await new Promise((resolve) => worker.once("exit", resolve));
+  console.log(JSON.stringify({ count, kind: first!.fd.describe().kind }));
   process.exit(0);
 }
 if (role === "listen-error") {
@@ -44,6 +60,19 @@ function activated(roleName: string, fds: number[], variables: string): Promise<
     child.on("close", (code) => (code === 0 ? resolve(output.trim()) : reject(new Error(`exit code ${code}`))));
   });
 }
+
+test("listen-fds: what is owned already is left out, in a worker and when called twice", async () => {
+  const [file, folder, end] = [openSync("/dev/null", "r"), openSync("/", "r"), openSync("/dev/null", "r")];
+  assert.equal(JSON.parse(await activated("listen-owned", [file, folder, end], "LISTEN_FDS=3")), {
+    first: 3,
+    second: 0,
+  });
+  assert.equal(JSON.parse(await activated("listen-worker", [file], "LISTEN_FDS=1")), {
+    count: 0,
+    kind: "character-device",
+  });
+  for (const fd of [file, folder, end]) closeSync(fd);
+});
 
 test("listen-fds: taken over with their names, not inherited by children, returned once", async () => {
   const file = openSync("/dev/null", "r");

@@ -14,6 +14,7 @@ export type AncillaryErrorCode =
   | "ERR_EMPTY_PAYLOAD"
   | "ERR_FD_CLOSED"
   | "ERR_FD_COUNT"
+  | "ERR_FD_OWNED"
   | "ERR_FOREIGN_PLATFORM"
   | "ERR_MALFORMED_CONTROL"
   | "ERR_NOT_UNIX_SOCKET"

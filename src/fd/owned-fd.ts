@@ -8,7 +8,7 @@
 
 import { AncillaryError, integer } from "../core/errors.ts";
 import { timers } from "../system/builtins.ts";
-import { errnoError } from "../system/errno.ts";
+import { EBUSY, errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform } from "../system/platform.ts";
 import { type AsFd, ownerClassOf, resolveFd, setOwnedFdClass } from "./as-fd.ts";
 import { describeFd, type FdDescription } from "./describe.ts";
@@ -154,14 +154,18 @@ export class OwnedFd implements Disposable {
    * In a worker thread, not of one that `fs.open` gave: Node closes those again when the thread ends, whoever has the number
    * then, unless the worker was made with `trackUnmanagedFds: false`. {@link from} it, and `fs.close` the original.
    *
-   * @throws SystemError `EBADF` when `fd` is not open
+   * @throws SystemError `EBADF` when `fd` is not open; AncillaryError `ERR_FD_OWNED` when something of this library owns it
+   *   already, in any thread: it would be closed twice. {@link from} makes a duplicate, and the owner's `release` gives it up
    */
   static fromRaw(fd: number): OwnedFd {
     integer("fd", fd, 0, 0x7fffffff);
     const platform = hostPlatform();
-    const flags = platform.system.fcntl(fd, platform.constants.F_GETFD!, 0);
-    if (flags < 0) throw errnoError(flags, "fcntl");
-    platform.system.own(fd);
+    const claimed = platform.system.claim(fd);
+    if (claimed === EBUSY) {
+      const text = `expected a descriptor without an owner, ${fd} has one in this process: use OwnedFd.from, or release() it there`;
+      throw new AncillaryError("ERR_FD_OWNED", text);
+    }
+    if (claimed < 0) throw errnoError(claimed, "fcntl");
     return adopt(platform, fd);
   }
 

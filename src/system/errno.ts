@@ -29,6 +29,7 @@ export const ECONNABORTED: number = -os.constants.errno.ECONNABORTED;
 export const ECONNRESET: number = -os.constants.errno.ECONNRESET;
 export const EPIPE: number = -os.constants.errno.EPIPE;
 export const ECONNREFUSED: number = -os.constants.errno.ECONNREFUSED;
+export const EBUSY: number = -os.constants.errno.EBUSY;
 export const EBADF: number = -os.constants.errno.EBADF;
 
 /** What libuv, and so Node's table, has no words for but this library's callers meet. */

@@ -67,6 +67,7 @@ interface Addon {
   takeOrphan(into: Uint8Array): ArrayBuffer | undefined;
   settleOrphan(): void;
   give(fd: number): number;
+  claim(fd: number): number;
   sendmsg: BlockCallWith<Uint8Array>;
   sendmsgv: BlockCallWith<readonly Uint8Array[]>;
   recvmsg: BlockCallWith<Uint8Array>;
@@ -228,6 +229,10 @@ export class NativeSystem implements System {
 
   disown(fd: number): void {
     if (fd >>> 5 < this.#owned.length) this.#owned[fd >>> 5]! &= ~(1 << (fd & 31));
+  }
+
+  claim(fd: number): number {
+    return this.#made(this.#addon.claim(fd), fd);
   }
 
   give(fd: number): number {
@@ -439,9 +444,9 @@ export class NativeSystem implements System {
   }
 
   /** A new descriptor. The addon has recorded that this thread owns it; there are too few bits if RLIMIT_NOFILE was raised. */
-  #made(fd: number): number {
-    if (fd >>> 5 >= this.#owned.length && fd >= 0) this.own(fd);
-    return fd;
+  #made(result: number, fd: number = result): number {
+    if (fd >>> 5 >= this.#owned.length && result >= 0) this.own(fd);
+    return result;
   }
 
   #growOwned(fd: number): void {

@@ -106,7 +106,12 @@ export interface System {
 
   /** Records that this thread owns `fd`, so that it is closed when the thread ends. */
   own(fd: number): void;
-  /** The opposite, without closing. */
+  /**
+   * {@link own} of a number whose owner nothing here tells of: its `FD_*` flags; `EBADF` when it is not open; `EBUSY` when a
+   * thread of this process owns it.
+   */
+  claim(fd: number): number;
+  /** The opposite of {@link own}, without closing. */
   disown(fd: number): void;
   /**
    * Disowns `fd` for an owner outside the library, such as a `net.Socket`, that is about to take it; with -1 it has taken it, or

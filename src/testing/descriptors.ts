@@ -7,7 +7,18 @@ import type { Descriptor } from "./files.ts";
 import type { Process } from "./machine.ts";
 import type { Caller, Fault } from "./system-call.ts";
 
-type Calls = "own" | "disown" | "give" | "close" | "closeAll" | "cloexecAll" | "fcntl" | "dup" | "fstat" | "fdLink";
+type Calls =
+  | "own"
+  | "claim"
+  | "disown"
+  | "give"
+  | "close"
+  | "closeAll"
+  | "cloexecAll"
+  | "fcntl"
+  | "dup"
+  | "fstat"
+  | "fdLink";
 
 /** `S_IFMT` of `st_mode`. A pidfd is outside all file systems and has no type. */
 const TYPES = { file: CONSTANTS.S_IFREG, socket: CONSTANTS.S_IFSOCK, pidfd: 0 } as const;
@@ -35,6 +46,15 @@ export function descriptorCalls(caller: Caller): Pick<System, Calls> {
     own(fd) {
       if (fd >= 0) process.owned.add(fd);
     },
+
+    claim: (fd) =>
+      caller.call("fcntl", fd, () => {
+        const descriptor = process.table[fd];
+        if (descriptor === undefined) return "EBADF";
+        if (process.owned.has(fd)) return "EBUSY";
+        process.owned.add(fd);
+        return descriptor.cloexec ? CONSTANTS.FD_CLOEXEC : 0;
+      }),
 
     disown(fd) {
       process.owned.delete(fd);

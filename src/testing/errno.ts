@@ -9,6 +9,7 @@ export type ErrnoName =
   | "EADDRINUSE"
   | "EAGAIN"
   | "EBADF"
+  | "EBUSY"
   | "ECONNABORTED"
   | "ECONNREFUSED"
   | "ECONNRESET"

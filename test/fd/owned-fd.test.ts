@@ -4,6 +4,8 @@ import { execFileSync } from "node:child_process";
 import { closeSync, constants, fstatSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
 import { OwnedFd, UnixListener, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
 import { codeOf, fileWith, leakChecked, openFds, socketPath } from "../support.ts";
@@ -52,6 +54,40 @@ test("duplicates are CLOEXEC and have their own owner", () => {
   first.close();
   fstatSync(second.fd);
   second.close();
+});
+
+test("a second owner of a number is refused, in this thread and in another; the first one stays", async () => {
+  const [a, b] = UnixStream.pair();
+  const owned = OwnedFd.from(0);
+  a.sendFdsSync("x", [0]);
+  const received = b.recvFdsSync(1);
+  const listener = UnixListener.bind(`\0${socketPath()}`);
+  for (const { fd } of [a, owned, received.fds[0]!, listener]) {
+    assert.is(await codeOf(() => OwnedFd.fromRaw(fd)), "ERR_FD_OWNED");
+    fstatSync(fd);
+  }
+  const library = JSON.stringify(fileURLToPath(import.meta.resolve("unix-ancillary")));
+  const other = new Worker(
+    `const { parentPort } = require("node:worker_threads");
+     const { OwnedFd } = require(${library});
+     const codes = [${owned.fd}, ${a.fd}].map((fd) => {
+       try { globalThis.kept = OwnedFd.fromRaw(fd); } catch (error) { return error.code; }
+     });
+     globalThis.own = OwnedFd.from(0);
+     parentPort.postMessage({ codes, fd: own.fd });
+     parentPort.once("message", () => process.exit());`,
+    { eval: true },
+  );
+  const { codes, fd } = await new Promise<{ codes: string[]; fd: number }>((resolve) => other.once("message", resolve));
+  assert.equal(codes, ["ERR_FD_OWNED", "ERR_FD_OWNED"]);
+  assert.is(await codeOf(() => OwnedFd.fromRaw(fd)), "ERR_FD_OWNED");
+  other.postMessage("end");
+  await new Promise((resolve) => other.once("exit", resolve));
+  assert.is(await codeOf(() => OwnedFd.fromRaw(fd)), "EBADF");
+  // What was released has no owner.
+  const again = OwnedFd.fromRaw(owned.release());
+  for (const one of [a, b, again, listener]) one.close();
+  received[Symbol.dispose]();
 });
 
 test("closed by other code: EBADF, once", async () => {
