@@ -144,7 +144,7 @@ declare module "unix-ancillary/core" {
     }
 
     /** The values of {@link AncillaryError.code}. */
-    export type AncillaryErrorCode = "ERR_ANCILLARY_RECEIVED" | "ERR_ANCILLARY_TRUNCATED" | "ERR_BUFFER_TOO_SMALL" | "ERR_DATA_TRUNCATED" | "ERR_EMPTY_PAYLOAD" | "ERR_FD_CLOSED" | "ERR_FD_COUNT" | "ERR_FOREIGN_PLATFORM" | "ERR_MALFORMED_CONTROL" | "ERR_NOT_UNIX_SOCKET" | "ERR_SOCKET_BUSY" | "ERR_SOCKET_CLOSED" | "ERR_TOO_LONG" | "ERR_TOO_MANY_FDS" | "ERR_UNEXPECTED_EOF";
+    export type AncillaryErrorCode = "ERR_ANCILLARY_RECEIVED" | "ERR_ANCILLARY_TRUNCATED" | "ERR_BUFFER_TOO_SMALL" | "ERR_DATA_TRUNCATED" | "ERR_EMPTY_PAYLOAD" | "ERR_FD_CLOSED" | "ERR_FD_COUNT" | "ERR_FD_OWNED" | "ERR_FOREIGN_PLATFORM" | "ERR_MALFORMED_CONTROL" | "ERR_NOT_UNIX_SOCKET" | "ERR_SOCKET_BUSY" | "ERR_SOCKET_CLOSED" | "ERR_TOO_LONG" | "ERR_TOO_MANY_FDS" | "ERR_UNEXPECTED_EOF";
 
     /** The codec of one ABI, with an instance of the core. Its methods return copies and keep nothing between calls. */
     export class Codec {
@@ -889,7 +889,8 @@ declare module "unix-ancillary" {
          * In a worker thread, not of one that `fs.open` gave: Node closes those again when the thread ends, whoever has the number
          * then, unless the worker was made with `trackUnmanagedFds: false`. {@link from} it, and `fs.close` the original.
          *
-         * @throws SystemError `EBADF` when `fd` is not open
+         * @throws SystemError `EBADF` when `fd` is not open; AncillaryError `ERR_FD_OWNED` when something of this library owns it
+         *   already, in any thread: it would be closed twice. {@link from} makes a duplicate, and the owner's `release` gives it up
          */
         static fromRaw(fd: number): OwnedFd;
         /**
@@ -1157,7 +1158,8 @@ declare module "unix-ancillary" {
         /**
          * The next connection.
          *
-         * @throws SystemError `EMFILE` when the descriptor table is full; the connection goes on waiting. AncillaryError
+         * @throws SystemError `EMFILE` when the descriptor table is full; the connection goes on waiting, and the next call waits for a
+         *   moment before it tries. AncillaryError
          *   `ERR_SOCKET_CLOSED`
          */
         accept(options?: Pick<WaitOptions, "signal">): Promise<S>;
@@ -1221,7 +1223,7 @@ declare module "unix-ancillary" {
         /**
          * Hands the connection to Node's own streams. This object is closed then; the connection is not.
          *
-         * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait; SystemError `ENOTSUP` on another platform than this process's
+         * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait, or a reader or a channel is at work; SystemError `ENOTSUP` on another platform than this process's
          */
         toSocket(options?: Omit<SocketConstructorOpts, "fd" | "signal">): Socket;
     }
@@ -1239,7 +1241,8 @@ declare module "unix-ancillary" {
 
     /**
      * The descriptors that the service manager passed to this process (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), now owned and
-     * CLOEXEC. Empty when it passed none, or passed them to another process.
+     * CLOEXEC. Empty when it passed none, or passed them to another process. What something of this library owns already, after an
+     * earlier call or in another thread, is left out.
      *
      * @throws RangeError when LISTEN_FDS is not a number of descriptors; SystemError `EBADF` when one of them is not open. No
      *   descriptor is then adopted.
@@ -1320,7 +1323,7 @@ declare module "unix-ancillary/testing" {
     }
 
     /** Names of errors, as `errno(3)` has them. */
-    export type ErrnoName = "E2BIG" | "EACCES" | "EADDRINUSE" | "EAGAIN" | "EBADF" | "ECONNABORTED" | "ECONNREFUSED" | "ECONNRESET" | "EDEADLK" | "EEXIST" | "EINTR" | "EINVAL" | "EIO" | "EISCONN" | "EMFILE" | "EMSGSIZE" | "ENFILE" | "ENOBUFS" | "ENOENT" | "ENOMEM" | "ENOPROTOOPT" | "ENOTCONN" | "ENOTSOCK" | "EOPNOTSUPP" | "EPERM" | "EPIPE" | "EPROTOTYPE" | "ETOOMANYREFS";
+    export type ErrnoName = "E2BIG" | "EACCES" | "EADDRINUSE" | "EAGAIN" | "EBADF" | "EBUSY" | "ECONNABORTED" | "ECONNREFUSED" | "ECONNRESET" | "EDEADLK" | "EEXIST" | "EINTR" | "EINVAL" | "EIO" | "EISCONN" | "EMFILE" | "EMSGSIZE" | "ENFILE" | "ENOBUFS" | "ENOENT" | "ENOMEM" | "ENOPROTOOPT" | "ENOTCONN" | "ENOTSOCK" | "EOPNOTSUPP" | "EPERM" | "EPIPE" | "EPROTOTYPE" | "ETOOMANYREFS";
 
     /** What goes wrong at a call. */
     export interface Fault {

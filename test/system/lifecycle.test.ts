@@ -254,10 +254,12 @@ test("net.Socket's constructor throws: toSocket leaves the connection as it was"
   const [a, b] = UnixStream.pair();
   const { Socket } = net;
   // The first one is made without a descriptor, to see what Node refuses.
-  const Broken = (options: { fd?: number }) => {
-    if (options.fd !== undefined) throw new Error("of Node");
-    return new Socket();
-  };
+  class Broken extends Socket {
+    constructor(options: { fd?: number }) {
+      if (options.fd !== undefined) throw new Error("of Node");
+      super();
+    }
+  }
   net.Socket = Broken as never;
   try {
     assert.throws(() => a.toSocket(), /of Node/);
