@@ -13,8 +13,8 @@ import { UnixStream } from "../socket/stream.ts";
 import { Turns } from "../socket/turns.ts";
 import { byteLengthOf, isMainThread, isUint8Array, plainView, signals } from "../system/builtins.ts";
 import { errnoError } from "../system/errno.ts";
-import { PLATFORM, type Platform } from "../system/platform.ts";
-import type { Timer } from "../system/system.ts";
+import { hostPlatform, PLATFORM, type Platform } from "../system/platform.ts";
+import { FILE_STATUS, type Timer } from "../system/system.ts";
 import { ChannelError } from "./errors.ts";
 import {
   checkLimits,
@@ -89,8 +89,19 @@ export function readChannelOptions(given: ChannelOptions | undefined): ChannelOp
   return { ...options, peer: policy };
 }
 
-/** The environment variable with the descriptor of the child's end. */
-export const PARENT = "UNIX_ANCILLARY_CHANNEL_FD";
+/** The environment variables with the number of the child's end, and with the socket that must be there: see {@link identityOf}. */
+export const CHANNEL_VARIABLES = ["UNIX_ANCILLARY_CHANNEL_FD", "UNIX_ANCILLARY_CHANNEL_SOCKET"] as const;
+
+/**
+ * Device and inode of a descriptor's file. A child that takes no channel passes the variables on to programs of its own, and they
+ * have another file at that number.
+ */
+export function identityOf({ system }: Platform, fd: number): string {
+  const status = new BigUint64Array(FILE_STATUS.LENGTH);
+  const result = system.fstat(fd, status);
+  if (result < 0) throw errnoError(result, "fstat");
+  return `${status[FILE_STATUS.DEVICE]}:${status[FILE_STATUS.INODE]}`;
+}
 
 const DEFAULT_PAYLOAD = 16 * 1024 * 1024;
 
@@ -189,7 +200,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
 
   /**
    * In a child process started by {@link spawn}, on its main thread: the channel to its parent. It can be taken once;
-   * processes that the child starts afterwards do not inherit it.
+   * processes that the child starts afterwards do not inherit it. The variables are removed from the environment.
    *
    * @throws ChannelError `ERR_NO_PARENT` anywhere else, `ERR_CHANNEL_PEER_REJECTED`
    */
@@ -197,16 +208,25 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     const options = readChannelOptions(given);
     // A worker has a copy of the environment: two threads would own one descriptor.
     if (!isMainThread()) throw new ChannelError("ERR_NO_PARENT", "expected the main thread, got a worker thread");
-    const number = process.env[PARENT];
-    delete process.env[PARENT];
+    const [number, identity] = CHANNEL_VARIABLES.map((name) => {
+      const value = process.env[name];
+      delete process.env[name];
+      return value;
+    });
+    const platform = hostPlatform();
     if (number === undefined || !/^\d{1,9}$/.test(number))
       throw new ChannelError(
         "ERR_NO_PARENT",
-        `expected a process started by spawn(), but ${PARENT} is ${number ?? "not set"}`,
+        `expected a process started by spawn(), but ${CHANNEL_VARIABLES[0]} is ${number ?? "not set"}`,
       );
     let owned: OwnedFd | null = null;
     let socket: UnixStream;
     try {
+      const found = identityOf(platform, Number(number));
+      if (found !== identity)
+        throw new Error(
+          `the variables are of another process: they name file ${identity ?? "none"}, there is ${found}`,
+        );
       owned = OwnedFd.fromRaw(Number(number));
       socket = UnixStream.from(owned);
     } catch (cause) {

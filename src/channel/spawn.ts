@@ -4,7 +4,16 @@ import type { ChildProcess, SpawnOptions, StdioOptions } from "node:child_proces
 import { wrongType } from "../core/errors.ts";
 import { UnixStream } from "../socket/stream.ts";
 import { childProcess } from "../system/builtins.ts";
-import { type ChannelOptions, channelOver, checkPeer, type FdChannel, PARENT, readChannelOptions } from "./channel.ts";
+import { withoutInheritance } from "../system/inherit.ts";
+import {
+  CHANNEL_VARIABLES,
+  type ChannelOptions,
+  channelOver,
+  checkPeer,
+  type FdChannel,
+  identityOf,
+  readChannelOptions,
+} from "./channel.ts";
 
 /** A child process, and the channel to it. */
 export interface Spawned {
@@ -33,8 +42,8 @@ export type ChannelSpawnOptions = SpawnOptions & Omit<ChannelOptions, "platform"
 
 /**
  * Starts a program as `child_process.spawn` does, with one end of a channel. In the child, `FdChannel.fromParent()` returns it.
- * The child inherits it as the first descriptor after those of `stdio`; the variable `UNIX_ANCILLARY_CHANNEL_FD` has its number. No
- * other descriptor is added.
+ * The child inherits it as the first descriptor after those of `stdio`; the variable `UNIX_ANCILLARY_CHANNEL_FD` has its number, and
+ * `UNIX_ANCILLARY_CHANNEL_SOCKET` says which socket it is. The child inherits no other descriptor than those of `stdio`.
  *
  * If the program cannot be started, the child emits `"error"`, as in Node, and its channel is at its end.
  *
@@ -54,8 +63,15 @@ export function spawn(
   const [ours, theirs] = UnixStream.pair();
   try {
     const stdio = [...stdioOf(rest.stdio), theirs.fd];
-    const env = { ...(rest.env ?? process.env), [PARENT]: String(stdio.length - 1) };
-    const child = childProcess().spawn(command, args, { ...rest, stdio, env });
+    const [number, socket] = CHANNEL_VARIABLES;
+    const { platform } = theirs;
+    const env = {
+      ...(rest.env ?? process.env),
+      [number]: String(stdio.length - 1),
+      [socket]: identityOf(platform, theirs.fd),
+    };
+    const all = { ...rest, stdio, env };
+    const child = withoutInheritance(platform, () => childProcess().spawn(command, args, all));
     theirs.close();
     // For a pair the kernel reports its creator, this process: use the pid and ids of the child instead.
     const credentials =

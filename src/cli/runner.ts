@@ -1,9 +1,10 @@
 /** Runs a command with descriptors, as systemd passes sockets to a service (sd_listen_fds(3)). */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { isatty } from "node:tty";
+import { CHANNEL_VARIABLES } from "../channel/channel.ts";
 import type { OwnedFd } from "../index.ts";
+import { withoutInheritance } from "../system/inherit.ts";
 import { hostPlatform } from "../system/platform.ts";
 import { usage } from "./failure.ts";
 import { say, textOf } from "./output.ts";
@@ -15,7 +16,7 @@ const FIRST = 3;
 const DATA = "UNIX_ANCILLARY_DATA";
 
 /** Variables that the command must not inherit: those of the protocol, and our own. */
-const VARIABLES = ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES", DATA];
+const VARIABLES = ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES", DATA, ...CHANNEL_VARIABLES];
 
 /** Longest value of {@link DATA}: on Linux a variable has at most 128 KiB (MAX_ARG_STRLEN). */
 export const DATA_BYTES: number = 65536;
@@ -60,7 +61,6 @@ export class Runner {
   /** Runs the command with these descriptors, closes them here, and returns how the command ended. */
   async run(fds: readonly OwnedFd[], data: Buffer, omitted: number): Promise<Exit> {
     const { command, numbers, stdin } = this.#options;
-    closeOnExec();
     const stdio: ("inherit" | "ignore" | number)[] = [stdin ? "inherit" : "ignore", "inherit", "inherit"];
     for (const [i, fd] of fds.entries()) {
       const number = numbers[i] ?? FIRST + i;
@@ -71,7 +71,7 @@ export class Runner {
     const [file, args] =
       numbers.length > 0 ? [command[0]!, command.slice(1)] : ["/bin/sh", ["-c", SCRIPT, "unix-ancillary", ...command]];
     try {
-      const child = spawn(file, args, { stdio, env });
+      const child = withoutInheritance(hostPlatform(), () => spawn(file, args, { stdio, env }));
       for (const fd of fds) fd.close();
       return await this.#end(child, file);
     } finally {
@@ -125,20 +125,4 @@ export class Runner {
     if (key && [0, 1, 2].some((fd) => isatty(fd))) return;
     for (const child of this.#running) child.kill(signal);
   };
-}
-
-/** Sets FD_CLOEXEC on every inherited descriptor, so that the command does not get it. Node does this for most, not for all. */
-function closeOnExec(): void {
-  const { system, constants } = hostPlatform();
-  const { F_GETFD, F_SETFD, FD_CLOEXEC } = constants as Record<string, number>;
-  let open: string[];
-  try {
-    open = readdirSync("/dev/fd");
-  } catch {
-    return;
-  }
-  for (const name of open) {
-    const flags = Number(name) <= 2 ? -1 : system.fcntl(Number(name), F_GETFD!, 0);
-    if (flags >= 0 && (flags & FD_CLOEXEC!) === 0) system.fcntl(Number(name), F_SETFD!, flags | FD_CLOEXEC!);
-  }
 }

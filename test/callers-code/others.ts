@@ -1,6 +1,6 @@
 /** How everything is called that is not a method of a socket, and which names run no code of the caller's. */
 
-import { closeSync } from "node:fs";
+import { closeSync, fstatSync } from "node:fs";
 import {
   FdChannel,
   type FdReader,
@@ -72,6 +72,7 @@ add(
   method(spoken, "recv", (world) => [{ signal: world.signal }]),
 );
 const PARENT = "UNIX_ANCILLARY_CHANNEL_FD";
+const SOCKET = "UNIX_ANCILLARY_CHANNEL_SOCKET";
 const everybody = () => true;
 const limited = { maxPayload: 1000, maxFds: 10, frameTimeout: 1000 };
 const uid = process.geteuid!();
@@ -86,13 +87,17 @@ for (const peer of [everybody, { uid, gid: process.getegid!(), pid: process.pid 
   );
   add("FdChannel.fromParent", (world, trap) => {
     const socket = socketOf(world);
-    if (process.env[PARENT] === undefined && !socket.closed)
+    if (process.env[PARENT] === undefined && !socket.closed) {
+      const { dev, ino } = fstatSync(socket.fd);
       process.env[PARENT] = String(OwnedFd.from(socket.fd).release());
+      process.env[SOCKET] = `${dev}:${ino}`;
+    }
     world.keep({
       close() {
         // It was not taken over.
         if (process.env[PARENT] !== undefined) closeSync(Number(process.env[PARENT]));
         delete process.env[PARENT];
+        delete process.env[SOCKET];
       },
     });
     const given = wrapAll(trap, [{ ...limited, peer, platform: undefined }]) as [object];
