@@ -39,7 +39,10 @@ export interface Ancillary extends Disposable {
 
 /** A received message. Disposing of it closes the descriptors that are still open. */
 export interface ReceivedFds extends Ancillary {
-  /** The bytes. Not shared with any other message. */
+  /**
+   * The bytes. No other message has them; as with Node's small Buffers, the memory behind `data.buffer` may hold other messages of
+   * this process too, and is then not transferable. Give `Uint8Array.from(data)` to code that must not see them.
+   */
   readonly data: Buffer;
 }
 

@@ -78,6 +78,17 @@ export function isMainThread(): boolean {
   return process.getBuiltinModule("node:worker_threads").isMainThread;
 }
 
+let mark: ((memory: object) => void) | null | undefined;
+
+/** Makes it an error, or without effect, to transfer a buffer; null where the host cannot. Node marks its own pool so. */
+export function markAsUntransferable(): ((memory: object) => void) | null {
+  if (mark === undefined) {
+    const node = !("Bun" in globalThis || "Deno" in globalThis);
+    mark = (node ? process.getBuiltinModule("node:worker_threads").markAsUntransferable : null) ?? null;
+  }
+  return mark;
+}
+
 const { addEventListener, removeEventListener } = EventTarget.prototype;
 const call = Function.prototype.call;
 

@@ -1,6 +1,6 @@
 /** Where received bytes land when the caller gives no buffer of their own. */
 
-import { partOf, setBytes } from "./builtins.ts";
+import { markAsUntransferable, partOf, setBytes } from "./builtins.ts";
 
 /** Buffers of up to this size are cut from a slab of several: a slice costs less than a buffer, or than a copy. */
 const SLICED_BYTES = 4096;
@@ -22,22 +22,33 @@ const bufferOf: (memory: ArrayBufferLike, offset: number, bytes: number) => Buff
 
 const NONE: Buffer = Buffer.alloc(0);
 
-/** Hands out memory that no two messages share. One receive at a time: {@link prepare}, then {@link take} or nothing. */
+/**
+ * After so many small messages slabs are used. They are marked as Node's own pool is: to transfer the memory of one message would
+ * empty the others. `node:worker_threads`, which marks them, takes 1.7 ms to load (Node 20.20, 2026-11), too much for a program
+ * that receives little.
+ */
+const UNTIL_SLABS = 8;
+
+/** Hands out parts of memory that no two messages have in common. One receive at a time: {@link prepare}, then {@link take} or nothing. */
 export class ReceiveBuffer {
   #slab: Buffer = NONE;
   #memory: ArrayBufferLike = this.#slab.buffer;
   #used = 0;
   #large: Buffer = NONE;
+  /** Messages of up to this size get a slice of a slab; 0: they get memory of their own. */
+  #sliced = 0;
+  #small = 0;
   /** Where to receive to, and from which offset on. */
   buffer: Buffer = this.#slab;
   offset = 0;
 
   /** Makes room for `size` bytes. Room that is not taken is used again. */
   prepare(size: number): void {
-    if (size <= SLICED_BYTES) {
+    if (size <= this.#sliced) {
       if (this.#slab.length - this.#used < size) {
         this.#slab = allocUnsafeSlow(SLAB_BYTES);
         this.#memory = this.#slab.buffer;
+        markAsUntransferable()!(this.#memory);
         this.#used = 0;
       }
       // As a rule it is: a store into an old object costs more than asking.
@@ -57,13 +68,18 @@ export class ReceiveBuffer {
       this.#used = (offset + bytes + 7) & ~7;
       return bufferOf(this.#memory, offset, bytes);
     }
+    if (buffer.length <= SLICED_BYTES && ++this.#small === UNTIL_SLABS && markAsUntransferable() !== null)
+      this.#sliced = SLICED_BYTES;
     // A small message must not keep a large buffer.
-    if (bytes < buffer.length / 2) {
-      const copy = allocUnsafeSlow(bytes);
-      setBytes(copy, partOf(buffer, 0, bytes));
-      return copy;
-    }
+    if (bytes < buffer.length / 2) return ownCopy(buffer, bytes);
     this.#large = NONE;
     return bytes === buffer.length ? buffer : bufferOf(buffer.buffer, 0, bytes);
   }
+}
+
+/** The first `bytes` in memory of their own: not of Buffer's pool, which some hosts do not mark. */
+function ownCopy(buffer: Buffer, bytes: number): Buffer {
+  const copy = allocUnsafeSlow(bytes);
+  setBytes(copy, partOf(buffer, 0, bytes));
+  return copy;
 }

@@ -8,6 +8,26 @@ import { codeOf, errorOf, leakChecked, run, socketPath } from "../support.ts";
 
 const test = leakChecked("messages");
 
+test("transferring the memory of a message to a worker empties no other message, the first ones and later ones", () => {
+  const [a, b] = UnixDatagram.pair();
+  for (const bufferSize of [16, 1024, 4096, 65536]) {
+    const messages = Array.from({ length: 40 }, (_, i) => {
+      a.sendFdsSync(`message ${i}`);
+      return b.recvFdsSync(0, { bufferSize }).data;
+    });
+    for (const [i, data] of messages.entries()) {
+      assert.is(data.toString(), `message ${i}`);
+      try {
+        structuredClone(data, { transfer: [data.buffer as ArrayBuffer] });
+      } catch (error) {
+        assert.is((error as Error).name, "DataCloneError");
+      }
+    }
+  }
+  a.close();
+  b.close();
+});
+
 for (const [kind, make] of [
   ["datagram", () => UnixDatagram.pair()],
   ["seqpacket", () => UnixSeqpacket.pair()],
