@@ -3,6 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+#include <unistd.h>
 
 #include "environment.h"
 
@@ -38,12 +42,24 @@ napi_value Fstat(napi_env env, napi_callback_info info) {
   return call.Return(0);
 }
 
+// memfd(): an empty one (memfd_create(2)), where there is such a call.
+napi_value Memfd(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+#if defined(__linux__) && defined(SYS_memfd_create)
+  constexpr unsigned kCloexec = 1;  // MFD_CLOEXEC, which musl's and old headers keep elsewhere
+  return call.ReturnOwned(Result(syscall(SYS_memfd_create, "", kCloexec)));
+#else
+  return call.Return(-ENOSYS);
+#endif
+}
+
 }  // namespace
 
 void ExportDescriptor(napi_env env, napi_value exports, Environment* data) {
   Export(env, exports, "fcntl", Fcntl, data);
   Export(env, exports, "dup", Dup, data);
   Export(env, exports, "fstat", Fstat, data);
+  Export(env, exports, "memfd", Memfd, data);
 }
 
 }  // namespace unix_ancillary

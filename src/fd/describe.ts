@@ -100,8 +100,9 @@ export function describeFd(platform: Platform, fd: number): FdDescription | numb
   }
   const link = system.fdLink(fd) ?? "";
   if (type === constants.S_IFREG) {
+    // The names of files begin with "/".
     if (link.startsWith("pidfd:")) return { kind: "pidfd", access, nonblocking };
-    const seals = sealsOf(platform, fd, link);
+    const seals = sealsOf(platform, fd, status[FILE_STATUS.DEVICE]!);
     const size = Number(status[FILE_STATUS.SIZE]);
     if (seals === null) return { kind: "file", access, nonblocking, size };
     return { kind: "memfd", access, nonblocking, size, seals };
@@ -142,12 +143,35 @@ function kindOf(type: number, constants: Constants, link: string): FdKind {
   }
 }
 
-/** Null: it is no memfd. F_GET_SEALS works on files of tmpfs too, which are not anonymous. */
-function sealsOf({ system, constants }: Platform, fd: number, link: string): Seal[] | null {
-  if (constants.F_GET_SEALS === undefined || !link.startsWith("/memfd:")) return null;
+/**
+ * Null: it is no memfd. Its name proves nothing: a file of a tmpfs can be called "memfd:x". F_GET_SEALS works on files of tmpfs and
+ * hugetlbfs too, which have F_SEAL_SEAL from the start and can get no other seal (mm/memfd.c). A memfd with just that one is told by
+ * the mount that only the kernel makes files on.
+ */
+function sealsOf(platform: Platform, fd: number, device: bigint): Seal[] | null {
+  const { system, constants } = platform;
+  if (constants.F_GET_SEALS === undefined) return null;
   const bits = system.fcntl(fd, constants.F_GET_SEALS, 0);
-  if (bits < 0) return null;
+  if (bits < 0 || (bits === constants.F_SEAL_SEAL && device !== memfdDevice(platform))) return null;
   return SEALS.filter(([name]) => (bits & (constants[name] ?? 0)) !== 0).map(([, seal]) => seal);
+}
+
+const memfdDevices = new WeakMap<Platform, bigint>();
+
+/** `st_dev` of all memfds without huge pages; null: none can be made, for one because the descriptor table is full. */
+function memfdDevice(platform: Platform): bigint | null {
+  const known = memfdDevices.get(platform);
+  if (known !== undefined) return known;
+  const { system } = platform;
+  const fd = system.memfd();
+  if (fd < 0) return null;
+  const status = new BigUint64Array(FILE_STATUS.LENGTH);
+  const result = system.fstat(fd, status);
+  system.close(fd);
+  if (result < 0) return null;
+  const device = status[FILE_STATUS.DEVICE]!;
+  memfdDevices.set(platform, device);
+  return device;
 }
 
 function describeSocket(platform: Platform, fd: number): SocketDescription {

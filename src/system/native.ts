@@ -80,6 +80,7 @@ interface Addon {
   fcntl(fd: number, command: number, argument: number): number;
   dup(fd: number): number;
   fstat(fd: number, into: BigUint64Array): number;
+  memfd(): number;
   socketpair(type: number, pair: Int32Array): number;
   socket(type: number): number;
   accept(fd: number): number;
@@ -273,6 +274,10 @@ export class NativeSystem implements System {
 
   fstat(fd: number, into: BigUint64Array): number {
     return this.#addon.fstat(fd, into);
+  }
+
+  memfd(): number {
+    return this.#made(this.#addon.memfd());
   }
 
   fdLink(fd: number): string | null {

@@ -131,6 +131,8 @@ export interface System {
 
   /** `fstat(2)`; `into` has {@link FILE_STATUS}.LENGTH elements. */
   fstat(fd: number, into: BigUint64Array): number;
+  /** `memfd_create(2)`: an empty one, CLOEXEC and owned. `ENOSYS` where there is no such call. */
+  memfd(): number;
   /** The target of `/proc/self/fd/N` (Linux): the path, or the kind of an anonymous file. `null` where there is none. */
   fdLink(fd: number): string | null;
 

@@ -18,6 +18,7 @@ type Calls =
   | "fcntl"
   | "dup"
   | "fstat"
+  | "memfd"
   | "fdLink";
 
 /** `S_IFMT` of `st_mode`. A pidfd is outside all file systems and has no type. */
@@ -130,6 +131,9 @@ export function descriptorCalls(caller: Caller): Pick<System, Calls> {
         into[FILE_STATUS.MODE] = BigInt(TYPES[file.kind]);
         return 0;
       }),
+
+    // No file of the virtual kernel has seals.
+    memfd: () => errnoOf("EINVAL"),
 
     fdLink(fd) {
       const file = process.table[fd]?.file;

@@ -1,14 +1,24 @@
 /** OwnedFd: one owner, closed exactly once, described. */
 
 import { execFileSync } from "node:child_process";
-import { closeSync, constants, fstatSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readlinkSync,
+  rmSync,
+  unlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { OwnedFd, UnixListener, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { codeOf, fileWith, leakChecked, openFds, socketPath } from "../support.ts";
+import { codeOf, fileWith, leakChecked, openFds, socketPath, temporaryFolder, works } from "../support.ts";
 
 const test = leakChecked("owned-fd");
 
@@ -88,6 +98,47 @@ test("a second owner of a number is refused, in this thread and in another; the 
   const again = OwnedFd.fromRaw(owned.release());
   for (const one of [a, b, again, listener]) one.close();
   received[Symbol.dispose]();
+});
+
+test.needing(existsSync("/dev/shm"), "a tmpfs at /dev/shm", "a file of a tmpfs is no memfd, whatever its name", () => {
+  const path = `/dev/shm/memfd:unix-ancillary-${process.pid}`;
+  const file = OwnedFd.fromRaw(openSync(path, "wx+"));
+  unlinkSync(path);
+  assert.equal(file.describe(), { kind: "file", access: "read-write", nonblocking: false, size: 0 });
+  file.close();
+});
+
+/** The descriptor that a Python program sends; `wrapper` starts it. */
+async function sentBy(wrapper: readonly string[], python: string): Promise<OwnedFd> {
+  const [ours, theirs] = UnixStream.pair();
+  const script = `import socket, os\ns = socket.socket(fileno=3)\n${python}\nsocket.send_fds(s, [b"x"], [f])`;
+  const [command, ...args] = [...wrapper, "python3", "-c", script];
+  execFileSync(command!, args, { stdio: ["ignore", "inherit", "inherit", theirs.fd] });
+  const { fds } = ours.recvFdsExactSync(1);
+  ours.close();
+  theirs.close();
+  return fds[0]!;
+}
+
+test.needing(
+  works("unshare", ["-rm", "mount", "-t", "tmpfs", "none", tmpdir()]) &&
+    works("python3", ["-c", "import socket; socket.send_fds"]),
+  "unshare, with permission to mount a tmpfs, and python3",
+  "a file of a tmpfs whose link reads as a memfd's is a file: its sender can truncate it",
+  async () => {
+    const folder = temporaryFolder();
+    const wrapper = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', folder];
+    const file = await sentBy(wrapper, `f = os.open("${folder}/memfd:x", os.O_RDWR | os.O_CREAT)`);
+    assert.match(readlinkSync(`/proc/self/fd/${file.fd}`), /^\/memfd:x/);
+    assert.equal(file.describe(), { kind: "file", access: "read-write", nonblocking: false, size: 0 });
+    file.close();
+  },
+);
+
+test.python("a memfd that allows no seals is told by the kernel's own mount", async () => {
+  const memfd = await sentBy([], 'f = os.memfd_create("m")');
+  assert.equal(memfd.describe(), { kind: "memfd", access: "read-write", nonblocking: false, size: 0, seals: ["seal"] });
+  memfd.close();
 });
 
 test("closed by other code: EBADF, once", async () => {
