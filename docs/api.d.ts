@@ -639,7 +639,7 @@ declare module "unix-ancillary" {
         static over(socket: UnixStream | UnixSeqpacket, given?: ChannelOptions): FdChannel;
         /**
          * In a child process started by {@link spawn}, on its main thread: the channel to its parent. It can be taken once;
-         * processes that the child starts afterwards do not inherit it.
+         * processes that the child starts afterwards do not inherit it. The variables are removed from the environment.
          *
          * @throws ChannelError `ERR_NO_PARENT` anywhere else, `ERR_CHANNEL_PEER_REJECTED`
          */
@@ -953,7 +953,10 @@ declare module "unix-ancillary" {
 
     /** A received message. Disposing of it closes the descriptors that are still open. */
     export interface ReceivedFds extends Ancillary {
-        /** The bytes. Not shared with any other message. */
+        /**
+         * The bytes. No other message has them; as with Node's small Buffers, the memory behind `data.buffer` may hold other messages of
+         * this process too, and is then not transferable. Give `Uint8Array.from(data)` to code that must not see them.
+         */
         readonly data: Buffer;
     }
 
@@ -1292,8 +1295,8 @@ declare module "unix-ancillary" {
 
     /**
      * Starts a program as `child_process.spawn` does, with one end of a channel. In the child, `FdChannel.fromParent()` returns it.
-     * The child inherits it as the first descriptor after those of `stdio`; the variable `UNIX_ANCILLARY_CHANNEL_FD` has its number. No
-     * other descriptor is added.
+     * The child inherits it as the first descriptor after those of `stdio`; the variable `UNIX_ANCILLARY_CHANNEL_FD` has its number, and
+     * `UNIX_ANCILLARY_CHANNEL_SOCKET` says which socket it is. The child inherits no other descriptor than those of `stdio`.
      *
      * If the program cannot be started, the child emits `"error"`, as in Node, and its channel is at its end.
      *
