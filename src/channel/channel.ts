@@ -1,6 +1,15 @@
 /** Frames with descriptors attached, over a stream or seqpacket socket: bounded, ordered, with a policy for the peer. */
 
-import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongType } from "../core/errors.ts";
+import { byteLengthOf, isUint8Array, plainView } from "../core/bytes.ts";
+import {
+  AncillaryError,
+  type Checks,
+  integer,
+  outOfRange,
+  readOptions,
+  wrongOwner,
+  wrongType,
+} from "../core/errors.ts";
 import { type AsFd, checkNumbers, copyFds, readNumbers } from "../fd/as-fd.ts";
 import { OwnedFd } from "../fd/owned-fd.ts";
 import type { Credentials } from "../message/credentials.ts";
@@ -11,7 +20,7 @@ import { abortedHalfWay, type SendProgress } from "../socket/send-all.ts";
 import { UnixSeqpacket } from "../socket/seqpacket.ts";
 import { UnixStream } from "../socket/stream.ts";
 import { Turns } from "../socket/turns.ts";
-import { byteLengthOf, isMainThread, isUint8Array, plainView, signals } from "../system/builtins.ts";
+import { isMainThread, signals } from "../system/builtins.ts";
 import { errnoError } from "../system/errno.ts";
 import { hostPlatform, PLATFORM, type Platform } from "../system/platform.ts";
 import { FILE_STATUS, type Timer } from "../system/system.ts";
@@ -185,7 +194,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   static over(socket: UnixStream | UnixSeqpacket, given?: ChannelOptions): FdChannel {
     const options = readChannelOptions(given);
     if (!(socket instanceof UnixStream || socket instanceof UnixSeqpacket))
-      throw wrongType("socket", "a UnixStream or a UnixSeqpacket", socket);
+      throw wrongOwner("socket", "a UnixStream or a UnixSeqpacket", socket);
     if (socket.closed) throw new AncillaryError("ERR_SOCKET_CLOSED", "the socket was closed");
     let peer: Credentials | null = null;
     let cause: unknown;

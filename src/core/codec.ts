@@ -1,6 +1,7 @@
 /** Control messages <-> bytes, for one ABI. */
 
-import { type Abi, type AbiName, abiOf } from "./abis/table.ts";
+import { type Abi, type AbiName, abiOf, abis } from "./abis/table.ts";
+import { byteLengthOf, isUint8Array, plainView, setBytes } from "./bytes.ts";
 import { AncillaryError, boolean, type Checks, integer, outOfRange, readOptions, wrongType } from "./errors.ts";
 import { type ControlMessage, type Credentials, type DecodedPayload, readPayload } from "./payloads.ts";
 import { CONTROL_BYTES, Core, FAULTS, FDS_CAPACITY, OUTCOMES, REGISTER } from "./wasm.ts";
@@ -79,16 +80,44 @@ export interface ReceiveVerdict {
 
 const DECODE: Checks = { flags: (name, value) => void integer(name, value, -0x80000000, 0xffffffff) };
 
-/** The codec of one ABI, with an instance of the core. Its methods return copies and keep nothing between calls. */
+/** The core of all codecs, and the configuration that it has: each instance reserves 8 GiB of addresses. */
+let shared: Core | null = null;
+let configured: Abi | null = null;
+
+/**
+ * The core, configured for `abi`. What is begun with it is finished before any code of the caller's runs, which may call another
+ * codec: arguments are read before.
+ */
+function coreOf(abi: Abi): Core {
+  if (shared !== null && configured === abi) return shared;
+  configured = null;
+  if (shared === null) shared = new Core(abi);
+  else shared.configure(abi);
+  configured = abi;
+  return shared;
+}
+
+/** A row of the table; of any other row a copy, which has no getters. */
+function settled(abi: Abi): Abi {
+  if (Object.hasOwn(abis, abi.name) && abis[abi.name] === abi) return abi;
+  return { ...abi, credentials: abi.credentials?.map((layout) => ({ ...layout })) };
+}
+
+/** The codec of one ABI. Its methods return copies and keep nothing between calls. */
 export class Codec {
   /** The row of the ABI table that it was made with. */
   readonly abi: Abi;
-  readonly #core: Core;
+  readonly #layout: Abi;
 
   /** @throws RangeError for a name that is not in the table, or for a layout that cannot be walked */
   constructor(abi: Abi | AbiName) {
     this.abi = abiOf(abi);
-    this.#core = new Core(this.abi);
+    this.#layout = settled(this.abi);
+    coreOf(this.#layout);
+  }
+
+  get #core(): Core {
+    return coreOf(this.#layout);
   }
 
   /** `CMSG_ALIGN(n)`. @throws RangeError beyond 2^31 - 1 */
@@ -112,7 +141,8 @@ export class Codec {
    * @throws AncillaryError `ERR_BUFFER_TOO_SMALL` beyond 64 KiB, more than any kernel takes
    */
   encode(messages: readonly ControlMessage[]): Uint8Array {
-    return this.#core.control.slice(0, this.#encode(messages, CONTROL_BYTES));
+    const length = this.#encode(messages, CONTROL_BYTES);
+    return this.#core.control.slice(0, length);
   }
 
   /**
@@ -122,9 +152,9 @@ export class Codec {
    * @throws AncillaryError `ERR_BUFFER_TOO_SMALL`; then nothing is written
    */
   encodeInto(messages: readonly ControlMessage[], into: Uint8Array): number {
-    if (!(into instanceof Uint8Array)) throw wrongType("into", "a Uint8Array", into);
-    const length = this.#encode(messages, into.length);
-    into.set(this.#core.control.subarray(0, length));
+    if (!isUint8Array(into)) throw wrongType("into", "a Uint8Array", into);
+    const length = this.#encode(messages, byteLengthOf(into));
+    setBytes(into, this.#core.control.subarray(0, length));
     return length;
   }
 
@@ -134,17 +164,18 @@ export class Codec {
    * @throws TypeError for anything but a Uint8Array
    */
   decode(control: Uint8Array, options?: DecodeOptions): DecodedControl {
-    checkControl(control);
+    if (!isUint8Array(control)) throw wrongType("control", "a Uint8Array", control);
     const { flags } = readOptions("options", options, DECODE);
-    const clamp = flags !== undefined && ((flags & this.abi.MSG_CTRUNC) !== 0 || this.abi.losesCtrunc);
+    const bytes = plainView(control);
+    const clamp = flags !== undefined && ((flags & this.#layout.MSG_CTRUNC) !== 0 || this.#layout.losesCtrunc);
     const { exports } = this.#core;
     const messages: DecodedMessage[] = [];
     // A window of the control area's size at a time. A message across its end begins the next window. Control buffers of kernels
     // fit into one.
     for (let start = 0; ; ) {
-      const fault = this.#walk(control, start, clamp, messages);
+      const fault = this.#walk(bytes, start, clamp, messages);
       if (fault === null) return { messages, malformed: null };
-      if (start + CONTROL_BYTES >= control.length) return { messages, malformed: fault };
+      if (start + CONTROL_BYTES >= bytes.length) return { messages, malformed: fault };
       if (fault.offset > start) {
         // The message was cut off by the window, or is malformed: then the next window begins with it, and finds it so again.
         start = fault.offset;
@@ -153,12 +184,12 @@ export class Codec {
       if (fault.reason !== "length-overruns") return { messages, malformed: fault };
       // A message longer than a window, which its header begins.
       const length = this.#length();
-      const left = control.length - start;
+      const left = bytes.length - start;
       if (length > left && !clamp) return { messages, malformed: fault };
       const end = start + Math.min(length, left);
       exports.open(CONTROL_BYTES, true);
       this.#core.next();
-      const data = new Uint8Array(control.subarray(start + this.abi.dataOffset, end));
+      const data = new Uint8Array(bytes.subarray(start + this.#layout.dataOffset, end));
       messages.push({ ...this.#message(start, data), clamped: length > left });
       const step = exports.space(data.length);
       start += step < 0 ? left : Math.min(step, left);
@@ -197,7 +228,7 @@ export class Codec {
 
   /** `cmsg_len` of the header at the beginning of the control area. */
   #length(): number {
-    const { lengthOffset, lengthBytes, endian } = this.abi;
+    const { lengthOffset, lengthBytes, endian } = this.#layout;
     const view = new DataView(this.#core.memory, this.#core.controlOffset + lengthOffset, lengthBytes);
     const little = endian === "little";
     return lengthBytes === 4 ? view.getUint32(0, little) : Number(view.getBigUint64(0, little));
@@ -210,17 +241,20 @@ export class Codec {
    */
   rights(fds: readonly number[]): ControlMessage {
     if (!Array.isArray(fds)) throw wrongType("fds", "an array of numbers", fds);
-    const most = Math.min(this.abi.maxFdsPerMessage, FDS_CAPACITY);
+    const most = Math.min(this.#layout.maxFdsPerMessage, FDS_CAPACITY);
     if (fds.length > most) throw outOfRange("fds", `at most ${most}`, fds.length, "ERR_TOO_MANY_FDS");
-    for (let i = 0; i < fds.length; i++) {
+    const numbers = new Array<number>(fds.length);
+    for (let i = 0; i < numbers.length; i++) {
       // An `int` comes out of `| 0` unchanged.
       const fd = fds[i]!;
-      this.#core.fds[i] = (fd | 0) === fd ? fd : integer(`fds[${i}]`, fd, -0x80000000, 0x7fffffff);
+      numbers[i] = (fd | 0) === fd ? fd : integer(`fds[${i}]`, fd, -0x80000000, 0x7fffffff);
     }
-    this.#core.exports.begin(-1);
-    const data = this.#core.putRights(fds.length);
-    const { SOL_SOCKET: level, SCM_RIGHTS: type } = this.abi;
-    return { level, type, data: this.#core.control.slice(data, data + 4 * fds.length) };
+    const core = this.#core;
+    for (let i = 0; i < numbers.length; i++) core.fds[i] = numbers[i]!;
+    core.exports.begin(-1);
+    const data = core.putRights(numbers.length);
+    const { SOL_SOCKET: level, SCM_RIGHTS: type } = this.#layout;
+    return { level, type, data: core.control.slice(data, data + 4 * numbers.length) };
   }
 
   /** The slots of an SCM_RIGHTS message, in order, with the negative ones; none of any other message. */
@@ -235,20 +269,23 @@ export class Codec {
    * @throws RangeError where senders of this system attach none
    */
   credentials({ pid, uid, gid }: Credentials): ControlMessage {
-    const [layout] = this.abi.credentials;
+    const [layout] = this.#layout.credentials;
     if (layout === undefined || !layout.sendable)
-      throw outOfRange("abi", "a system whose senders attach credentials", this.abi.name);
+      throw outOfRange("abi", "a system whose senders attach credentials", this.#layout.name);
     const id = (name: string, value: number) => integer(name, value, 0, 0xffffffff) | 0;
     const process = pid === null ? 0 : integer("pid", pid, 0, 0x7fffffff);
-    this.#core.exports.begin(-1);
-    const data = this.#core.exports.putCredentials(process, id("uid", uid), id("gid", gid));
-    const { SOL_SOCKET: level } = this.abi;
-    return { level, type: layout.type, data: this.#core.control.slice(data, data + layout.bytes) };
+    const user = id("uid", uid);
+    const group = id("gid", gid);
+    const { exports, control } = this.#core;
+    exports.begin(-1);
+    const data = exports.putCredentials(process, user, group);
+    const { SOL_SOCKET: level } = this.#layout;
+    return { level, type: layout.type, data: control.slice(data, data + layout.bytes) };
   }
 
   /** What a message says; `"unknown"` for a type that the ABI table does not have. Never throws on any bytes. */
   payloadOf({ level, type, data }: ControlMessage): DecodedPayload {
-    return readPayload(this.abi, level, type, data);
+    return readPayload(this.#layout, level, type, data);
   }
 
   /**
@@ -261,10 +298,11 @@ export class Codec {
     integer("maxFds", maxFds, 0, 0x7fffffff);
     if (exactly !== undefined) integer("exactly", exactly, 0, 0x7fffffff);
     if (allowTruncated !== undefined) boolean("allowTruncated", allowTruncated);
-    checkControl(control);
+    if (!isUint8Array(control)) throw wrongType("control", "a Uint8Array", control);
     // Cut to the capacity, descriptors behind it would be neither kept nor closed.
-    if (control.length > CONTROL_BYTES) throw outOfRange("control.length", `at most ${CONTROL_BYTES}`, control.length);
-    const length = this.#load(control);
+    if (byteLengthOf(control) > CONTROL_BYTES)
+      throw outOfRange("control.length", `at most ${CONTROL_BYTES}`, byteLengthOf(control));
+    const length = this.#load(plainView(control));
     const outcome = OUTCOMES[this.#core.verdict(length, flags, maxFds, exactly ?? -1, allowTruncated ?? false)]!;
     const { registers, fds } = this.#core;
     const kept = registers[REGISTER.KEEP]!;
@@ -298,25 +336,28 @@ export class Codec {
 
   #encode(messages: readonly ControlMessage[], capacity: number): number {
     if (!Array.isArray(messages)) throw wrongType("messages", "an array of control messages", messages);
-    const { exports, control } = this.#core;
-    exports.begin(Math.min(capacity, CONTROL_BYTES));
-    for (const [i, { level, type, data }] of (messages as readonly ControlMessage[]).entries()) {
+    const read = new Array<ControlMessage>(messages.length);
+    for (let i = 0; i < read.length; i++) {
+      const { level, type, data } = messages[i]!;
       integer(`messages[${i}].level`, level, -0x80000000, 0x7fffffff);
       integer(`messages[${i}].type`, type, -0x80000000, 0x7fffffff);
-      if (!(data instanceof Uint8Array)) throw wrongType(`messages[${i}].data`, "a Uint8Array", data);
-      const at = exports.put(level, type, data.length);
+      if (!isUint8Array(data)) throw wrongType(`messages[${i}].data`, "a Uint8Array", data);
+      read[i] = { level, type, data };
+    }
+    const { exports, control } = this.#core;
+    exports.begin(Math.min(capacity, CONTROL_BYTES));
+    for (let i = 0; i < read.length; i++) {
+      const { level, type, data } = read[i]!;
+      const bytes = byteLengthOf(data);
+      const at = exports.put(level, type, bytes);
       if (at < 0) {
-        const text = `${messages.length} messages do not fit into ${capacity} bytes: message ${i} needs ${data.length} bytes of payload`;
+        const text = `${read.length} messages do not fit into ${capacity} bytes: message ${i} needs ${bytes} bytes of payload`;
         throw new AncillaryError("ERR_BUFFER_TOO_SMALL", text);
       }
-      control.set(data, at);
+      setBytes(control, data, at);
     }
     return exports.length();
   }
-}
-
-function checkControl(control: unknown): void {
-  if (!(control instanceof Uint8Array)) throw wrongType("control", "a Uint8Array", control);
 }
 
 function numbers(table: Int32Array, from: number, to: number): number[] {

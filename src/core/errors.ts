@@ -22,7 +22,8 @@ export type AncillaryErrorCode =
   | "ERR_SOCKET_CLOSED"
   | "ERR_TOO_LONG"
   | "ERR_TOO_MANY_FDS"
-  | "ERR_UNEXPECTED_EOF";
+  | "ERR_UNEXPECTED_EOF"
+  | "ERR_WASM_UNAVAILABLE";
 
 /** Why the kernel delivered less control data than it had. */
 export type TruncationReason = "control-space" | "descriptor-limit" | "denied";
@@ -58,6 +59,21 @@ export function wrongType(name: string, expected: string, actual: unknown): Type
   return Object.assign(new TypeError(`"${name}" expected ${expected}, got ${describe(actual)}`), {
     code: "ERR_INVALID_ARG_TYPE",
   });
+}
+
+/** Objects that own something, of every copy of this library in the process. */
+const COPY = Symbol.for("unix-ancillary.copy");
+
+/** Marks the objects of a class as this library's, which another copy of it can see. */
+export function markAsOurs(prototype: object): void {
+  Object.defineProperty(prototype, COPY, { value: true });
+}
+
+/** {@link wrongType}; for an object of another copy of this library it says that there are two. */
+export function wrongOwner(name: string, expected: string, actual: unknown): TypeError {
+  if (typeof actual !== "object" || actual === null || !(COPY in actual)) return wrongType(name, expected, actual);
+  const text = `"${name}" expected ${expected}, got ${describe(actual)} of another copy of unix-ancillary: this process has loaded two, see npm ls unix-ancillary`;
+  return Object.assign(new TypeError(text), { code: "ERR_INVALID_ARG_TYPE" });
 }
 
 /** `RangeError: "fds" expected at most 253, got 300`. */

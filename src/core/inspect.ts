@@ -12,7 +12,9 @@
  */
 
 import { type Abi, type AbiName, abiOf } from "./abis/table.ts";
+import { isUint8Array, plainView } from "./bytes.ts";
 import { Codec, type DecodedMessage } from "./codec.ts";
+import { wrongType } from "./errors.ts";
 import { type DecodedPayload, layoutOf } from "./payloads.ts";
 
 /**
@@ -23,23 +25,25 @@ import { type DecodedPayload, layoutOf } from "./payloads.ts";
  * @throws RangeError for a name that is not in the ABI table
  */
 export function inspect(abi: Abi | AbiName, control: Uint8Array): string {
+  if (!isUint8Array(control)) throw wrongType("control", "a Uint8Array", control);
+  const view = plainView(control);
   const row = abiOf(abi);
   const codec = new Codec(row);
-  const { messages, malformed } = codec.decode(control);
-  const lines = [`${row.name}, ${control.length} bytes`];
+  const { messages, malformed } = codec.decode(view);
+  const lines = [`${row.name}, ${view.length} bytes`];
   for (const message of messages) {
     const end = message.offset + codec.len(message.data.length);
-    const next = Math.min(message.offset + codec.space(message.data.length), control.length);
+    const next = Math.min(message.offset + codec.space(message.data.length), view.length);
     lines.push(
       `@${message.offset} cmsg_len ${end - message.offset}, ${names(row, message)}, ${message.data.length} bytes`,
-      ...hex(control.subarray(message.offset, message.offset + row.dataOffset)),
+      ...hex(view.subarray(message.offset, message.offset + row.dataOffset)),
       ...hex(message.data),
       ...describe(row, codec.payloadOf(message), message),
     );
-    if (next > end) lines.push(`  padding: ${bytes(control.subarray(end, next))}`);
+    if (next > end) lines.push(`  padding: ${bytes(view.subarray(end, next))}`);
   }
   if (malformed !== null) {
-    lines.push(`@${malformed.offset} ${malformed.reason}`, ...hex(control.subarray(malformed.offset)));
+    lines.push(`@${malformed.offset} ${malformed.reason}`, ...hex(view.subarray(malformed.offset)));
   }
   return `${lines.join("\n")}\n`;
 }

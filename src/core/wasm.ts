@@ -7,6 +7,7 @@
 
 import type { Abi } from "./abis/table.ts";
 import { CORE_WASM, MEMORY, REGISTER } from "./core.wasm.ts";
+import { AncillaryError } from "./errors.ts";
 
 export { REGISTER };
 
@@ -81,9 +82,33 @@ function decodeBase64(text: string): Uint8Array {
   return Buffer?.from(text, "base64") ?? Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
-function coreModule(): WebAssembly.Module {
-  compiled ??= new WebAssembly.Module(decodeBase64(CORE_WASM));
-  return compiled;
+/** @throws AncillaryError `ERR_WASM_UNAVAILABLE`, with what helps */
+function instantiate(): CoreExports {
+  if (typeof WebAssembly !== "object") {
+    throw unavailable("this host has no WebAssembly: run Node without --jitless");
+  }
+  try {
+    compiled ??= new WebAssembly.Module(decodeBase64(CORE_WASM));
+  } catch (error) {
+    // A content security policy, or a host as workerd.
+    throw unavailable("this host compiles no WebAssembly at run time: give it core.wasm with provideCoreModule", error);
+  }
+  try {
+    return new WebAssembly.Instance(compiled).exports as CoreExports;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw unavailable(
+      "there is no room for the memory of the core, for which V8 reserves 8 GiB of addresses: run Node with " +
+        "--disable-wasm-trap-handler, which reserves 192 KiB, or raise the limit of addresses (ulimit -v)",
+      error,
+    );
+  }
+}
+
+function unavailable(why: string, cause?: unknown): AncillaryError {
+  const error = new AncillaryError("ERR_WASM_UNAVAILABLE", why);
+  if (cause !== undefined) Object.defineProperty(error, "cause", { value: cause, configurable: true, writable: true });
+  return error;
 }
 
 const HOST_IS_LITTLE_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
@@ -94,7 +119,7 @@ export const OUTCOMES = ["ok", "ancillary-truncated", "malformed", "data-truncat
 /** The faults of `assembly/decode.ts`, by number. */
 export const FAULTS = [null, "header-truncated", "length-too-small", "length-overruns"] as const;
 
-/** One instance of the core, for one ABI. Calls that belong together (begin ... length, open ... next) must not be interleaved. */
+/** One instance of the core, for one ABI at a time. Calls that belong together (begin ... length, open ... next) must not be interleaved. */
 export class Core {
   /** Documented in `assembly/`. */
   readonly exports: CoreExports;
@@ -113,12 +138,18 @@ export class Core {
   readonly fds: Int32Array;
 
   constructor(abi: Abi) {
-    const exports = new WebAssembly.Instance(coreModule()).exports as CoreExports;
+    const exports = instantiate();
     this.exports = exports;
     this.memory = exports.memory.buffer;
     this.control = new Uint8Array(this.memory, MEMORY.CONTROL, MEMORY.CONTROL_BYTES);
     this.registers = view(this.memory, MEMORY.REGISTERS, Object.keys(REGISTER).length);
     this.fds = view(this.memory, MEMORY.FDS, MEMORY.FDS_CAPACITY);
+    this.configure(abi);
+  }
+
+  /** Makes it the core of another ABI. @throws RangeError for a layout that cannot be walked; it is then of none */
+  configure(abi: Abi): void {
+    const { exports } = this;
     const accepted = exports.setLayout(
       abi.headerBytes,
       abi.lengthOffset,

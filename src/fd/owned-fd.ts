@@ -6,7 +6,7 @@
  * those still open when it is emptied are registered.
  */
 
-import { AncillaryError, integer } from "../core/errors.ts";
+import { AncillaryError, integer, markAsOurs } from "../core/errors.ts";
 import { timers } from "../system/builtins.ts";
 import { EBUSY, errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform } from "../system/platform.ts";
@@ -97,6 +97,7 @@ export class OwnedFd implements Disposable {
   }
 
   static {
+    markAsOurs(OwnedFd.prototype);
     setOwnedFdClass({
       has: (source) => #fd in source,
       fd: (source) => (source as OwnedFd).#fd,

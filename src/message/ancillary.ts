@@ -1,10 +1,18 @@
 /** The low level: control space that is filled with messages of one's own choosing, or by a receive. */
 
-import { AncillaryError, integer, outOfRange, type TruncationReason, wrongType } from "../core/errors.ts";
+import { byteLengthOf, isUint8Array, setBytes } from "../core/bytes.ts";
+import {
+  AncillaryError,
+  integer,
+  markAsOurs,
+  outOfRange,
+  type TruncationReason,
+  wrongOwner,
+  wrongType,
+} from "../core/errors.ts";
 import { type ControlMessage, type Credentials, readPayload } from "../core/payloads.ts";
 import { CONTROL_BYTES } from "../core/wasm.ts";
 import { type AsFd, checkNumbers, copyFds, NO_NUMBERS, numberOf, readNumbers, tooMany } from "../fd/as-fd.ts";
-import { byteLengthOf, isUint8Array, setBytes } from "../system/builtins.ts";
 import { ENOTSUP, errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
 import { OUT } from "../system/system.ts";
@@ -81,11 +89,12 @@ export class SocketAncillary implements Disposable {
       if (bytes < ancillary.#capacity)
         throw outOfRange("ancillary", `the ${ancillary.#capacity} bytes of memory that it was made with`, bytes);
     };
+    markAsOurs(SocketAncillary.prototype);
     clearAncillary = (ancillary) => ancillary.#clear();
     checkAncillary = (ancillary) => {
       if (ancillary === undefined || ancillary === null) return null;
       if (typeof ancillary !== "object" || !(#platform in ancillary))
-        throw wrongType("ancillary", "a SocketAncillary or null", ancillary);
+        throw wrongOwner("ancillary", "a SocketAncillary or null", ancillary);
       return ancillary as SocketAncillary;
     };
     platformOfAncillary = (ancillary) => ancillary.#platform;

@@ -1,7 +1,8 @@
 /** The bytes of a message, as callers give them. */
 
+import { byteLengthOf, isUint8Array, partOf, setBytes } from "../core/bytes.ts";
 import { wrongType } from "../core/errors.ts";
-import { byteLengthOf, isUint8Array, min, partOf, setBytes } from "../system/builtins.ts";
+import { min } from "../system/builtins.ts";
 import type { System } from "../system/system.ts";
 
 /** A list is sent as one iovec; a string is UTF-8. */

@@ -1,6 +1,6 @@
 /** How a socket gets its peer. */
 
-import { AncillaryError, wrongType } from "../core/errors.ts";
+import { AncillaryError, wrongOwner, wrongType } from "../core/errors.ts";
 import { resolveFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
 import { sunPath } from "../system/address.ts";
@@ -133,7 +133,7 @@ export function takeConnected<S>(source: unknown, type: SocketType, make: (platf
     checkConnected(platformOf(source), source.fd, type);
     return takeOver(source, make);
   }
-  if (!(source instanceof net().Socket)) throw wrongType("source", "an OwnedFd or a net.Socket", source);
+  if (!(source instanceof net().Socket)) throw wrongOwner("source", "an OwnedFd or a net.Socket", source);
   // Beneath it the bytes are TLS's, and some have been read.
   if ("encrypted" in source) throw wrongType("source", "a net.Socket without TLS", source);
   if (!source.destroyed && (source.bytesRead > 0 || source.readableLength > 0)) {

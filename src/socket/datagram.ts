@@ -1,6 +1,6 @@
 /** AF_UNIX SOCK_DGRAM sockets. */
 
-import { readOptions, wrongType } from "../core/errors.ts";
+import { readOptions, wrongOwner, wrongType } from "../core/errors.ts";
 import type { AsFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
 import type { Payload } from "../message/iovec.ts";
@@ -64,7 +64,7 @@ export class UnixDatagram extends MessageSocket {
 
   /** Takes over a Unix datagram socket. @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else */
   static from(source: OwnedFd): UnixDatagram {
-    if (!(source instanceof OwnedFd)) throw wrongType("source", "an OwnedFd", source);
+    if (!(source instanceof OwnedFd)) throw wrongOwner("source", "an OwnedFd", source);
     checkUnixSocket(platformOf(source), source.fd, "dgram");
     return takeOver(source, (platform, fd) => new UnixDatagram(platform, fd, null));
   }

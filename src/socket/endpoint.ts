@@ -5,11 +5,11 @@
  * are served in the order of the calls, synchronous ones among them.
  */
 
-import { AncillaryError, type Checks, outOfRange, wrongType } from "../core/errors.ts";
+import { AncillaryError, type Checks, markAsOurs, outOfRange, wrongType } from "../core/errors.ts";
 import { setSocketClass } from "../fd/as-fd.ts";
 import { reportLeak } from "../fd/leak.ts";
 import { addressOf } from "../system/address.ts";
-import { inContextOfNow, signals } from "../system/builtins.ts";
+import { inContextOfNow, isAbortSignal, signals } from "../system/builtins.ts";
 import { ETIMEDOUT, errnoError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import { POLLIN, POLLOUT, type Timer, type Watched } from "../system/system.ts";
@@ -31,7 +31,7 @@ export interface WaitOptions {
 /** Checks for the options that operations of both kinds share. */
 export const SIGNAL: Checks = {
   signal(name, value) {
-    if (!(value instanceof AbortSignal)) throw wrongType(name, "an AbortSignal", value);
+    if (!isAbortSignal(value)) throw wrongType(name, "an AbortSignal", value);
   },
 };
 export const TIMEOUT: Checks = {
@@ -157,6 +157,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   #retry: Timer | null = null;
 
   static {
+    markAsOurs(Endpoint.prototype);
     becameReady = (endpoint, events) => endpoint.#onReady(events);
     setSocketClass({
       has: (source) => #handle in source,

@@ -1,9 +1,9 @@
 /** Bytes and descriptors as two queues, for protocols that count descriptors in their own messages (D-Bus, Wayland, tmux, s6, QMP). */
 
+import { byteLengthOf, isUint8Array, setBytes } from "../core/bytes.ts";
 import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongType } from "../core/errors.ts";
 import { closeAll, type OwnedFd } from "../fd/owned-fd.ts";
 import type { ReceivedFdsInto } from "../message/receive.ts";
-import { byteLengthOf, isUint8Array, setBytes } from "../system/builtins.ts";
 import { isReason } from "./aborts.ts";
 import { SIGNAL, type WaitOptions } from "./endpoint.ts";
 import { Turns } from "./turns.ts";

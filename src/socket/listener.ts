@@ -1,7 +1,7 @@
 /** Listening Unix sockets. */
 
 import type { Server } from "node:net";
-import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongType } from "../core/errors.ts";
+import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongOwner } from "../core/errors.ts";
 import { resolveFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
 import { BoundName, socketAt, sunPath } from "../system/address.ts";
@@ -172,7 +172,7 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
         return new UnixListener<S>(platform, fd, type, null);
       });
     }
-    if (!(source instanceof net().Server)) throw wrongType("source", "an OwnedFd or a net.Server", source);
+    if (!(source instanceof net().Server)) throw wrongOwner("source", "an OwnedFd or a net.Server", source);
     const platform = hostPlatform();
     const { system } = platform;
     const fd = resolveFd(platform, source, "source");

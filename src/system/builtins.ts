@@ -24,39 +24,6 @@ export function now(): number {
   return seconds * 1000 + nanoseconds / 1e6;
 }
 
-/** True for arrays of any realm, and false for a Proxy of one: the kernel gets the memory. */
-export const isUint8Array: (value: unknown) => value is Uint8Array = util.types.isUint8Array;
-
-/** Taken once: what a caller puts in their place, or into a subclass, does not run. */
-const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
-const getter = (prototype: object, name: string): ((this: unknown) => never) =>
-  Object.getOwnPropertyDescriptor(prototype, name)!.get as (this: unknown) => never;
-
-/** `byteLength` of a Uint8Array; 0 when its memory is gone. No code of the caller's runs. */
-export const byteLengthOf: (view: Uint8Array) => number = Function.prototype.call.bind(
-  getter(typedArray, "byteLength"),
-);
-const bufferOf: (view: Uint8Array) => ArrayBuffer = Function.prototype.call.bind(getter(typedArray, "buffer"));
-const byteOffsetOf: (view: Uint8Array) => number = Function.prototype.call.bind(getter(typedArray, "byteOffset"));
-
-/** A Uint8Array of the same memory, without what the caller's has of its own. No code of the caller's runs. */
-export function plainView(view: Uint8Array): Uint8Array {
-  const bytes = byteLengthOf(view);
-  return bytes === 0 ? new Uint8Array(0) : new Uint8Array(bufferOf(view), byteOffsetOf(view), bytes);
-}
-
-/** `into.set(bytes, offset)`. No code of the caller's runs. */
-export const setBytes: (into: Uint8Array, bytes: Uint8Array, offset?: number) => void = Function.prototype.call.bind(
-  typedArray.set,
-);
-
-/** `view.subarray(from, to)`, a Uint8Array even of a Buffer. No code of the caller's runs. */
-export function partOf(view: Uint8Array, from: number, to: number): Uint8Array {
-  const bytes = byteLengthOf(view);
-  const end = min(to, bytes);
-  return from < end ? new Uint8Array(bufferOf(view), byteOffsetOf(view) + from, end - from) : new Uint8Array(0);
-}
-
 /** Taken once: they stand between a check and a system call. */
 export const min: (a: number, b: number) => number = Math.min;
 export const max: (a: number, b: number) => number = Math.max;
@@ -89,18 +56,77 @@ export function markAsUntransferable(): ((memory: object) => void) | null {
   return mark;
 }
 
+/** Taken once: what a program puts in their place later (jsdom, a polyfill) does not count. */
+const NodeAbortSignal = AbortSignal;
 const { addEventListener, removeEventListener } = EventTarget.prototype;
 const call = Function.prototype.call;
+const getter = (name: string): ((this: unknown) => never) =>
+  Object.getOwnPropertyDescriptor(NodeAbortSignal.prototype, name)!.get as (this: unknown) => never;
 
-/** `signal.aborted`, `signal.reason` and the listeners of an AbortSignal. What it has of its own does not run. */
+const aborted: (signal: AbortSignal) => boolean = call.bind(getter("aborted"));
+const reason: (signal: AbortSignal) => unknown = call.bind(getter("reason"));
+const listen: (signal: AbortSignal, type: "abort", listener: () => void, options: { once: true }) => void = call.bind(
+  addEventListener as (this: unknown, ...parameters: never[]) => void,
+);
+const unlisten: (signal: AbortSignal, type: "abort", listener: () => void) => void = call.bind(
+  removeEventListener as (this: unknown, ...parameters: never[]) => void,
+);
+
+/** Signals that are not Node's, and the reason of those that have none: a signal is aborted with one reason. */
+const foreign = new WeakMap<AbortSignal, { reason?: unknown }>();
+let anyForeign = false;
+const isForeign = (signal: AbortSignal): boolean => anyForeign && foreign.has(signal);
+
+/**
+ * Whether a value is an AbortSignal: Node's, or by its members one of another realm, of jsdom or of a polyfill. Of the latter the
+ * code is the caller's.
+ */
+export function isAbortSignal(value: unknown): value is AbortSignal {
+  if (value instanceof NodeAbortSignal) return true;
+  if (typeof value !== "object" || value === null) return false;
+  const signal = value as AbortSignal;
+  if (
+    typeof signal.aborted !== "boolean" ||
+    typeof signal.addEventListener !== "function" ||
+    typeof signal.removeEventListener !== "function"
+  )
+    return false;
+  if (!foreign.has(signal)) foreign.set(signal, {});
+  anyForeign = true;
+  return true;
+}
+
+/** The reason of a foreign signal. Older polyfills have none: then it is the one that Node gives. */
+function foreignReason(signal: AbortSignal): unknown {
+  const known = foreign.get(signal)!;
+  if ("reason" in known) return known.reason;
+  try {
+    known.reason = signal.reason ?? new DOMException("This operation was aborted", "AbortError");
+  } catch (error) {
+    // Thrown on, it would keep the operations behind this one from being cancelled.
+    known.reason = error;
+  }
+  return known.reason;
+}
+
+/**
+ * `signal.aborted`, `signal.reason` and the listeners of an AbortSignal that {@link isAbortSignal} has seen. What a signal of
+ * Node's has of its own does not run.
+ */
 export const signals: {
   readonly aborted: (signal: AbortSignal) => boolean;
   readonly reason: (signal: AbortSignal) => unknown;
   readonly listen: (signal: AbortSignal, type: "abort", listener: () => void, options: { once: true }) => void;
   readonly unlisten: (signal: AbortSignal, type: "abort", listener: () => void) => void;
 } = {
-  aborted: call.bind(getter(AbortSignal.prototype, "aborted")),
-  reason: call.bind(getter(AbortSignal.prototype, "reason")),
-  listen: call.bind(addEventListener as (this: unknown, ...parameters: never[]) => void),
-  unlisten: call.bind(removeEventListener as (this: unknown, ...parameters: never[]) => void),
+  aborted: (signal) => (isForeign(signal) ? signal.aborted : aborted(signal)),
+  reason: (signal) => (isForeign(signal) ? foreignReason(signal) : reason(signal)),
+  listen(signal, type, listener, options) {
+    if (isForeign(signal)) signal.addEventListener(type, listener, options);
+    else listen(signal, type, listener, options);
+  },
+  unlisten(signal, type, listener) {
+    if (isForeign(signal)) signal.removeEventListener(type, listener);
+    else unlisten(signal, type, listener);
+  },
 };

@@ -7,7 +7,8 @@
  * arguments and return a number.
  */
 
-import { fs, isUint8Array, max, min, now, os, setBytes, timers, url } from "./builtins.ts";
+import { isUint8Array, setBytes } from "../core/bytes.ts";
+import { fs, max, min, now, os, timers, url } from "./builtins.ts";
 import { type Constants, FILE_STATUS, type System, type Timer, type Watched } from "./system.ts";
 import { target } from "./target.ts";
 

@@ -4,7 +4,7 @@
  */
 
 import { type Abi, abis, hostAbiName } from "../core/abis/table.ts";
-import { type Checks, readOptions, wrongType } from "../core/errors.ts";
+import { type Checks, markAsOurs, readOptions, wrongOwner } from "../core/errors.ts";
 import { CONTROL_BYTES, Core, REGISTER } from "../core/wasm.ts";
 import { NativeSystem } from "./native.ts";
 import { ReceiveBuffer } from "./receive-buffer.ts";
@@ -38,6 +38,10 @@ export class Platform {
   /** @internal */
   readonly receiveBuffer: ReceiveBuffer = new ReceiveBuffer();
 
+  static {
+    markAsOurs(Platform.prototype);
+  }
+
   /** @internal */
   constructor(system: System, abi: Abi) {
     this.system = system;
@@ -69,7 +73,7 @@ export interface PlatformOptions {
 /** Checks for {@link PlatformOptions}. */
 export const PLATFORM: Checks = {
   platform(name, value) {
-    if (!(value instanceof Platform)) throw wrongType(name, "a Platform", value);
+    if (!(value instanceof Platform)) throw wrongOwner(name, "a Platform", value);
   },
 };
 

@@ -1,6 +1,7 @@
 /** Where received bytes land when the caller gives no buffer of their own. */
 
-import { markAsUntransferable, partOf, setBytes } from "./builtins.ts";
+import { partOf, setBytes } from "../core/bytes.ts";
+import { markAsUntransferable } from "./builtins.ts";
 
 /** Buffers of up to this size are cut from a slab of several: a slice costs less than a buffer, or than a copy. */
 const SLICED_BYTES = 4096;
