@@ -74,4 +74,10 @@ test("the gate of the public declarations finds what is not exported, not docume
   assert.ok(open.includes("Platform mentions System, which no entry point exports"), open.join("\n"));
 });
 
+test("the demo ends without a stack when its reader stops early, as head does", async () => {
+  const { stdout, stderr } = await run("sh", ["-c", `"${process.execPath}" build/examples/demo.js | head -n 1`]);
+  assert.match(stdout, /^parent /);
+  assert.is(stderr, "");
+});
+
 test.run();
