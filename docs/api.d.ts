@@ -144,7 +144,7 @@ declare module "unix-ancillary/core" {
     }
 
     /** The values of {@link AncillaryError.code}. */
-    export type AncillaryErrorCode = "ERR_ANCILLARY_RECEIVED" | "ERR_ANCILLARY_TRUNCATED" | "ERR_BUFFER_TOO_SMALL" | "ERR_DATA_TRUNCATED" | "ERR_EMPTY_PAYLOAD" | "ERR_FD_CLOSED" | "ERR_FD_COUNT" | "ERR_FOREIGN_PLATFORM" | "ERR_MALFORMED_CONTROL" | "ERR_NOT_UNIX_SOCKET" | "ERR_SOCKET_BUSY" | "ERR_SOCKET_CLOSED" | "ERR_TOO_LONG" | "ERR_TOO_MANY_FDS" | "ERR_UNEXPECTED_EOF" | "ERR_WASM_UNAVAILABLE";
+    export type AncillaryErrorCode = "ERR_ANCILLARY_RECEIVED" | "ERR_ANCILLARY_TRUNCATED" | "ERR_BUFFER_TOO_SMALL" | "ERR_DATA_TRUNCATED" | "ERR_EMPTY_PAYLOAD" | "ERR_FD_CLOSED" | "ERR_FD_COUNT" | "ERR_FD_OWNED" | "ERR_FOREIGN_PLATFORM" | "ERR_MALFORMED_CONTROL" | "ERR_NOT_UNIX_SOCKET" | "ERR_SOCKET_BUSY" | "ERR_SOCKET_CLOSED" | "ERR_TOO_LONG" | "ERR_TOO_MANY_FDS" | "ERR_UNEXPECTED_EOF" | "ERR_WASM_UNAVAILABLE";
 
     /** The codec of one ABI. Its methods return copies and keep nothing between calls. */
     export class Codec {
