@@ -28,9 +28,11 @@ export const setBytes: (into: Uint8Array, bytes: Uint8Array, offset?: number) =>
   typedArray.set,
 );
 
+const { min } = Math;
+
 /** `view.subarray(from, to)`, a Uint8Array even of a Buffer. */
 export function partOf(view: Uint8Array, from: number, to: number): Uint8Array {
   const bytes = byteLengthOf(view);
-  const end = to < bytes ? to : bytes;
+  const end = min(to, bytes);
   return from < end ? new Uint8Array(bufferOf(view), byteOffsetOf(view) + from, end - from) : new Uint8Array(0);
 }
