@@ -119,6 +119,11 @@ declare module "unix-ancillary/core" {
         readonly peerCredentials: PeerCredentialsLayout | null;
         /** Bytes of `sun_path` of `struct sockaddr_un`. */
         readonly sunPathBytes: number;
+        /**
+         * Bytes of the longest path, with its NUL, where a path that is longer than `sun_path` is reached through a descriptor of its
+         * folder, `/proc/self/fd/N/name`; null: no such path can be given.
+         */
+        readonly longPathBytes: number | null;
         /** Whether there are names outside the file system, which begin with a NUL; `bind` to an empty name chooses one. */
         readonly abstractNames: boolean;
         /** Payload bytes of each message that can come beside SCM_RIGHTS with all socket options on, security labels left out. */
@@ -517,6 +522,15 @@ declare module "unix-ancillary" {
         readonly fd: number;
     } | Socket | Server | DatagramSocket;
 
+    /** Options of everything that binds to a name. */
+    export interface BindOptions extends PlatformOptions {
+        /**
+         * Permissions of the socket's file, `0o600` for instance. The file has them from its creation on. The umask decides by default.
+         * Not for abstract names, which have no permissions.
+         */
+        mode?: number | undefined;
+    }
+
     /** An error of the channel's protocol, identified by {@link code}; the message has the details. */
     export class ChannelError extends Error {
         /** Stable across versions; the message is not. */
@@ -797,13 +811,11 @@ declare module "unix-ancillary" {
     }
 
     /** Options of {@link UnixListener.bind}. */
-    export interface ListenOptions extends PlatformOptions {
+    export interface ListenOptions extends BindOptions {
         /** What is accepted; `"stream"` by default. */
         type?: "stream" | "seqpacket" | undefined;
         /** Connections that may wait to be accepted; 511 by default, the system may have a lower limit. */
         backlog?: number | undefined;
-        /** Permissions of the socket file, `0o600` for instance, set before anybody can connect; else the umask decides. */
-        mode?: number | undefined;
     }
 
     /** How {@link sendmsg} and {@link recvmsg} behave. */
@@ -1094,6 +1106,8 @@ declare module "unix-ancillary" {
         readonly errno: number;
         /** The system call, `"sendmsg"`. */
         readonly syscall: string;
+        /** The name of the socket that the call was about: a path, or an abstract name. Not every error has it. */
+        readonly address?: string;
     }
 
     /**
@@ -1106,11 +1120,12 @@ declare module "unix-ancillary" {
         /** Two sockets connected with each other. */
         static pair(options?: PlatformOptions): [UnixDatagram, UnixDatagram];
         /**
-         * A socket with a name, which others send to. `""` lets Linux choose an abstract name. {@link close} removes the name.
+         * A socket with a name, which others send to. `""` lets Linux choose an abstract name. {@link close} removes the name. A
+         * socket at the path is replaced only when no process has it open any more.
          *
-         * @throws SystemError `EADDRINUSE`, `EACCES` ...
+         * @throws SystemError `EADDRINUSE`: the message says what is at the path; `EACCES`, `ENOENT` ...
          */
-        static bind(path: string, options?: PlatformOptions): UnixDatagram;
+        static bind(path: string, options?: BindOptions): UnixDatagram;
         /** A socket without a name: it can send, and receive once {@link connect}ed. */
         static unbound(options?: PlatformOptions): UnixDatagram;
         /** Takes over a Unix datagram socket. @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else */
@@ -1134,6 +1149,8 @@ declare module "unix-ancillary" {
         recvFdsFrom(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFrom>;
         /** {@link recvFdsFrom}, waiting in `poll(2)`. */
         recvFdsFromSync(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFrom;
+        /** The name it is bound to, as `bind` was given it; null: none. An abstract name begins with `"\0"`. */
+        get address(): string | null;
         close(): void;
     }
 
@@ -1142,10 +1159,10 @@ declare module "unix-ancillary" {
         #private;
         private constructor();
         /**
-         * Listens at a path; a leading `\0` is the abstract namespace (Linux). What is at the path is replaced only when it is the
-         * socket of a process that has gone: never a file, never a socket that somebody listens at.
+         * Listens at a path; a leading `\0` is the abstract namespace (Linux). A socket at the path is replaced only when no process has
+         * it open any more: never a file, never a socket that is in use, whether it listens or not.
          *
-         * @throws SystemError `EADDRINUSE`, `EACCES`, `ENOENT` ...
+         * @throws SystemError `EADDRINUSE`: the message says what is at the path; `EACCES`, `ENOENT` ...
          */
         static bind(path: string, options: ListenOptions & {
             type: "seqpacket";
@@ -1176,6 +1193,8 @@ declare module "unix-ancillary" {
         setPassPidfd(on: boolean): void;
         /** Whether the messages of what it accepts bring the sender's security label (SO_PASSSEC, Linux). */
         setPassSecurity(on: boolean): void;
+        /** The name it is bound to, as `bind` was given it; null: none. An abstract name begins with `"\0"`. */
+        get address(): string | null;
         close(): void;
     }
 
@@ -1326,7 +1345,7 @@ declare module "unix-ancillary/testing" {
     }
 
     /** Names of errors, as `errno(3)` has them. */
-    export type ErrnoName = "E2BIG" | "EACCES" | "EADDRINUSE" | "EAGAIN" | "EBADF" | "EBUSY" | "ECONNABORTED" | "ECONNREFUSED" | "ECONNRESET" | "EDEADLK" | "EEXIST" | "EINTR" | "EINVAL" | "EIO" | "EISCONN" | "EMFILE" | "EMSGSIZE" | "ENFILE" | "ENOBUFS" | "ENOENT" | "ENOMEM" | "ENOPROTOOPT" | "ENOTCONN" | "ENOTSOCK" | "EOPNOTSUPP" | "EPERM" | "EPIPE" | "EPROTOTYPE" | "ETOOMANYREFS";
+    export type ErrnoName = "E2BIG" | "EACCES" | "EADDRINUSE" | "EAGAIN" | "EBADF" | "ECONNABORTED" | "ECONNREFUSED" | "ECONNRESET" | "EDEADLK" | "EEXIST" | "EINTR" | "EINVAL" | "EIO" | "EISCONN" | "EMFILE" | "EMSGSIZE" | "ENFILE" | "ENOBUFS" | "ENOENT" | "ENOMEM" | "ENOPROTOOPT" | "ENOTCONN" | "ENOTSOCK" | "EOPNOTSUPP" | "EPERM" | "EPIPE" | "EPROTOTYPE" | "ETOOMANYREFS" | "EWOULDBLOCK";
 
     /** What goes wrong at a call. */
     export interface Fault {

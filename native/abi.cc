@@ -2,6 +2,7 @@
 // control-message macros.
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stddef.h>
 #include <sys/stat.h>
@@ -294,6 +295,11 @@ void ExportAbi(napi_env env, napi_value exports) {
       {"space1", static_cast<int>(CMSG_SPACE(1))},
       {"space4", static_cast<int>(CMSG_SPACE(4))},
       {"sunPathBytes", sizeof(sockaddr_un::sun_path)},
+#ifdef __linux__
+      {"longPathBytes", PATH_MAX},
+#else
+      {"longPathBytes", 0},
+#endif
       {"openMax", static_cast<int>(sysconf(_SC_OPEN_MAX))},
   };
   napi_set_named_property(env, exports, "layout", Object(env, layout, sizeof layout / sizeof *layout));

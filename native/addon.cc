@@ -293,6 +293,7 @@ napi_value Open(napi_env env, napi_callback_info info) {
   ExportMessage(env, exports, e);
   ExportDescriptor(env, exports, e);
   ExportSocket(env, exports, e);
+  ExportNames(env, exports, e);
   ExportReadiness(env, exports, e);
   ExportAbi(env, exports);
   return exports;

@@ -29,16 +29,12 @@ napi_value Dup(napi_env env, napi_callback_info info) {
   return call.ReturnOwned(Result(fcntl(call.Integer(0), F_DUPFD_CLOEXEC, 0)));
 }
 
-// fstat(fd, BigUint64Array), whose elements are FILE_STATUS of src/system/system.ts.
+// fstat(fd, BigUint64Array)
 napi_value Fstat(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   struct stat status;
   if (fstat(call.Integer(0), &status) == -1) return call.Return(-errno);
-  uint64_t* into = reinterpret_cast<uint64_t*>(call.Array(1).data);
-  into[0] = status.st_mode;
-  into[1] = static_cast<uint64_t>(status.st_size);
-  into[2] = static_cast<uint64_t>(status.st_dev);
-  into[3] = status.st_ino;
+  PutStatus(status, call.Array(1));
   return call.Return(0);
 }
 

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace unix_ancillary {
@@ -147,6 +148,14 @@ class Call {
 
   Memory Array(size_t argument) const { return MemoryOf(env_, arguments_[argument]); }
 
+  std::string Text(size_t argument) const {
+    size_t length = 0;
+    napi_get_value_string_utf8(env_, arguments_[argument], nullptr, 0, &length);
+    std::string text(length, '\0');
+    napi_get_value_string_utf8(env_, arguments_[argument], text.data(), length + 1, &length);
+    return text;
+  }
+
   napi_value Return(int result) const {
     napi_value number;
     napi_create_int32(env_, result, &number);
@@ -166,8 +175,37 @@ class Call {
   Environment* environment_;
 };
 
-// A sun_path (without the family) into an address, and an address's into the address area.
-socklen_t SetAddress(sockaddr_un* name, const char* path, size_t length);
+// What fstat and lstat report, into a BigUint64Array whose elements are FILE_STATUS of src/system/system.ts.
+inline void PutStatus(const struct stat& status, const Memory& array) {
+  uint64_t* into = reinterpret_cast<uint64_t*>(array.data);
+  into[0] = status.st_mode;
+  into[1] = static_cast<uint64_t>(status.st_size);
+  into[2] = static_cast<uint64_t>(status.st_dev);
+  into[3] = status.st_ino;
+}
+
+// The address that a sun_path (without the family) makes. A path in the file system that is longer than sun_path is resolved
+// through a descriptor of its folder, /proc/self/fd/N/name, on Linux; elsewhere it is ENAMETOOLONG. It is never cut. The descriptor
+// is open until this object ends.
+class Name {
+ public:
+  Name(const char* path, size_t length);
+  ~Name();
+  Name(const Name&) = delete;
+  Name& operator=(const Name&) = delete;
+  // 0, or -errno: then there is no address.
+  int error() const { return error_; }
+  const sockaddr* address() const { return reinterpret_cast<const sockaddr*>(&address_); }
+  socklen_t length() const { return length_; }
+
+ private:
+  sockaddr_un address_ = {};
+  socklen_t length_ = 0;
+  int folder_ = -1;
+  int error_ = 0;
+};
+
+// An address, without its family, into the address area.
 void GetAddress(Environment* e, const sockaddr_un* name, socklen_t length);
 
 // Calls a function outside of any asynchronous context: what it makes, or what it runs, keeps no AsyncLocalStorage store of the caller's.
@@ -180,6 +218,7 @@ void Export(napi_env env, napi_value exports, const char* name, napi_callback fu
 void ExportMessage(napi_env env, napi_value exports, Environment* data);
 void ExportDescriptor(napi_env env, napi_value exports, Environment* data);
 void ExportSocket(napi_env env, napi_value exports, Environment* data);
+void ExportNames(napi_env env, napi_value exports, Environment* data);
 void ExportReadiness(napi_env env, napi_value exports, Environment* data);
 void ExportAbi(napi_env env, napi_value exports);
 

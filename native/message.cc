@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "environment.h"
 
@@ -67,7 +68,7 @@ bool ManyIovecs(napi_env env, Environment* e, napi_value payload, std::vector<io
   return iov->size() <= kIovMax;
 }
 
-// Sets the iovec, the control buffer and, if not null, the name.
+// Sets the iovec, the control buffer and, if not null, where the name goes.
 void Fill(Environment* e, msghdr* message, iovec* iov, size_t count, sockaddr_un* name) {
   message->msg_iov = iov;
   message->msg_iovlen = static_cast<decltype(message->msg_iovlen)>(count);
@@ -86,10 +87,15 @@ void Fill(Environment* e, msghdr* message, iovec* iov, size_t count, sockaddr_un
 
 int Send(Environment* e, iovec* iov, size_t count) {
   msghdr message = {};
-  sockaddr_un name;
+  Fill(e, &message, iov, count, nullptr);
+  std::optional<Name> name;
   const int named = e->words[kName];
-  Fill(e, &message, iov, count, named > 0 ? &name : nullptr);
-  if (named > 0) message.msg_namelen = SetAddress(&name, e->address, static_cast<size_t>(named - 1));
+  if (named > 0) {
+    name.emplace(e->address, std::min(static_cast<size_t>(named - 1), e->address_capacity));
+    if (name->error() < 0) return name->error();
+    message.msg_name = const_cast<sockaddr*>(name->address());
+    message.msg_namelen = name->length();
+  }
   const int fd = e->words[kFd];
   const int flags = e->words[kFlags];
   return Result(Retry([&] { return SendMessage(fd, &message, flags); }));

@@ -1,10 +1,8 @@
-// Sockets: how they are made, named and connected, and their options. One system call a function.
+// Sockets: how they are made and connected, and their options. One system call a function.
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stddef.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,8 +13,6 @@
 namespace unix_ancillary {
 
 namespace {
-
-constexpr size_t kPathOffset = offsetof(sockaddr_un, sun_path);
 
 // CLOEXEC and non-blocking, for systems without flags for it in socket(2).
 [[maybe_unused]] int Prepare(int fd) {
@@ -97,9 +93,6 @@ napi_value Accept(napi_env env, napi_callback_info info) {
 #endif
 }
 
-// The address that a sun_path makes.
-socklen_t AddressOf(const Memory& path, sockaddr_un* name) { return SetAddress(name, path.data, path.length); }
-
 // poll(2) until the deadline; signals do not end it.
 int PollUntil(int fd, short events, int timeout) {
   pollfd polled = {fd, events, 0};
@@ -123,18 +116,11 @@ int PollUntil(int fd, short events, int timeout) {
 napi_value Connect(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   const int fd = call.Integer(0);
-  sockaddr_un name;
-  const socklen_t length = AddressOf(call.Array(1), &name);
+  const Memory path = call.Array(1);
+  const Name name(path.data, path.length);
+  if (name.error() < 0) return call.Return(name.error());
   // Sockets that connect here do not block: an interrupted call leaves nothing half done.
-  return call.Return(Result(Retry([&] { return connect(fd, reinterpret_cast<sockaddr*>(&name), length); })));
-}
-
-// bind(fd, Uint8Array)
-napi_value Bind(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
-  sockaddr_un name;
-  const socklen_t length = AddressOf(call.Array(1), &name);
-  return call.Return(Result(bind(call.Integer(0), reinterpret_cast<sockaddr*>(&name), length)));
+  return call.Return(Result(Retry([&] { return connect(fd, name.address(), name.length()); })));
 }
 
 // listen(fd, backlog)
@@ -207,32 +193,11 @@ napi_value Poll(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
-socklen_t SetAddress(sockaddr_un* name, const char* path, size_t length) {
-  length = std::min(length, sizeof name->sun_path);
-  memset(name, 0, sizeof *name);
-  name->sun_family = AF_UNIX;
-  memcpy(name->sun_path, path, length);
-  // A path is counted with its NUL where there is room (unix(7)); an abstract name, and no name at all, exactly.
-  const bool terminated = length > 0 && path[0] != '\0' && length < sizeof name->sun_path;
-  return static_cast<socklen_t>(kPathOffset + length + (terminated ? 1 : 0));
-}
-
-void GetAddress(Environment* e, const sockaddr_un* name, socklen_t length) {
-  if (length <= kPathOffset) {
-    e->words[kAddressLength] = -1;
-    return;
-  }
-  const size_t bytes = std::min(static_cast<size_t>(length) - kPathOffset, e->address_capacity);
-  memcpy(e->address, reinterpret_cast<const char*>(name) + kPathOffset, bytes);
-  e->words[kAddressLength] = static_cast<int>(bytes);
-}
-
 void ExportSocket(napi_env env, napi_value exports, Environment* data) {
   Export(env, exports, "socketpair", Socketpair, data);
   Export(env, exports, "socket", Socket, data);
   Export(env, exports, "accept", Accept, data);
   Export(env, exports, "connect", Connect, data);
-  Export(env, exports, "bindSocket", Bind, data);
   Export(env, exports, "listen", Listen, data);
   Export(env, exports, "shutdown", Shutdown, data);
   Export(env, exports, "getsockname", Getsockname, data);

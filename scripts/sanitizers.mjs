@@ -139,7 +139,7 @@ const BUGS = [
     kind: "valgrind",
     file: "socket/messages",
     what: "a name with a byte that was never written",
-    at: ["socket.cc", "memset(name, 0, sizeof *name);", ""],
+    at: ["environment.h", "sockaddr_un address_ = {};", "sockaddr_un address_;"],
     report: /uninitialised byte/,
   },
 ];

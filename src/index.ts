@@ -15,6 +15,7 @@ export type { Credentials } from "./message/credentials.ts";
 export type { Payload } from "./message/iovec.ts";
 export type { Ancillary, ReceivedFds, ReceivedFdsInto } from "./message/receive.ts";
 export type { AncillaryData } from "./message/received.ts";
+export type { BindOptions } from "./socket/bound-name.ts";
 export type { ConnectedSocket, ConnectOptions } from "./socket/connected.ts";
 export { type ReceivedFrom, UnixDatagram } from "./socket/datagram.ts";
 export type { Endpoint, WaitOptions } from "./socket/endpoint.ts";

@@ -3,7 +3,7 @@
 import { AncillaryError, wrongOwner, wrongType } from "../core/errors.ts";
 import { resolveFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
-import { sunPath } from "../system/address.ts";
+import { peerPath, sunPath } from "../system/address.ts";
 import { net, signals } from "../system/builtins.ts";
 import { EAGAIN, EINPROGRESS, errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform } from "../system/platform.ts";
@@ -37,7 +37,7 @@ export async function openConnected(
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const { system } = platform;
-  const to = sunPath(platform, path);
+  const to = peerPath(platform, path);
   if (signal !== undefined && signals.aborted(signal)) throw signals.reason(signal);
   const fd = openSocket(platform, type);
   try {

@@ -5,10 +5,11 @@ import type { AsFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
 import type { Payload } from "../message/iovec.ts";
 import type { ReceivedFds } from "../message/receive.ts";
-import { BoundName, sunPath } from "../system/address.ts";
+import { peerPath } from "../system/address.ts";
 import { errnoError } from "../system/errno.ts";
-import { type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
+import { type Platform, type PlatformOptions, platformFrom, readPlatform } from "../system/platform.ts";
 import { checkUnixSocket } from "../system/socket-type.ts";
+import { BIND, type BindOptions, type BoundName, openBound } from "./bound-name.ts";
 import { openSocket, ownerOf, pairOf } from "./connect.ts";
 import { SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
 import { MessageSocket, RECV_ASYNC, RECV_SYNC, type RecvOptions } from "./message-socket.ts";
@@ -39,21 +40,20 @@ export class UnixDatagram extends MessageSocket {
   }
 
   /**
-   * A socket with a name, which others send to. `""` lets Linux choose an abstract name. {@link close} removes the name.
+   * A socket with a name, which others send to. `""` lets Linux choose an abstract name. {@link close} removes the name. A
+   * socket at the path is replaced only when no process has it open any more.
    *
-   * @throws SystemError `EADDRINUSE`, `EACCES` ...
+   * @throws SystemError `EADDRINUSE`: the message says what is at the path; `EACCES`, `ENOENT` ...
    */
-  static override bind(path: string, options?: PlatformOptions): UnixDatagram {
-    const platform = platformFrom(options);
-    const { system, abi } = platform;
+  static override bind(path: string, options?: BindOptions): UnixDatagram {
+    const {
+      platform,
+      options: { mode },
+    } = readPlatform(options, BIND);
+    const { abi } = platform;
     if (path === "" && !abi.abstractNames) throw wrongType("path", `a path: ${abi.os} chooses no name`, path);
-    const name = path === "" ? new Uint8Array(0) : sunPath(platform, path);
-    const fd = openSocket(platform, "dgram");
-    return ownerOf(platform, fd, () => {
-      const result = system.bind(fd, name);
-      if (result < 0) throw errnoError(result, "bind");
-      return new UnixDatagram(platform, fd, BoundName.of(system, path));
-    });
+    const { fd, name } = openBound(platform, "dgram", path, mode);
+    return ownerOf(platform, fd, () => new UnixDatagram(platform, fd, name));
   }
 
   /** A socket without a name: it can send, and receive once {@link connect}ed. */
@@ -117,14 +117,19 @@ export class UnixDatagram extends MessageSocket {
     return this.runSync("reading", this.receiveFrom<ReceivedFrom>(maxFds, read), read.timeout);
   }
 
+  /** The name it is bound to, as `bind` was given it; null: none. An abstract name begins with `"\0"`. */
+  override get address(): string | null {
+    return this.closed ? super.address : (this.#name?.path ?? super.address);
+  }
+
   override close(): void {
     if (this.closed) return;
-    // Before the socket is closed: nobody else can have bound the name yet.
+    // Before the socket is closed: no other socket can be bound to the name yet.
     this.#name?.remove();
     super.close();
   }
 
   #to(path: string): Uint8Array {
-    return sunPath(this.platform, path);
+    return peerPath(this.platform, path);
   }
 }

@@ -4,43 +4,32 @@ import type { Server } from "node:net";
 import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongOwner } from "../core/errors.ts";
 import { resolveFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
-import { BoundName, socketAt, sunPath } from "../system/address.ts";
 import { net } from "../system/builtins.ts";
-import {
-  EADDRINUSE,
-  EAGAIN,
-  ECONNABORTED,
-  ECONNREFUSED,
-  EMFILE,
-  ENFILE,
-  EWOULDBLOCK,
-  errnoError,
-} from "../system/errno.ts";
-import { hostPlatform, type Platform, type PlatformOptions, readPlatform } from "../system/platform.ts";
+import { EAGAIN, ECONNABORTED, EMFILE, ENFILE, EWOULDBLOCK, errnoError } from "../system/errno.ts";
+import { hostPlatform, type Platform, readPlatform } from "../system/platform.ts";
 import { listeningType, setFlag } from "../system/socket-type.ts";
 import type { System } from "../system/system.ts";
-import { openSocket, ownerOf } from "./connect.ts";
+import { BIND, type BindOptions, BoundName, openBound } from "./bound-name.ts";
+import { ownerOf } from "./connect.ts";
 import { Endpoint, SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
 import { Operation, WAIT } from "./operation.ts";
 import { seqpacketOf, type UnixSeqpacket } from "./seqpacket.ts";
 import { streamOf, type UnixStream } from "./stream.ts";
 
 /** Options of {@link UnixListener.bind}. */
-export interface ListenOptions extends PlatformOptions {
+export interface ListenOptions extends BindOptions {
   /** What is accepted; `"stream"` by default. */
   type?: "stream" | "seqpacket" | undefined;
   /** Connections that may wait to be accepted; 511 by default, the system may have a lower limit. */
   backlog?: number | undefined;
-  /** Permissions of the socket file, `0o600` for instance, set before anybody can connect; else the umask decides. */
-  mode?: number | undefined;
 }
 
 const LISTEN: Checks = {
+  ...BIND,
   type(name, value) {
     if (value !== "stream" && value !== "seqpacket") throw outOfRange(name, '"stream" or "seqpacket"', value);
   },
   backlog: (name, value) => void integer(name, value, 0, 0x7fffffff),
-  mode: (name, value) => void integer(name, value, 0, 0o777),
 };
 
 /** How long the next asynchronous accept waits when the descriptor table was full, at first and at most: milliseconds. */
@@ -120,10 +109,10 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
   }
 
   /**
-   * Listens at a path; a leading `\0` is the abstract namespace (Linux). What is at the path is replaced only when it is the
-   * socket of a process that has gone: never a file, never a socket that somebody listens at.
+   * Listens at a path; a leading `\0` is the abstract namespace (Linux). A socket at the path is replaced only when no process has
+   * it open any more: never a file, never a socket that is in use, whether it listens or not.
    *
-   * @throws SystemError `EADDRINUSE`, `EACCES`, `ENOENT` ...
+   * @throws SystemError `EADDRINUSE`: the message says what is at the path; `EACCES`, `ENOENT` ...
    */
   static override bind(path: string, options: ListenOptions & { type: "seqpacket" }): UnixListener<UnixSeqpacket>;
   static override bind(path: string, options?: ListenOptions): UnixListener<UnixStream>;
@@ -133,22 +122,10 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
       options: { type = "stream", mode, backlog = 511 },
     } = readPlatform(given, LISTEN);
     const { system } = platform;
-    const to = sunPath(platform, path);
-    const abstract = path.startsWith("\0");
-    if (abstract && mode !== undefined) throw outOfRange("options.mode", "no mode for an abstract name", mode);
-    const fd = openSocket(platform, type);
-    let name: BoundName | null = null;
-    const check = (result: number, syscall: string) => {
-      if (result < 0) throw errnoError(result, syscall);
-    };
+    const { fd, name } = openBound(platform, type, path, mode);
     try {
-      let result = system.bind(fd, to);
-      if (result === EADDRINUSE && !abstract && removeDead(platform, type, path)) result = system.bind(fd, to);
-      check(result, "bind");
-      name = BoundName.of(system, path);
-      // Before it listens, when nobody can have connected yet.
-      if (mode !== undefined) check(system.chmod(path, mode), "chmod");
-      check(system.listen(fd, backlog), "listen");
+      const result = system.listen(fd, backlog);
+      if (result < 0) throw errnoError(result, "listen", undefined, path);
       return new UnixListener<never>(platform, fd, type, name);
     } catch (error) {
       name?.remove();
@@ -175,25 +152,17 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     if (!(source instanceof net().Server)) throw wrongOwner("source", "an OwnedFd or a net.Server", source);
     const platform = hostPlatform();
     const { system } = platform;
+    const address = source.address();
+    const path = typeof address === "string" && !address.startsWith("\0") ? address : null;
     const fd = resolveFd(platform, source, "source");
     const type = listeningType(platform, fd);
     const owned = OwnedFd.from(fd);
     try {
-      const path = source.address();
-      if (typeof path !== "string" || path.startsWith("\0")) {
-        source.close();
-        return takeOver(owned, () => new UnixListener<S>(platform, owned.fd, type, null));
-      }
-      // libuv unlinks the path when the server is closed: it is kept under another name meanwhile.
-      const aside = asideOf(path);
-      const linked = system.link(path, aside);
-      if (linked < 0) throw errnoError(linked, "link");
-      try {
-        source.close();
-      } finally {
-        system.rename(aside, path);
-      }
-      return takeOver(owned, () => new UnixListener<S>(platform, owned.fd, type, BoundName.of(system, path)));
+      const name = path === null ? null : BoundName.of(system, fd, path);
+      // libuv would unlink the path.
+      if (path === null || system.keepPath(fd) === 0 || name === null) source.close();
+      else closeAndRestore(platform, source, path);
+      return takeOver(owned, () => new UnixListener<S>(platform, owned.fd, type, name));
     } catch (error) {
       owned.close();
       throw error;
@@ -251,9 +220,14 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     this.#pass("SO_PASSSEC", on);
   }
 
+  /** The name it is bound to, as `bind` was given it; null: none. An abstract name begins with `"\0"`. */
+  override get address(): string | null {
+    return this.closed ? super.address : (this.#name?.path ?? super.address);
+  }
+
   override close(): void {
     if (this.closed) return;
-    // While it still listens: nobody else can have bound the path.
+    // Before the socket is closed: no other socket can be bound to the name yet.
     this.#name?.remove();
     super.close();
   }
@@ -276,34 +250,15 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
   }
 }
 
-/** A name beside a path, that nobody else uses: neither a thread of this process nor one that has the same number elsewhere. */
-function asideOf(path: string): string {
-  return `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
-}
-
 /**
- * Removes the socket file at `path` if nobody listens at it; whether it did.
- *
- * A socket that is bound and does not listen yet refuses connections too: it is asked twice. Between the last answer and the
- * removal another process may have replaced the file by its own: so it is moved aside, looked at, and put back if it is not
- * the one that was asked.
+ * Closes a server that unlinks its path when it is closed, where {@link System.keepPath} cannot prevent that (Bun, Deno): the path
+ * is restored at once, but is missing for an instant. When the link fails, everything is as it was.
  */
-function removeDead(platform: Platform, type: "stream" | "seqpacket", path: string): boolean {
-  const { system } = platform;
-  const found = socketAt(system, path);
-  if (found === null) return false;
-  for (let attempt = 0; attempt < 2; attempt++) {
-    // poll(2) on nothing: a pause.
-    if (attempt > 0) system.poll(-1, 0, 20);
-    const probe = openSocket(platform, type);
-    const answer = system.connect(probe, sunPath(platform, path));
-    system.close(probe);
-    if (answer !== ECONNREFUSED || socketAt(system, path) !== found) return false;
-  }
-  const aside = asideOf(path);
-  if (system.rename(path, aside) < 0) return false;
-  const dead = socketAt(system, aside) === found;
-  if (!dead) system.link(aside, path);
-  system.unlink(aside);
-  return dead;
+function closeAndRestore({ system }: Platform, server: Server, path: string): void {
+  // Unique: neither another thread nor a process with the same pid elsewhere uses it.
+  const aside = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
+  const linked = system.link(path, aside);
+  if (linked < 0) throw errnoError(linked, "link", undefined, path);
+  server.close();
+  system.rename(aside, path);
 }

@@ -25,7 +25,7 @@ import { buffers, byteLength, copyOf, type Iovec, iovec, type Payload, receiveIn
 import { receiveError } from "../message/receive.ts";
 import { readControl } from "../message/received.ts";
 import { checkCarried, NO_FDS, waitOrThrow } from "../message/send.ts";
-import { addressOf, sunPath } from "../system/address.ts";
+import { addressOf, peerPath } from "../system/address.ts";
 import { EAGAIN, ETIMEDOUT, EWOULDBLOCK, errnoError } from "../system/errno.ts";
 import { hostPlatform, PLATFORM, type Platform, type PlatformOptions } from "../system/platform.ts";
 import { checkAnyUnixSocket, isStream } from "../system/socket-type.ts";
@@ -167,7 +167,7 @@ export function sendmsg(
   const owner = ownerClassOf(socket);
   const platform = platformOf(read, socket, owner, control);
   const payload = iovec(iov);
-  const to = read.address === undefined ? null : sunPath(platform, read.address);
+  const to = read.address === undefined ? null : peerPath(platform, read.address);
   const flags = platform.sendFlags | (read.flags ?? 0);
   const deadline = deadlineOf(platform, read);
   for (let waited = 0; ; ) {

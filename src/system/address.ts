@@ -2,15 +2,21 @@
 
 import { outOfRange, wrongType } from "../core/errors.ts";
 import type { Platform } from "./platform.ts";
-import { FILE_STATUS, OUT, type System } from "./system.ts";
+import { OUT, type System } from "./system.ts";
 
 const encoder = new TextEncoder();
+
+/** The longest beginning of a path through a descriptor of its folder. */
+const THROUGH_FOLDER = "/proc/self/fd/2147483647/".length;
 
 /**
  * The bytes of `sun_path` for a path. A leading NUL is Linux's abstract namespace, there every byte counts; elsewhere a
  * NUL would cut the path in silence and is refused, and so is one that is too long.
+ *
+ * Where the table has `longPathBytes`, a path may be longer than `sun_path`: the {@link System} resolves it through a descriptor of
+ * its folder, `/proc/self/fd/N/name`. The name at its end must be short enough for that.
  */
-export function sunPath({ system, abi }: Pick<Platform, "system" | "abi">, path: unknown): Uint8Array {
+export function sunPath({ abi }: Pick<Platform, "abi">, path: unknown): Uint8Array {
   if (typeof path !== "string") throw wrongType("path", "a string", path);
   if (path === "") throw outOfRange("path", "a path of at least 1 byte", path);
   const abstract = path.startsWith("\0");
@@ -18,46 +24,39 @@ export function sunPath({ system, abi }: Pick<Platform, "system" | "abi">, path:
     throw wrongType("path", `a path in the file system: ${abi.os} has no abstract names`, path);
   if (!abstract && path.includes("\0")) throw outOfRange("path", "a path without NUL", path, "ERR_INVALID_ARG_VALUE");
   const bytes = encoder.encode(path);
+  const { length } = bytes;
   // Both kinds fill sun_path to the end at most; a path in the file system needs its closing NUL on some systems.
-  const most = system.address.length - (abstract ? 0 : 1);
-  if (bytes.length > most) throw outOfRange("path", `at most ${most} bytes`, `${bytes.length} bytes`);
+  const most = abi.sunPathBytes - (abstract ? 0 : 1);
+  if (length <= most) return bytes;
+  const { longPathBytes } = abi;
+  if (abstract || longPathBytes === null) throw outOfRange("path", `at most ${most} bytes`, `${length} bytes`);
+  if (length >= longPathBytes) throw outOfRange("path", `at most ${longPathBytes - 1} bytes`, `${length} bytes`);
+  const name = length - 1 - bytes.lastIndexOf("/".charCodeAt(0));
+  const mostOfName = most - THROUGH_FOLDER;
+  if (name > mostOfName) {
+    const expected = `at most ${most} bytes, or a name of at most ${mostOfName} bytes in a folder`;
+    throw outOfRange("path", expected, `${length} bytes, the name ${name}`);
+  }
   return bytes;
 }
 
-/**
- * A name in the file system that a socket of ours made by binding. It is removed only while it still is that socket: it may
- * have been replaced by another program's since.
- */
-export class BoundName {
-  readonly #system: System;
-  readonly #path: string;
-  readonly #socket: string;
-
-  private constructor(system: System, path: string, socket: string) {
-    this.#system = system;
-    this.#path = path;
-    this.#socket = socket;
-  }
-
-  /** The name just bound; null where there is no file: an abstract one, or the kernel's choice. */
-  static of(system: System, path: string): BoundName | null {
-    if (path === "" || path.startsWith("\0")) return null;
-    const socket = socketAt(system, path);
-    return socket === null ? null : new BoundName(system, path, socket);
-  }
-
-  remove(): void {
-    if (socketAt(this.#system, this.#path) === this.#socket) this.#system.unlink(this.#path);
-  }
+/** A path that stays the same when the process changes its folder. Not normalised: `..` behind a symbolic link is elsewhere. */
+export function absolutePath(path: string): string {
+  return path.startsWith("/") ? path : `${process.cwd()}/${path}`;
 }
 
-/** Which socket a path names now, by device and inode; null: none that can be reached. */
-export function socketAt(system: System, path: string): string | null {
-  const status = new BigUint64Array(FILE_STATUS.LENGTH);
-  if (system.lstat(path, status) < 0) return null;
-  const { S_IFMT, S_IFSOCK } = system.constants;
-  if ((Number(status[FILE_STATUS.MODE]) & S_IFMT!) !== S_IFSOCK) return null;
-  return `${status[FILE_STATUS.DEVICE]}:${status[FILE_STATUS.INODE]}`;
+/**
+ * {@link sunPath} of another socket's name, for calls that may be made again when the process is in another folder. A relative path
+ * stays relative only where the absolute path is too long, or the folder is removed.
+ */
+export function peerPath(platform: Pick<Platform, "abi">, path: unknown): Uint8Array {
+  const bytes = sunPath(platform, path);
+  if (bytes[0] === 0 || bytes[0] === "/".charCodeAt(0)) return bytes;
+  try {
+    return sunPath(platform, absolutePath(path as string));
+  } catch {
+    return bytes;
+  }
 }
 
 /** The name that the last call left; null: the socket has none. */

@@ -10,6 +10,8 @@ export interface SystemError extends Error {
   readonly errno: number;
   /** The system call, `"sendmsg"`. */
   readonly syscall: string;
+  /** The name of the socket that the call was about: a path, or an abstract name. Not every error has it. */
+  readonly address?: string;
 }
 
 /** Numbers of this host, negative as the {@link System} returns them. The virtual kernel uses the same ones. */
@@ -31,6 +33,8 @@ export const EPIPE: number = -os.constants.errno.EPIPE;
 export const ECONNREFUSED: number = -os.constants.errno.ECONNREFUSED;
 export const EBUSY: number = -os.constants.errno.EBUSY;
 export const EBADF: number = -os.constants.errno.EBADF;
+export const ENOENT: number = -os.constants.errno.ENOENT;
+export const EACCES: number = -os.constants.errno.EACCES;
 
 /** What libuv, and so Node's table, has no words for but this library's callers meet. */
 const WORDS: Readonly<Record<string, string>> = {
@@ -55,9 +59,10 @@ function describe(errno: number): readonly [string, string] {
   return [name!, WORDS[name!] ?? "unknown error"];
 }
 
-/** The error for `-errno`. `hint` is appended to the message. */
-export function errnoError(errno: number, syscall: string, hint?: string): SystemError {
+/** The error for `-errno`. `hint` is appended to the message; `address` is in it, and a property, as of Node's own errors. */
+export function errnoError(errno: number, syscall: string, hint?: string, address?: string): SystemError {
   const [code, message] = describe(errno);
-  const error = new Error(`${code}: ${message}, ${syscall}${hint === undefined ? "" : ` (${hint})`}`);
-  return Object.assign(error, { code, errno, syscall });
+  const where = address === undefined ? "" : ` ${util.inspect(address)}`;
+  const error = new Error(`${code}: ${message}, ${syscall}${where}${hint === undefined ? "" : ` (${hint})`}`);
+  return Object.assign(error, { code, errno, syscall }, address === undefined ? {} : { address });
 }

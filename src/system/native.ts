@@ -8,8 +8,9 @@
  */
 
 import { isUint8Array, setBytes } from "../core/bytes.ts";
-import { fs, max, min, now, os, timers, url } from "./builtins.ts";
-import { type Constants, FILE_STATUS, type System, type Timer, type Watched } from "./system.ts";
+import { fs, max, min, now, timers, url } from "./builtins.ts";
+import { ENOTSUP } from "./errno.ts";
+import type { Constants, System, Timer, Watched } from "./system.ts";
 import { target } from "./target.ts";
 
 /** Words of the request block, as in native/environment.h; the first four are OUT of system.ts. */
@@ -54,6 +55,7 @@ export interface HeaderLayout {
   readonly space1: number;
   readonly space4: number;
   readonly sunPathBytes: number;
+  readonly longPathBytes: number;
   readonly openMax: number;
 }
 
@@ -86,7 +88,15 @@ interface Addon {
   socket(type: number): number;
   accept(fd: number): number;
   connect(fd: number, to: Uint8Array): number;
-  bindSocket(fd: number, path: Uint8Array): number;
+  bindSocket(fd: number, path: Uint8Array, mode: number): number;
+  boundInode(fd: number, into: Uint32Array): number;
+  lstat(path: string, into: BigUint64Array): number;
+  unlink(path: string): number;
+  rename(from: string, to: string): number;
+  link(from: string, to: string): number;
+  openFolder(path: string): number;
+  flock(fd: number): number;
+  keepPath(fd: number): number;
   listen(fd: number, backlog: number): number;
   shutdown(fd: number, how: number): number;
   getsockname(fd: number): number;
@@ -135,7 +145,7 @@ export class NativeSystem implements System {
     this.#close = addon.close;
     this.constants = addon.constants;
     this.layout = addon.layout;
-    this.address = new Uint8Array(addon.layout.sunPathBytes);
+    this.address = new Uint8Array(Math.max(addon.layout.sunPathBytes, addon.layout.longPathBytes));
     addon.bind({ words: bufferOf(this.out), batch: bufferOf(this.#batch), address: bufferOf(this.address) });
     const bits = Math.min(Math.max(addon.layout.openMax, 1024), 1 << 20);
     this.#owned = new Uint32Array(Math.ceil(bits / 32));
@@ -309,34 +319,40 @@ export class NativeSystem implements System {
     return this.#addon.connect(fd, to);
   }
 
-  bind(fd: number, path: Uint8Array): number {
-    return this.#addon.bindSocket(fd, path);
+  bind(fd: number, path: Uint8Array, mode: number): number {
+    return this.#addon.bindSocket(fd, path, mode);
+  }
+
+  boundInode(fd: number, into: Uint32Array): number {
+    return this.#addon.boundInode(fd, into);
   }
 
   lstat(path: string, into: BigUint64Array): number {
-    return fileCall(() => {
-      const status = fs.lstatSync(path, { bigint: true });
-      into[FILE_STATUS.MODE] = status.mode;
-      into[FILE_STATUS.SIZE] = status.size;
-      into[FILE_STATUS.DEVICE] = status.dev;
-      into[FILE_STATUS.INODE] = status.ino;
-    });
+    return this.#addon.lstat(path, into);
   }
 
   unlink(path: string): number {
-    return fileCall(() => fs.unlinkSync(path));
+    return this.#addon.unlink(path);
   }
 
   rename(from: string, to: string): number {
-    return fileCall(() => fs.renameSync(from, to));
+    return this.#addon.rename(from, to);
   }
 
   link(from: string, to: string): number {
-    return fileCall(() => fs.linkSync(from, to));
+    return this.#addon.link(from, to);
   }
 
-  chmod(path: string, mode: number): number {
-    return fileCall(() => fs.chmodSync(path, mode));
+  openFolder(path: string): number {
+    return this.#made(this.#addon.openFolder(path));
+  }
+
+  flock(fd: number): number {
+    return this.#addon.flock(fd);
+  }
+
+  keepPath(fd: number): number {
+    return hasLibuv() ? this.#addon.keepPath(fd) : ENOTSUP;
   }
 
   listen(fd: number, backlog: number): number {
@@ -465,19 +481,6 @@ export class NativeSystem implements System {
   }
 }
 
-/** A call of node:fs: 0, or `-errno`. Errors that no system call made have no number. */
-function fileCall(call: () => void): number {
-  try {
-    call();
-    return 0;
-  } catch (error) {
-    const { errno, code } = error as { errno?: unknown; code?: unknown };
-    if (typeof errno === "number" && errno !== 0) return -Math.abs(errno);
-    // `node --permission` refuses by itself; other errors are those of an invalid path.
-    return code === "ERR_ACCESS_DENIED" ? -os.constants.errno.EACCES : -os.constants.errno.EINVAL;
-  }
-}
-
 /** A payload without its first `offset` bytes. */
 function skipped(payload: Uint8Array | readonly Uint8Array[], offset: number): Uint8Array | Uint8Array[] {
   if (ArrayBuffer.isView(payload)) return payload.subarray(offset);
@@ -493,13 +496,17 @@ function bufferOf(view: { readonly buffer: ArrayBufferLike }): ArrayBuffer {
   return view.buffer as ArrayBuffer;
 }
 
+/** Whether the handles of Node's modules are libuv's. Bun and Deno have others, and little of libuv works there. */
+function hasLibuv(): boolean {
+  return !("Bun" in globalThis || "Deno" in globalThis);
+}
+
 /**
  * Which backend readiness uses. `uv_poll` aborts the process on Bun and fires once on Deno, so there it is a thread;
  * UNIX_ANCILLARY_READINESS=thread selects the thread elsewhere.
  */
 export function readinessBackend(): "uv_poll" | "a thread" {
-  const thread = "Bun" in globalThis || "Deno" in globalThis || process.env.UNIX_ANCILLARY_READINESS === "thread";
-  return thread ? "a thread" : "uv_poll";
+  return hasLibuv() && process.env.UNIX_ANCILLARY_READINESS !== "thread" ? "uv_poll" : "a thread";
 }
 
 /** Loads the addon. The error when it finds none lists what was tried and what helps. */

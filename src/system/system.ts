@@ -69,7 +69,7 @@ export interface System {
   readonly constants: Constants;
   /** Further results of the last call that has any; see {@link OUT}. */
   readonly out: Int32Array;
-  /** The last name that a call reported: `sun_path`, without the family. As long as the system's `sun_path`. */
+  /** The last name that a call reported: `sun_path`, without the family. */
   readonly address: Uint8Array;
 
   /** Sets the control area: the part of the Wasm memory in which control buffers live. Once, before any message. */
@@ -144,14 +144,28 @@ export interface System {
   /** `socket(2)` of AF_UNIX, CLOEXEC and non-blocking, owned. */
   socket(type: number): number;
   connect(fd: number, to: Uint8Array): number;
-  bind(fd: number, path: Uint8Array): number;
+  /** `bind(2)`. The file has the permissions `mode` from its creation on; -1: the umask decides. */
+  bind(fd: number, path: Uint8Array, mode: number): number;
+  /**
+   * The low 32 bits of the inode of the file that a socket is bound to, into the first element of `into`; an error where the
+   * system does not report it.
+   */
+  boundInode(fd: number, into: Uint32Array): number;
   /** `lstat(2)`, as {@link fstat}. */
   lstat(path: string, into: BigUint64Array): number;
-  /** `unlink(2)`, `rename(2)`, `link(2)` and `chmod(2)`, of the names of sockets. */
+  /** `unlink(2)`, `rename(2)` and `link(2)`, of the names of sockets. */
   unlink(path: string): number;
   rename(from: string, to: string): number;
   link(from: string, to: string): number;
-  chmod(path: string, mode: number): number;
+  /** `open(2)` of a folder, to {@link flock} it: CLOEXEC and owned. */
+  openFolder(path: string): number;
+  /** `flock(2)`, exclusive, without waiting: EWOULDBLOCK while another descriptor has the lock. A close gives it up. */
+  flock(fd: number): number;
+  /**
+   * The pipe of libuv (of a `net.Server`) with this descriptor no longer unlinks its path when it is closed. An error: it still
+   * does.
+   */
+  keepPath(fd: number): number;
   listen(fd: number, backlog: number): number;
   /** `accept4(2)`: CLOEXEC and owned; blocking or not as {@link socketpair}. */
   accept(fd: number): number;

@@ -25,6 +25,7 @@ export const CONSTANTS = {
   S_IFMT: 0xf000,
   S_IFSOCK: 0xc000,
   S_IFREG: 0x8000,
+  S_IFDIR: 0x4000,
   POLLHUP: 16,
 } as const;
 

@@ -22,7 +22,12 @@ type Calls =
   | "fdLink";
 
 /** `S_IFMT` of `st_mode`. A pidfd is outside all file systems and has no type. */
-const TYPES = { file: CONSTANTS.S_IFREG, socket: CONSTANTS.S_IFSOCK, pidfd: 0 } as const;
+const TYPES = {
+  file: CONSTANTS.S_IFREG,
+  directory: CONSTANTS.S_IFDIR,
+  socket: CONSTANTS.S_IFSOCK,
+  pidfd: 0,
+} as const;
 
 export function descriptorCalls(caller: Caller): Pick<System, Calls> {
   const { process, events } = caller;

@@ -32,7 +32,8 @@ export type ErrnoName =
   | "EPERM"
   | "EPIPE"
   | "EPROTOTYPE"
-  | "ETOOMANYREFS";
+  | "ETOOMANYREFS"
+  | "EWOULDBLOCK";
 
 /** `-errno` by this host's numbers, which are those of the library. */
 export function errnoOf(name: ErrnoName): number {

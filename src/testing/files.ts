@@ -11,7 +11,7 @@ export interface Sender {
 
 /** An open file description: shared by every descriptor that was duplicated or passed. */
 export class OpenFile {
-  readonly kind: "file" | "socket" | "pidfd";
+  readonly kind: "file" | "directory" | "socket" | "pidfd";
   /** The name by which a test knows it. */
   readonly name: string;
   nonblocking = false;

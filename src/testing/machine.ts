@@ -116,6 +116,13 @@ export class Process implements Sender {
   }
 }
 
+/** The file that a socket was bound to. */
+export interface BoundFile {
+  /** Null: the socket is closed. */
+  socket: Socket | null;
+  readonly inode: number;
+}
+
 /** A system, without its calls. */
 export class Machine {
   readonly abi: Abi;
@@ -125,17 +132,30 @@ export class Machine {
   readonly violations: string[] = [];
   /** What was sent with descriptors and neither received nor lost. */
   readonly inFlight: Set<Segment> = new Set();
-  /** Sockets by the name they are bound to, and a number that stands for the inode. */
-  readonly names: Map<string, { socket: Socket | null; inode: number }> = new Map();
-  #inodes = 0;
+  /** The files of sockets, and abstract names, by name. */
+  readonly names: Map<string, BoundFile> = new Map();
+  /** Those of open sockets, which keep their inodes whether they have a name or not. */
+  readonly bound: Set<BoundFile> = new Set();
+  /** The open file that has the lock of a folder, until it is closed. */
+  readonly locks: Map<string, OpenFile> = new Map();
+  #chosenNames = 0;
 
   constructor(abi: Abi, limits: MachineLimits) {
     this.abi = abi;
     this.limits = limits;
   }
 
-  nextInode(): number {
-    return ++this.#inodes;
+  /** The lowest number that no file has: the next file gets the number of a removed one, as on ext4. */
+  freeInode(): number {
+    const used = new Set([...this.names.values(), ...this.bound].map(({ inode }) => inode));
+    let inode = 1;
+    while (used.has(inode)) inode++;
+    return inode;
+  }
+
+  /** The number of a name that the kernel chooses. */
+  nextChosenName(): number {
+    return ++this.#chosenNames;
   }
 
   /** Descriptors in flight: of all users, and of one. */
@@ -172,6 +192,8 @@ export class Machine {
     for (const process of this.processes) process.revive();
     this.violations.length = 0;
     this.names.clear();
+    this.bound.clear();
+    this.locks.clear();
     this.inFlight.clear();
   }
 }

@@ -4,11 +4,22 @@ import type { SocketType } from "../system/socket-type.ts";
 import { FILE_STATUS, OUT, type System } from "../system/system.ts";
 import { CONSTANTS } from "./constants.ts";
 import type { ErrnoName } from "./errno.ts";
-import type { Socket } from "./files.ts";
-import type { Machine } from "./machine.ts";
+import { OpenFile, type Socket } from "./files.ts";
+import type { Machine, Process } from "./machine.ts";
 import { type Caller, socketOf } from "./system-call.ts";
 
-type Calls = "bind" | "getsockname" | "getpeername" | "lstat" | "unlink" | "rename" | "link" | "chmod";
+type Calls =
+  | "bind"
+  | "boundInode"
+  | "getsockname"
+  | "getpeername"
+  | "lstat"
+  | "unlink"
+  | "rename"
+  | "link"
+  | "openFolder"
+  | "flock"
+  | "keepPath";
 
 /** A socket that is bound to it gets a name of the kernel's choice. */
 export const NO_PATH: Uint8Array = new Uint8Array(0);
@@ -19,6 +30,14 @@ export function nameCalls(caller: Caller, buffers: Pick<System, "out" | "address
   return {
     bind: (fd, path) =>
       caller.socketCall("bind", fd, "bound", (socket) => (bindSocket(machine, socket, path) ? 0 : "EADDRINUSE")),
+
+    boundInode: (fd, into) =>
+      caller.socketCall("boundInode", fd, "asked for the inode of", (socket) => {
+        const file = [...machine.bound].find((bound) => bound.socket === socket);
+        if (!rules.reportsBoundInode || file === undefined) return "EOPNOTSUPP";
+        into[0] = file.inode;
+        return 0;
+      }),
 
     getsockname: (fd) =>
       caller.call("getsockname", fd, () => {
@@ -38,7 +57,7 @@ export function nameCalls(caller: Caller, buffers: Pick<System, "out" | "address
 
     lstat: (path, into) =>
       caller.call("lstat", -1, () => {
-        const found = names.get(latin1(path));
+        const found = names.get(fileOf(path));
         if (found === undefined) return "ENOENT";
         into.fill(0n);
         into[FILE_STATUS.MODE] = BigInt(CONSTANTS.S_IFSOCK);
@@ -46,38 +65,71 @@ export function nameCalls(caller: Caller, buffers: Pick<System, "out" | "address
         return 0;
       }),
 
-    unlink: (path) => caller.call("unlink", -1, () => (names.delete(latin1(path)) ? 0 : "ENOENT")),
+    unlink: (path) =>
+      caller.call("unlink", -1, () => {
+        const name = fileOf(path);
+        const found = names.get(name);
+        if (found === undefined) return "ENOENT";
+        // The open socket of another process cannot be reached any more.
+        if (found.socket !== null && !hasOpen(process, found.socket))
+          process.violate(`removed "${path}", which is in use`);
+        names.delete(name);
+        return 0;
+      }),
 
     rename: (from, to) =>
       caller.call("rename", -1, () => {
-        const found = names.get(latin1(from));
+        const found = names.get(fileOf(from));
         if (found === undefined) return "ENOENT";
-        names.delete(latin1(from));
-        names.set(latin1(to), found);
+        names.delete(fileOf(from));
+        names.set(fileOf(to), found);
         return 0;
       }),
 
     link: (from, to) =>
       caller.call("link", -1, () => {
-        const found = names.get(latin1(from));
+        const found = names.get(fileOf(from));
         if (found === undefined) return "ENOENT";
-        if (names.has(latin1(to))) return "EEXIST";
-        names.set(latin1(to), found);
+        if (names.has(fileOf(to))) return "EEXIST";
+        names.set(fileOf(to), found);
         return 0;
       }),
 
-    chmod: (path) => caller.call("chmod", -1, () => (names.has(latin1(path)) ? 0 : "ENOENT")),
+    openFolder: (path) => caller.call("open", -1, () => process.make(new OpenFile("directory", fileOf(path)))),
+
+    flock: (fd) =>
+      caller.call("flock", fd, () => {
+        const file = process.table[fd]?.file;
+        if (file === undefined) {
+          process.violate(`locked descriptor ${fd}, which is not open`);
+          return "EBADF";
+        }
+        const holder = machine.locks.get(file.name);
+        if (holder !== undefined && holder !== file && holder.references > 0) return "EWOULDBLOCK";
+        machine.locks.set(file.name, file);
+        return 0;
+      }),
+
+    // There is no libuv.
+    keepPath: (fd) => caller.call("keepPath", fd, () => "EOPNOTSUPP"),
   };
+}
+
+/** Whether a descriptor of a process refers to a file. */
+function hasOpen({ table }: Process, file: OpenFile): boolean {
+  return table.some((descriptor) => descriptor?.file === file);
 }
 
 /** Gives a socket a name; false: the name is taken. */
 export function bindSocket(machine: Machine, socket: Socket, path: Uint8Array): boolean {
-  const inode = machine.nextInode();
   // Linux chooses five hexadecimal digits in the abstract namespace.
-  const name = path.length === 0 ? `\0${inode.toString(16).padStart(5, "0")}` : Buffer.from(path).toString("latin1");
+  const chosen = path.length === 0 ? `\0${machine.nextChosenName().toString(16).padStart(5, "0")}` : null;
+  const name = chosen ?? Buffer.from(path).toString("latin1");
   const key = keyOf(name, socket.type);
   if (machine.names.has(key)) return false;
-  machine.names.set(key, { socket, inode });
+  const file = { socket, inode: machine.freeInode() };
+  machine.names.set(key, file);
+  machine.bound.add(file);
   socket.path = Buffer.from(name, "latin1");
   return true;
 }
@@ -91,12 +143,13 @@ export function find(machine: Machine, path: Uint8Array, type: SocketType): Sock
 }
 
 /** Ends the names of a socket that is closed. */
-export function unbind({ names }: Machine, socket: Socket): void {
-  for (const [name, bound] of names) {
-    if (bound.socket !== socket) continue;
+export function unbind({ names, bound }: Machine, socket: Socket): void {
+  for (const file of bound) {
+    if (file.socket !== socket) continue;
+    bound.delete(file);
+    file.socket = null;
     // A file stays, and refuses connections; an abstract name ends with its socket.
-    if (name.startsWith("\0")) names.delete(name);
-    else bound.socket = null;
+    for (const [name, named] of names) if (named === file && name.startsWith("\0")) names.delete(name);
   }
 }
 
@@ -106,11 +159,15 @@ export function reportName({ out, address }: Pick<System, "out" | "address">, pa
   if (path !== null) address.set(path);
 }
 
-/** Abstract names are separate for each type of socket. */
+/** Abstract names are separate for each type of socket; a relative path starts at this process's folder. */
 function keyOf(name: string, type: SocketType): string {
-  return name.startsWith("\0") ? `${name}\0${type}` : name;
+  return name.startsWith("\0") ? `${name}\0${type}` : absolute(name);
 }
 
-function latin1(path: string): string {
-  return Buffer.from(path).toString("latin1");
+function fileOf(path: string): string {
+  return absolute(Buffer.from(path).toString("latin1"));
+}
+
+function absolute(name: string): string {
+  return name.startsWith("/") ? name : `${Buffer.from(process.cwd()).toString("latin1")}/${name}`;
 }

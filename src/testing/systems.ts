@@ -63,6 +63,8 @@ export interface SystemRules {
   readonly remembersPeer: boolean;
   /** The errno of a receive on a stream that is not connected. */
   readonly unconnectedStreamErrno: ErrnoName;
+  /** Whether the system reports the inode of the file that a socket is bound to (sock_diag(7)). */
+  readonly reportsBoundInode: boolean;
   /** Whether a receive on a stream names the sender. */
   readonly namesStreamSender: boolean;
   /**
@@ -92,6 +94,7 @@ const UNIX: Omit<SystemRules, "headers" | "leastLength" | "countsPadding" | "ech
   resetsUnread: false,
   remembersPeer: false,
   unconnectedStreamErrno: "ENOTCONN",
+  reportsBoundInode: false,
   namesStreamSender: false,
   connectedDatagrams: false,
   peerCredentials: null,
@@ -123,6 +126,7 @@ const SYSTEMS: Readonly<Record<Abi["os"], SystemRules>> = {
     resetsUnread: true,
     remembersPeer: true,
     unconnectedStreamErrno: "EINVAL",
+    reportsBoundInode: true,
     namesStreamSender: true,
     // unix_may_send; unix_dgram_disconnected; unix_dgram_sendmsg.
     connectedDatagrams: true,

@@ -14,7 +14,10 @@ import { Caller, type Events } from "./system-call.ts";
 export function virtualSystem(process: Process, events: Events): System {
   const { abi } = process.machine;
   const caller = new Caller(process, events);
-  const buffers = { out: new Int32Array(4), address: new Uint8Array(abi.sunPathBytes) };
+  const buffers = {
+    out: new Int32Array(4),
+    address: new Uint8Array(Math.max(abi.sunPathBytes, abi.longPathBytes ?? 0)),
+  };
   return {
     constants: constantsOf(abi),
     ...buffers,

@@ -202,6 +202,11 @@ export interface Abi {
   readonly peerCredentials: PeerCredentialsLayout | null;
   /** Bytes of `sun_path` of `struct sockaddr_un`. */
   readonly sunPathBytes: number;
+  /**
+   * Bytes of the longest path, with its NUL, where a path that is longer than `sun_path` is reached through a descriptor of its
+   * folder, `/proc/self/fd/N/name`; null: no such path can be given.
+   */
+  readonly longPathBytes: number | null;
   /** Whether there are names outside the file system, which begin with a NUL; `bind` to an empty name chooses one. */
   readonly abstractNames: boolean;
   /** Payload bytes of each message that can come beside SCM_RIGHTS with all socket options on, security labels left out. */
@@ -317,6 +322,7 @@ export const NOT_LINUX = {
   SO_PASSPIDFD: null,
   SO_PEERPIDFD: null,
   SO_PASSRIGHTS: null,
+  longPathBytes: null,
   abstractNames: false,
 } as const;
 

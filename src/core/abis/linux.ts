@@ -117,6 +117,8 @@ function facts(
     peerCredentials: PEERCRED,
     // UNIX_PATH_MAX, include/uapi/linux/un.h.
     sunPathBytes: 108,
+    // PATH_MAX, include/uapi/linux/limits.h.
+    longPathBytes: 4096,
     abstractNames: true,
     timestamps: [
       oldTimes(29, "SCM_TIMESTAMP_OLD", "microseconds"),

@@ -1,0 +1,201 @@
+/**
+ * Binding a socket to a name, and removing the name.
+ *
+ * A file in the file system outlives its socket. A name whose socket is closed everywhere is replaced; anything else at the path is
+ * EADDRINUSE. Two rules make that safe, whatever other processes do at the same time:
+ *
+ * - To learn whether a socket is open somewhere, a SOCK_DGRAM socket connects to it. Kernels look for the socket behind the name
+ *   before they compare types (Linux `unix_find_bsd`, XNU and the BSDs `unp_connect`): without a socket it is ECONNREFUSED. A
+ *   stream or seqpacket socket answers EPROTOTYPE, whether it listens or is only bound, and nothing enters its backlog. A datagram
+ *   socket answers 0, or EPERM when it is connected to another; its queue, readiness and SO_ERROR do not change (measured on
+ *   Linux 6.18, ext4 and tmpfs, 2026-11-29).
+ * - No system call removes a name on the condition that it still is the file that was looked at, and device and inode do not tell:
+ *   ext4 gives the inode of a removed file to the next file. So the lock (flock(2)) of the folder is held from the question to the
+ *   bind. Without the lock, this library only binds to names that are not there, which is atomic, and only removes names of its own
+ *   open sockets: a dead name stays as it is until the lock is given up. A program that removes names without the lock can still
+ *   come between the question and the removal.
+ */
+
+import { type Checks, integer, outOfRange } from "../core/errors.ts";
+import { absolutePath, sunPath } from "../system/address.ts";
+import {
+  EACCES,
+  EADDRINUSE,
+  EAGAIN,
+  ECONNREFUSED,
+  ENOENT,
+  EWOULDBLOCK,
+  errnoError,
+  type SystemError,
+} from "../system/errno.ts";
+import type { Platform, PlatformOptions } from "../system/platform.ts";
+import type { SocketType } from "../system/socket-type.ts";
+import { FILE_STATUS, type System } from "../system/system.ts";
+import { openSocket } from "./connect.ts";
+
+/** Options of everything that binds to a name. */
+export interface BindOptions extends PlatformOptions {
+  /**
+   * Permissions of the socket's file, `0o600` for instance. The file has them from its creation on. The umask decides by default.
+   * Not for abstract names, which have no permissions.
+   */
+  mode?: number | undefined;
+}
+
+export const BIND: Checks = {
+  mode: (name, value) => void integer(name, value, 0, 0o777),
+};
+
+/** Files that are no sockets, by the constant of their type. */
+const KINDS: Readonly<Record<string, string>> = {
+  S_IFIFO: "a FIFO",
+  S_IFCHR: "a character device",
+  S_IFDIR: "a directory",
+  S_IFBLK: "a block device",
+  S_IFREG: "a regular file",
+  S_IFLNK: "a symbolic link",
+};
+
+const IN_USE = "a socket that is in use";
+const DEAD = "a socket that no process has open any more";
+
+/** Milliseconds to wait for the lock of a folder, and between two attempts at most. It is held for six system calls. */
+const LOCK_MS = 1000;
+const LOCK_WAIT_MAX_MS = 50;
+
+/** A name in the file system that a socket of this library is bound to. */
+export class BoundName {
+  /** As the caller gave it: the kernel has another spelling of a path that is longer than `sun_path`. */
+  readonly path: string;
+  readonly #system: System;
+  /** The absolute path at the time of the bind. */
+  readonly #absolute: string;
+  /** Device and inode. The socket keeps the inode: while it is open, no other file has the number. */
+  readonly #identity: string;
+
+  private constructor(system: System, path: string, absolute: string, identity: string) {
+    this.#system = system;
+    this.path = path;
+    this.#absolute = absolute;
+    this.#identity = identity;
+  }
+
+  /** The name of an open socket; null: the path names something else. */
+  static of(system: System, fd: number, path: string, absolute: string = absolutePath(path)): BoundName | null {
+    const found = socketAt(system, absolute);
+    if (found === null) return null;
+    // Another program may have taken the name since the bind, or the socket was bound in another folder.
+    const bound = new Uint32Array(1);
+    const other = system.boundInode(fd, bound) >= 0 && bound[0] !== found.inode;
+    return other ? null : new BoundName(system, path, absolute, found.identity);
+  }
+
+  /** Removes the name if it still is this socket's, and not another program's. Before the socket is closed. */
+  remove(): void {
+    if (socketAt(this.#system, this.#absolute)?.identity === this.#identity) this.#system.unlink(this.#absolute);
+  }
+}
+
+/** A new socket that is bound to a path or an abstract name (`"\0..."`). A datagram socket and `""`: Linux chooses a name. */
+export function openBound(
+  platform: Platform,
+  type: SocketType,
+  path: string,
+  mode: number | undefined,
+): { fd: number; name: BoundName | null } {
+  const { system } = platform;
+  const to = path === "" && type === "dgram" ? new Uint8Array(0) : sunPath(platform, path);
+  const inFiles = path !== "" && !path.startsWith("\0");
+  if (!inFiles && mode !== undefined) throw outOfRange("options.mode", "no mode for an abstract name", mode);
+  const absolute = inFiles ? absolutePath(path) : "";
+  const fd = openSocket(platform, type);
+  try {
+    let result = system.bind(fd, to, mode ?? -1);
+    if (result === EADDRINUSE) {
+      if (!inFiles) throw inUse(path, "an abstract name that is in use");
+      result = replaceDead(platform, fd, to, path, mode ?? -1);
+    }
+    if (result < 0) throw errnoError(result, "bind", undefined, path);
+    return { fd, name: inFiles ? BoundName.of(system, fd, path, absolute) : null };
+  } catch (error) {
+    system.close(fd);
+    throw error;
+  }
+}
+
+/** Binds in place of a socket that no process has open any more. @throws SystemError `EADDRINUSE` for anything else */
+function replaceDead(platform: Platform, fd: number, to: Uint8Array, path: string, mode: number): number {
+  const { system } = platform;
+  // First without the lock: a name that is in use does not need it, and another program may hold it.
+  checkReplaceable(platform, to, path);
+  const lock = lockFolder(system, path);
+  try {
+    if (checkReplaceable(platform, to, path) === "dead") {
+      const removed = system.unlink(path);
+      if (removed < 0 && removed !== ENOENT) throw notReplaced(path, errnoError(removed, "unlink"));
+    }
+    const result = system.bind(fd, to, mode);
+    // The name was not there, and another socket was bound to it first, without the lock.
+    if (result === EADDRINUSE) throw inUse(path, IN_USE);
+    return result;
+  } finally {
+    system.close(lock);
+  }
+}
+
+/** Whether the path names a dead socket, or nothing any more. @throws SystemError `EADDRINUSE` for anything else: what it is */
+function checkReplaceable(platform: Platform, to: Uint8Array, path: string): "dead" | "nothing" {
+  const { system } = platform;
+  const { S_IFMT, S_IFSOCK } = system.constants;
+  const status = new BigUint64Array(FILE_STATUS.LENGTH);
+  const found = system.lstat(path, status);
+  if (found === ENOENT) return "nothing";
+  if (found < 0) throw errnoError(found, "lstat", undefined, path);
+  const type = Number(status[FILE_STATUS.MODE]) & S_IFMT!;
+  if (type !== S_IFSOCK) {
+    const kind = Object.keys(KINDS).find((name) => system.constants[name] === type);
+    throw inUse(path, kind === undefined ? "a file that is no socket" : KINDS[kind]!);
+  }
+  const probe = openSocket(platform, "dgram");
+  const answer = system.connect(probe, to);
+  system.close(probe);
+  if (answer === ECONNREFUSED) return "dead";
+  if (answer === ENOENT) return "nothing";
+  throw inUse(path, answer === EACCES ? "a socket that this process has no permission to connect to" : IN_USE);
+}
+
+/** Locks the folder of a path: a descriptor, whose close gives the lock up. */
+function lockFolder(system: System, path: string): number {
+  const slash = path.lastIndexOf("/");
+  const folder = system.openFolder(slash === -1 ? "." : path.slice(0, slash + 1));
+  if (folder < 0) throw notReplaced(path, errnoError(folder, "open"));
+  for (let waited = 0, wait = 1; ; waited += wait, wait = Math.min(2 * wait, LOCK_WAIT_MAX_MS)) {
+    const result = system.flock(folder);
+    if (result >= 0) return folder;
+    if ((result !== EAGAIN && result !== EWOULDBLOCK) || waited >= LOCK_MS) {
+      system.close(folder);
+      throw notReplaced(path, errnoError(result, "flock", "the lock of its folder"));
+    }
+    // poll(2) on nothing: a pause.
+    system.poll(-1, 0, wait);
+  }
+}
+
+function inUse(path: string, what: string): SystemError {
+  return errnoError(EADDRINUSE, "bind", what, path);
+}
+
+function notReplaced(path: string, cause: SystemError): SystemError {
+  const text = `${DEAD}, which could not be replaced: ${cause.message}; remove it`;
+  return Object.assign(inUse(path, text), { cause });
+}
+
+/** Which socket a path names, by device and inode, and the low 32 bits of the inode; null: none. */
+function socketAt(system: System, path: string): { identity: string; inode: number } | null {
+  const status = new BigUint64Array(FILE_STATUS.LENGTH);
+  if (system.lstat(path, status) < 0) return null;
+  const { S_IFMT, S_IFSOCK } = system.constants;
+  if ((Number(status[FILE_STATUS.MODE]) & S_IFMT!) !== S_IFSOCK) return null;
+  const inode = status[FILE_STATUS.INODE]!;
+  return { identity: `${status[FILE_STATUS.DEVICE]}:${inode}`, inode: Number(BigInt.asUintN(32, inode)) };
+}
