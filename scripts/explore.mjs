@@ -100,10 +100,22 @@ const BUGS = [
     found: /leaked descriptor \d+: pid/,
   },
   {
-    what: "a socket leaked when its bind fails",
+    what: "a socket leaked when its listen fails",
     from: "name?.remove(); system.close(fd);",
     to: "",
     found: /leaked descriptor \d+: (stream|seqpacket)/,
+  },
+  {
+    what: "a dead name replaced without the lock of its folder",
+    from: "const result = system.flock(folder);",
+    to: "const result = 0;",
+    found: /removed "\/socket", which is in use|two sockets are bound/,
+  },
+  {
+    what: "a living name taken for a dead one",
+    from: "if (answer === ECONNREFUSED)",
+    to: "if (answer < 0)",
+    found: /removed "\/socket", which is in use|two sockets are bound/,
   },
   {
     what: "operations that are not settled when their socket is closed",

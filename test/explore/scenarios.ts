@@ -1,5 +1,6 @@
 /** The operations of the public API, each small enough that every fault at every system call can be tried. */
 
+import os from "node:os";
 import {
   type AncillaryData,
   FdChannel,
@@ -483,6 +484,49 @@ export const scenarios: readonly Scenario[] = [
       const server = await world.attempt("acceptSync", () => world.using(listener.acceptSync({ timeout: 5 })));
       if (client !== null && server !== null)
         await world.attempt("sendFdsSync", () => client.sendFdsSync("x", [listener]));
+    },
+  },
+  {
+    name: "names: another process binds at any moment of a bind over a dead name",
+    async run(world) {
+      const { kernel, processes } = world;
+      const dead = await world.attempt("bind", () => UnixListener.bind("/dead", world.platform));
+      processes[0].platform.system.rename("/dead", "/socket");
+      await world.attempt("close", () => dead?.close());
+      const bind = [
+        () => UnixListener.bind("/socket", { platform: processes[0].platform, mode: 0o600 }),
+        () => UnixDatagram.bind("/socket", { platform: processes[1].platform }),
+      ] as const;
+      let bound = 0;
+      const attempt = (which: 0 | 1): void => {
+        try {
+          world.using<{ close(): void }>(bind[which]());
+          bound++;
+        } catch (error) {
+          world.checkError("bind", error);
+        }
+      };
+      const { fault } = kernel;
+      // The first values of neighbouring seeds are alike.
+      world.random(2);
+      let calls = world.random(20);
+      kernel.fault = (call) => {
+        if (call.process === processes[0] && calls-- === 0) attempt(1);
+        return fault!(call);
+      };
+      attempt(0);
+      if (bound > 1) throw new Violation("two sockets are bound to one name");
+      if (bound === 1) {
+        kernel.fault = null;
+        const { system, constants } = processes[1].platform;
+        const probe = system.socket(constants.SOCK_DGRAM!);
+        const answer = system.connect(probe, Buffer.from("/socket"));
+        system.close(probe);
+        // Of another type is there all the same.
+        if (answer < 0 && answer !== -os.constants.errno.EPROTOTYPE)
+          throw new Violation("the socket that is bound cannot be reached");
+      }
+      kernel.fault = fault;
     },
   },
   {
