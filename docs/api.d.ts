@@ -1345,7 +1345,7 @@ declare module "unix-ancillary/testing" {
     }
 
     /** Names of errors, as `errno(3)` has them. */
-    export type ErrnoName = "E2BIG" | "EACCES" | "EADDRINUSE" | "EAGAIN" | "EBADF" | "ECONNABORTED" | "ECONNREFUSED" | "ECONNRESET" | "EDEADLK" | "EEXIST" | "EINTR" | "EINVAL" | "EIO" | "EISCONN" | "EMFILE" | "EMSGSIZE" | "ENFILE" | "ENOBUFS" | "ENOENT" | "ENOMEM" | "ENOPROTOOPT" | "ENOTCONN" | "ENOTSOCK" | "EOPNOTSUPP" | "EPERM" | "EPIPE" | "EPROTOTYPE" | "ETOOMANYREFS" | "EWOULDBLOCK";
+    export type ErrnoName = "E2BIG" | "EACCES" | "EADDRINUSE" | "EAGAIN" | "EBADF" | "EBUSY" | "ECONNABORTED" | "ECONNREFUSED" | "ECONNRESET" | "EDEADLK" | "EEXIST" | "EINTR" | "EINVAL" | "EIO" | "EISCONN" | "EMFILE" | "EMSGSIZE" | "ENFILE" | "ENOBUFS" | "ENOENT" | "ENOMEM" | "ENOPROTOOPT" | "ENOTCONN" | "ENOTSOCK" | "EOPNOTSUPP" | "EPERM" | "EPIPE" | "EPROTOTYPE" | "ETOOMANYREFS" | "EWOULDBLOCK";
 
     /** What goes wrong at a call. */
     export interface Fault {
