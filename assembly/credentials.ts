@@ -54,9 +54,10 @@ export function putCredentials(pid: i32, uid: i32, gid: i32): i32 {
 /**
  * Whether messages of `type` carry credentials; then the registers CREDENTIALS, PID, UID, GID are set.
  *
- * They name no process, and CREDENTIALS is 2, when the payload is cut short; when the pid is 0, which Linux writes for data
- * sent before the option was on (with uid 65534), for a sender outside of the pid namespace, and at the end of a stream (with
- * uid 0, which looks like root; measured on Linux 6.18); and when the uid is -1, as for a socket without a peer.
+ * They name nobody, and CREDENTIALS is 2, when the payload is cut short, and when the uid is -1, as for a socket without a peer.
+ * CREDENTIALS is 3 when the pid is 0: Linux writes that for data sent before the option was on (with the overflow uid), for a
+ * sender outside of the pid namespace (with its uid), and at the end of a stream (with uid 0, which looks like root; measured on
+ * Linux 6.18).
  */
 export function readCredentials(type: i32, data: u32, length: u32): bool {
   let at: usize = 0;
@@ -80,6 +81,9 @@ export function readCredentials(type: i32, data: u32, length: u32): bool {
   set(Register.PID, pid);
   set(Register.UID, uid);
   set(Register.GID, readInt(payload + load<u32>(at, GID)));
-  if (uid !== -1 && (pidAt < 0 || pid > 0)) set(Register.CREDENTIALS, 1);
+  if (uid !== -1) {
+    if (pidAt < 0 || pid > 0) set(Register.CREDENTIALS, 1);
+    else if (pid === 0) set(Register.CREDENTIALS, 3);
+  }
   return true;
 }

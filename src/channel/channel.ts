@@ -12,7 +12,7 @@ import {
 } from "../core/errors.ts";
 import { type AsFd, checkNumbers, copyFds, readNumbers } from "../fd/as-fd.ts";
 import { OwnedFd } from "../fd/owned-fd.ts";
-import type { Credentials } from "../message/credentials.ts";
+import { type Credentials, overflowIds } from "../message/credentials.ts";
 import { isReason, onAbort } from "../socket/aborts.ts";
 import { SIGNAL, type WaitOptions } from "../socket/endpoint.ts";
 import type { FdReader } from "../socket/fd-reader.ts";
@@ -203,7 +203,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     } catch (error) {
       cause = error;
     }
-    checkPeer(socket, options.peer, peer, cause);
+    checkPeer(socket, options.peer, namesGroup(socket.platform, options.peer, peer) ? peer : null, cause);
     return new FdChannel(socket, options, peer);
   }
 
@@ -550,6 +550,11 @@ export function checkPeer(
   throw new ChannelError("ERR_CHANNEL_PEER_REJECTED", `expected a peer that the policy allows, got ${description}`, {
     cause,
   });
+}
+
+/** False if the policy asks for a group and the peer's is the one that stands for those that are not mapped here. */
+function namesGroup(platform: Platform, policy: PeerPolicy | undefined, peer: Credentials | null): boolean {
+  return typeof policy !== "object" || policy.gid === undefined || peer?.gid !== overflowIds(platform)?.gid;
 }
 
 function isAllowed(policy: PeerPolicy, peer: Credentials): boolean {

@@ -3,10 +3,42 @@
 import type { PeerCredentialsLayout } from "../core/abis/table.ts";
 import type { Credentials } from "../core/payloads.ts";
 import { adopt, type OwnedFd } from "../fd/owned-fd.ts";
+import { fs } from "../system/builtins.ts";
 import { ENOTCONN, ENOTSUP, errnoError } from "../system/errno.ts";
-import type { Platform } from "../system/platform.ts";
+import { isHostPlatform, type Platform } from "../system/platform.ts";
 
 export type { Credentials };
+
+/** Numbers that name nobody; null: the system has none. */
+export interface OverflowIds {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Linux's defaults (kernel/user.c), which root may change. */
+const OVERFLOW: OverflowIds = { uid: 65534, gid: 65534 };
+let ofHost: OverflowIds | null = null;
+
+/**
+ * What Linux writes for a user, or a group, that is not mapped in this user namespace, and for data sent before SO_PASSCRED was on:
+ * /proc/sys/kernel/overflowuid and overflowgid, read once.
+ */
+export function overflowIds(platform: Platform): OverflowIds | null {
+  if (platform.abi.os !== "linux") return null;
+  if (!isHostPlatform(platform)) return OVERFLOW;
+  ofHost ??= { uid: overflowId("uid") ?? OVERFLOW.uid, gid: overflowId("gid") ?? OVERFLOW.gid };
+  return ofHost;
+}
+
+function overflowId(kind: "uid" | "gid"): number | null {
+  try {
+    const id = Number(fs.readFileSync(`/proc/sys/kernel/overflow${kind}`, "latin1"));
+    return id > 0 ? id : null;
+  } catch {
+    // No /proc here.
+    return null;
+  }
+}
 
 /** Large enough for the answer of every system: `struct xucred` has 88 bytes on FreeBSD. */
 const answer = new DataView(new ArrayBuffer(128));
@@ -16,7 +48,8 @@ const LITTLE_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
 /**
  * Who connected, or was connected to, as the kernel recorded it then.
  *
- * @throws SystemError `ENOTCONN` without a peer, `ENOTSUP` where the system has no such option
+ * @throws SystemError `ENOTCONN` without a peer, `ENOTSUP` where the system has no such option, or names nobody: a user that is not
+ *   mapped in this user namespace
  */
 export function peerCredentials(platform: Platform, fd: number): Credentials {
   const { system, abi, constants } = platform;
@@ -28,6 +61,8 @@ export function peerCredentials(platform: Platform, fd: number): Credentials {
   const uid = answer.getUint32(layout.uid, LITTLE_ENDIAN);
   // Linux answers for a socket without a peer too: pid 0, and -1 for both ids (measured on 6.18).
   if (uid === 0xffffffff) throw errnoError(ENOTCONN, "getsockopt");
+  if (uid === overflowIds(platform)?.uid)
+    throw errnoError(ENOTSUP, "getsockopt", "the peer's user has no number in this user namespace");
   const gid = answer.getUint32(layout.gid, LITTLE_ENDIAN);
   const pid = layout.pid === null ? peerPid(platform, fd, layout) : answer.getInt32(layout.pid, LITTLE_ENDIAN);
   return { pid: pid !== null && pid > 0 ? pid : null, uid, gid };

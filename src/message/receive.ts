@@ -8,7 +8,7 @@ import { EAGAIN, ECONNRESET, EMFILE, EMSGSIZE, EWOULDBLOCK, errnoError, type Sys
 import type { Platform } from "../system/platform.ts";
 import type { SocketType } from "../system/socket-type.ts";
 import { OUT, POLLIN } from "../system/system.ts";
-import type { Credentials } from "./credentials.ts";
+import { type Credentials, overflowIds } from "./credentials.ts";
 import { byteLength, copyOf, type Iovec, receiveInto } from "./iovec.ts";
 import { closeDelivered, judge, makeCloexec, refusal } from "./received.ts";
 
@@ -155,7 +155,7 @@ export function receiveOnce(receiver: Receiver, fd: number, request: Request): M
     delivered - kept,
     streamOffset,
     (flags & platform.abi.MSG_TRUNC) !== 0,
-    registers[REGISTER.CREDENTIALS] === 1 ? credentialsOf(registers) : null,
+    registers[REGISTER.CREDENTIALS]! > 0 ? credentialsOf(platform, bytes) : null,
     registers[REGISTER.HAS_PIDFD]! > 0 ? pidfdOf(receiver, registers[REGISTER.PIDFD]!) : null,
     registers[REGISTER.SECURITY_LENGTH]! < 0 ? null : securityOf(core),
     request.wantAddress ? addressOf(system) : null,
@@ -233,11 +233,19 @@ function peerIsShut({ system, constants, abi }: Platform, fd: number): boolean {
 
 const PEEKED = new Uint8Array(1);
 
-function credentialsOf(registers: Int32Array): Credentials {
+/**
+ * The sender of a message of so many bytes. A pid of 0 beside a user is a sender outside of this pid namespace; at the end of a
+ * stream, where there are no bytes, it is nobody (Linux, unix_stream_read_generic leaves zeros).
+ */
+function credentialsOf(platform: Platform, bytes: number): Credentials | null {
+  const { registers } = platform.core;
+  const known = registers[REGISTER.CREDENTIALS]!;
+  if (known === 2 || (known === 3 && bytes === 0)) return null;
   const pid = registers[REGISTER.PID]!;
   const uid = registers[REGISTER.UID]! >>> 0;
   const gid = registers[REGISTER.GID]! >>> 0;
-  return { pid: pid < 0 ? null : pid, uid, gid };
+  if (uid === overflowIds(platform)?.uid) return null;
+  return { pid: pid <= 0 ? null : pid, uid, gid };
 }
 
 /** The label's bytes: SELinux sends the closing NUL with them, AppArmor and Smack do not. */

@@ -110,7 +110,7 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
   /**
    * Who connected, or was connected to, as the kernel recorded it then; of a pair: who made it.
    *
-   * @throws SystemError `ENOTSUP` where the system does not tell
+   * @throws SystemError `ENOTSUP` where the system does not tell, or names nobody (a user that is not mapped in this user namespace)
    */
   peerCredentials(): Credentials {
     return peerCredentials(this.platform, this.openFd());

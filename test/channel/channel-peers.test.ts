@@ -341,9 +341,9 @@ test.python("accepted: the peer is the process that connected", async () => {
   const name = `\0unix-ancillary-channel-${process.pid}`;
   const listener = UnixListener.bind(name);
   const source = `import socket; s = socket.socket(socket.AF_UNIX); s.connect("\\0${name.slice(1)}"); s.recv(1)`;
-  // As root, the child runs as another user.
-  const uid = process.getuid!() === 0 ? 65534 : process.getuid!();
-  const gid = process.getgid!() === 0 ? 65534 : process.getgid!();
+  // As root, the child runs as another user; 65534 would be nobody.
+  const uid = process.getuid!() === 0 ? 65533 : process.getuid!();
+  const gid = process.getgid!() === 0 ? 65533 : process.getgid!();
   const { child, channel } = spawn("python3", ["-c", source], { uid, gid, stdio: ["ignore", "inherit", "inherit"] });
   const exited = new Promise((resolve) => child.once("exit", resolve));
   assert.equal(channel.peer, { pid: child.pid, uid, gid });
