@@ -591,7 +591,7 @@ declare module "unix-ancillary" {
         /**
          * Who connected, or was connected to, as the kernel recorded it then; of a pair: who made it.
          *
-         * @throws SystemError `ENOTSUP` where the system does not tell
+         * @throws SystemError `ENOTSUP` where the system does not tell, or names nobody (a user that is not mapped in this user namespace)
          */
         peerCredentials(): Credentials;
         /**
@@ -1137,7 +1137,8 @@ declare module "unix-ancillary" {
          */
         connect(path: string): void;
         /**
-         * Sends a datagram and descriptors to the socket that is bound to `path`.
+         * Sends a datagram and descriptors to the socket that is bound to `path`. Sends to one receiver are served in the order of the
+         * calls; one that waits for its receiver does not hold up those to others.
          *
          * @returns its bytes: a datagram is sent whole
          * @throws as `sendFds`, and SystemError `ENOENT`, `ECONNREFUSED`, `EMSGSIZE` ...
@@ -1145,6 +1146,8 @@ declare module "unix-ancillary" {
         sendFdsTo(data: Payload, fds: readonly AsFd[], path: string, options?: Pick<WaitOptions, "signal">): Promise<number>;
         /** {@link sendFdsTo}, waiting. */
         sendFdsToSync(data: Payload, fds: readonly AsFd[], path: string, options?: Pick<WaitOptions, "timeout">): number;
+        /** {@link sendFdsTo} if it can be done at once; null, and nothing sent, when the receiver has no room. */
+        trySendFdsTo(data: Payload, fds: readonly AsFd[], path: string): number | null;
         /** As `recvFds`, with the sender's name. */
         recvFdsFrom(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFrom>;
         /** {@link recvFdsFrom}, waiting in `poll(2)`. */

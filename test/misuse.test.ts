@@ -217,6 +217,7 @@ for (const suffix of ["", "Sync"]) {
   method("bound", `recvFdsFrom${suffix}`, maxFds, options);
   method("listener", `accept${suffix}`, options);
 }
+method("datagram", "trySendFdsTo", data, fds, path);
 method("datagram", "connect", path);
 method("channel", "send", data, fds, options);
 method("channel", "recv", options);

@@ -81,7 +81,8 @@ export class UnixDatagram extends MessageSocket {
   }
 
   /**
-   * Sends a datagram and descriptors to the socket that is bound to `path`.
+   * Sends a datagram and descriptors to the socket that is bound to `path`. Sends to one receiver are served in the order of the
+   * calls; one that waits for its receiver does not hold up those to others.
    *
    * @returns its bytes: a datagram is sent whole
    * @throws as `sendFds`, and SystemError `ENOENT`, `ECONNREFUSED`, `EMSGSIZE` ...
@@ -89,7 +90,8 @@ export class UnixDatagram extends MessageSocket {
   sendFdsTo(data: Payload, fds: readonly AsFd[], path: string, options?: Pick<WaitOptions, "signal">): Promise<number> {
     try {
       const { signal } = readOptions("options", options, SIGNAL);
-      return this.submit("writing", this.sendTo(data, fds, this.#to(path)), signal);
+      const send = this.sendTo(data, fds, this.#to(path));
+      return this.submit(`to ${path}`, send, signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -98,7 +100,14 @@ export class UnixDatagram extends MessageSocket {
   /** {@link sendFdsTo}, waiting. */
   sendFdsToSync(data: Payload, fds: readonly AsFd[], path: string, options?: Pick<WaitOptions, "timeout">): number {
     const { timeout } = readOptions("options", options, TIMEOUT);
-    return this.runSync("writing", this.sendTo(data, fds, this.#to(path)), timeout);
+    const send = this.sendTo(data, fds, this.#to(path));
+    return this.runSync(`to ${path}`, send, timeout);
+  }
+
+  /** {@link sendFdsTo} if it can be done at once; null, and nothing sent, when the receiver has no room. */
+  trySendFdsTo(data: Payload, fds: readonly AsFd[], path: string): number | null {
+    const send = this.sendTo(data, fds, this.#to(path));
+    return this.tryNow(`to ${path}`, send);
   }
 
   /** As `recvFds`, with the sender's name. */

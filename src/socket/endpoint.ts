@@ -43,6 +43,15 @@ export const TIMEOUT: Checks = {
 
 export type Direction = "reading" | "writing";
 
+/** Operations that are served in order: those of a direction, or the sends to one receiver, which wait for nobody else's. */
+export type Line = Direction | `to ${string}`;
+
+/** The sends that wait for one receiver. It cannot be watched: they are tried again after a while. */
+interface Lane {
+  queue: Queue<Waiting>;
+  timer: Timer | null;
+}
+
 /** An operation that waits for its turn, and the promise that it settles. */
 class Waiting implements Entry<Waiting> {
   readonly operation: Operation<unknown>;
@@ -147,6 +156,8 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   readonly #handle: Handle;
   #reading: Queue<Waiting> = null;
   #writing: Queue<Waiting> = null;
+  /** By the names of lines; null until a send waits for its receiver. */
+  #lanes: Map<Line, Lane> | null = null;
   #referenced = true;
   #burst = 0;
   #futile = 0;
@@ -206,6 +217,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   ref(): this {
     this.#referenced = true;
     this.#rearm();
+    this.#keepLanesAlive();
     return this;
   }
 
@@ -213,6 +225,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   unref(): this {
     this.#referenced = false;
     this.#rearm();
+    this.#keepLanesAlive();
     return this;
   }
 
@@ -257,7 +270,8 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
    */
   protected handOver<T>(take: (fd: number) => T): T {
     const fd = this.openFd();
-    const waiting = lengthOf(this.#reading) + lengthOf(this.#writing);
+    let waiting = lengthOf(this.#reading) + lengthOf(this.#writing);
+    for (const { queue } of this.#lanes?.values() ?? []) waiting += lengthOf(queue);
     if (waiting > 0)
       throw new AncillaryError("ERR_SOCKET_BUSY", `expected a socket without waiting operations, there are ${waiting}`);
     this.#handle.unwatch();
@@ -281,34 +295,39 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     return this.#queue(direction) === null;
   }
 
+  /** Whether no send waits for its receiver. @internal */
+  protected get lanesIdle(): boolean {
+    return this.#lanes === null || this.#lanes.size === 0;
+  }
+
   /** Runs an operation to its end: at once if nothing waits before it, else in its turn. @internal */
-  protected runSync<T>(direction: Direction, operation: Operation<T>, timeout: number | undefined): T {
+  protected runSync<T>(line: Line, operation: Operation<T>, timeout: number | undefined): T {
     operation.prepare();
     const { fd } = this.#handle;
     if (fd === -1) throw operation.failed(socketClosed());
-    if (this.#queue(direction) === null) {
+    if (this.#queue(line) === null) {
       const value = operation.perform(fd);
       if (value !== WAIT) {
         operation.recycle();
         return value;
       }
     } else operation.check();
-    return this.#waitSync(direction, operation, timeout);
+    return this.#waitSync(line, operation, timeout);
   }
 
   /** Runs an operation only if it need not wait, neither for others nor for the kernel; null otherwise. @internal */
-  protected tryNow<T>(direction: Direction, operation: Operation<T>): T | null {
+  protected tryNow<T>(line: Line, operation: Operation<T>): T | null {
     operation.prepare();
-    if (this.#queue(direction) !== null) {
+    if (this.#queue(line) !== null) {
       operation.check();
-      this.#serve(direction);
-      this.#rearm();
+      this.#serve(line);
+      this.#rearmLine(line);
       // Code of the caller's ran for those before it.
       operation.prepare();
     }
     const { fd } = this.#handle;
     if (fd === -1) throw operation.failed(socketClosed());
-    if (this.#queue(direction) !== null) return null;
+    if (this.#queue(line) !== null) return null;
     const value = operation.perform(fd);
     if (value === WAIT) return null;
     this.#burst++;
@@ -316,18 +335,18 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   }
 
   /** Runs an operation in its turn. @internal */
-  protected submit<T>(direction: Direction, operation: Operation<T>, signal?: AbortSignal): Promise<T> {
+  protected submit<T>(line: Line, operation: Operation<T>, signal?: AbortSignal): Promise<T> {
     try {
       operation.prepare();
       if (signal !== undefined && signals.aborted(signal))
         return this.#fail(operation.withdrawn(signals.reason(signal)));
       const { fd } = this.#handle;
       if (fd === -1) return this.#fail(operation.failed(socketClosed()));
-      if (this.#mayAttempt(direction)) {
+      if (this.#mayAttempt(line)) {
         const value = operation.perform(fd);
         const waits = value === WAIT;
         if (!waits) this.#burst++;
-        if (direction === "reading") this.#futile = waits ? this.#futile + 1 : 0;
+        if (line === "reading") this.#futile = waits ? this.#futile + 1 : 0;
         if (!waits) {
           operation.recycle();
           return Promise.resolve(value);
@@ -338,9 +357,9 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     }
     return new Promise<T>((resolve, reject) => {
       const entry = new Waiting(operation as Operation<unknown>, resolve, reject);
-      this.#append(direction, entry);
-      if (signal !== undefined) this.#listen(direction, entry, signal);
-      if (!this.#yielding) this.#rearm();
+      this.#append(line, entry);
+      if (signal !== undefined) this.#listen(line, entry, signal);
+      if (!this.#yielding) this.#rearmLine(line);
     });
   }
 
@@ -352,18 +371,18 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   }
 
   /** Whether an asynchronous operation is attempted at once. */
-  #mayAttempt(direction: Direction): boolean {
-    if (this.#queue(direction) !== null || this.#yielding) return false;
+  #mayAttempt(line: Line): boolean {
+    if (this.#queue(line) !== null || this.#yielding) return false;
     if (this.#burst >= BURST) {
       this.#yield();
       return false;
     }
-    return direction === "writing" || this.#futile < FUTILE || ++this.#futile % PROBE === 0;
+    return line !== "reading" || this.#futile < FUTILE || ++this.#futile % PROBE === 0;
   }
 
   /** Waits in `poll(2)`; the operations before it in the queue are served first. */
-  #waitSync<T>(direction: Direction, operation: Operation<T>, timeout: number | undefined): T {
-    if (this.#queue(direction)?.preparing === true) {
+  #waitSync<T>(line: Line, operation: Operation<T>, timeout: number | undefined): T {
+    if (this.#queue(line)?.preparing === true) {
       const what = "expected no synchronous call in a getter that is read for an operation before it";
       throw new AncillaryError("ERR_SOCKET_BUSY", what);
     }
@@ -376,23 +395,23 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       (error) => (outcome = { error }),
     );
     const fail = (errno: number, syscall: string) => {
-      this.#remove(direction, entry);
+      this.#remove(line, entry);
       outcome = { error: operation.failed(errnoError(errno, syscall)) };
     };
-    this.#append(direction, entry);
+    this.#append(line, entry);
     for (let futile = 0; ; futile++) {
-      this.#serve(direction);
+      this.#serve(line);
       if (outcome !== null) break;
-      if (futile >= LIES) this.#giveUp(direction);
+      if (futile >= LIES) this.#giveUp(line);
       if (outcome !== null) break;
       const left = deadline - system.now();
       if (left <= 0) {
         fail(ETIMEDOUT, operation.syscall);
         break;
       }
-      const { operation: first } = this.#queue(direction)!;
+      const { operation: first } = this.#queue(line)!;
       const retryAfter = Math.max(first.retryAfter, pauseAfter(futile));
-      const events = retryAfter > 0 ? 0 : direction === "reading" ? POLLIN : POLLOUT;
+      const events = retryAfter > 0 ? 0 : line === "reading" ? POLLIN : POLLOUT;
       const wait = retryAfter > 0 ? Math.min(retryAfter, left) : left;
       const ready = system.poll(
         this.#handle.fd,
@@ -404,15 +423,15 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
         break;
       }
     }
-    this.#rearm();
+    this.#rearmLine(line);
     if ("error" in outcome!) throw outcome.error;
     return outcome!.value;
   }
 
   /** Serves a queue until it is empty or the kernel has to be waited for. */
-  #serve(direction: Direction): void {
+  #serve(line: Line): void {
     for (;;) {
-      const entry = this.#queue(direction);
+      const entry = this.#queue(line);
       // A getter that is read for the first operation calls this: its turn is not over.
       if (entry === null || entry.preparing) return;
       const { operation } = entry;
@@ -421,14 +440,14 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
         if (entry.prepare === null) operation.prepare();
         else entry.prepare();
         // The code of the caller's may have closed the socket, or aborted this operation: then it is settled.
-        if (this.#queue(direction) !== entry) continue;
+        if (this.#queue(line) !== entry) continue;
         const value = operation.perform(this.#handle.fd);
         if (value === WAIT) return;
-        this.#remove(direction, entry);
+        this.#remove(line, entry);
         entry.resolve(value);
       } catch (error) {
         if (entry.next === null) continue;
-        this.#remove(direction, entry);
+        this.#remove(line, entry);
         entry.reject(error);
       } finally {
         entry.preparing = false;
@@ -437,12 +456,12 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   }
 
   /** Fails the first operation of a queue if it waits in vain. */
-  #giveUp(direction: Direction): void {
-    const entry = this.#queue(direction);
+  #giveUp(line: Line): void {
+    const entry = this.#queue(line);
     if (entry === null || entry.preparing) return;
     const error = entry.operation.stuck(this.#handle.fd);
     if (error === null) return;
-    this.#remove(direction, entry);
+    this.#remove(line, entry);
     entry.reject(entry.operation.failed(error));
   }
 
@@ -504,20 +523,57 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     this.#retry?.keepAlive(keepsAlive);
   }
 
-  /** The first entry of a queue, whose turn it is. */
-  #queue(direction: Direction): Queue<Waiting> {
-    return direction === "reading" ? this.#reading : this.#writing;
+  /** Sees to it that the operations of a line are tried again. */
+  #rearmLine(line: Line): void {
+    if (line === "reading" || line === "writing") {
+      this.#rearm();
+      return;
+    }
+    const lane = this.#lanes?.get(line);
+    if (lane === undefined || lane.queue === null || lane.timer !== null) return;
+    lane.timer = this.platform.system.timer(Math.max(1, lane.queue.operation.retryAfter), () => {
+      lane.timer = null;
+      this.#burst = 0;
+      this.#serve(line);
+      this.#rearmLine(line);
+    });
+    lane.timer.keepAlive(this.#referenced);
   }
 
-  #append(direction: Direction, entry: Waiting): void {
-    if (direction === "reading") this.#reading = append(this.#reading, entry);
-    else this.#writing = append(this.#writing, entry);
+  #keepLanesAlive(): void {
+    for (const { timer } of this.#lanes?.values() ?? []) timer?.keepAlive(this.#referenced);
+  }
+
+  /** The first entry of a queue, whose turn it is. */
+  #queue(line: Line): Queue<Waiting> {
+    if (line === "reading") return this.#reading;
+    return line === "writing" ? this.#writing : (this.#lanes?.get(line)?.queue ?? null);
+  }
+
+  #setQueue(line: Line, queue: Queue<Waiting>): void {
+    if (line === "reading") this.#reading = queue;
+    else if (line === "writing") this.#writing = queue;
+    else {
+      this.#lanes ??= new Map();
+      const lane = this.#lanes.get(line);
+      if (lane === undefined) {
+        if (queue !== null) this.#lanes.set(line, { queue, timer: null });
+        return;
+      }
+      lane.queue = queue;
+      if (queue !== null) return;
+      lane.timer?.close();
+      this.#lanes.delete(line);
+    }
+  }
+
+  #append(line: Line, entry: Waiting): void {
+    this.#setQueue(line, append(this.#queue(line), entry));
   }
 
   /** Takes an entry out of its queue, and stops listening to its signal. */
-  #remove(direction: Direction, entry: Waiting): void {
-    if (direction === "reading") this.#reading = remove(this.#reading, entry);
-    else this.#writing = remove(this.#writing, entry);
+  #remove(line: Line, entry: Waiting): void {
+    this.#setQueue(line, remove(this.#queue(line), entry));
     entry.unlisten?.();
   }
 
@@ -527,15 +583,19 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     this.platform.system.timer(0, () => {
       this.#yielding = false;
       this.#serveReady(POLLIN | POLLOUT);
+      for (const line of [...(this.#lanes?.keys() ?? [])]) {
+        this.#serve(line);
+        this.#rearmLine(line);
+      }
     });
   }
 
-  #listen(direction: Direction, entry: Waiting, signal: AbortSignal): void {
+  #listen(line: Line, entry: Waiting, signal: AbortSignal): void {
     const cancel = (reason: unknown) => {
       if (entry.next === null) return;
-      this.#remove(direction, entry);
+      this.#remove(line, entry);
       entry.reject(entry.operation.withdrawn(reason));
-      this.#rearm();
+      this.#rearmLine(line);
     };
     try {
       entry.unlisten = onAbort(signal, () => cancel(signals.reason(signal)));
@@ -551,9 +611,9 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     this.#retry?.close();
     this.#retry = null;
     const entries: Waiting[] = [];
-    for (const direction of ["reading", "writing"] as const) {
-      for (let entry = this.#queue(direction); entry !== null; entry = this.#queue(direction)) {
-        this.#remove(direction, entry);
+    for (const line of ["reading", "writing", ...(this.#lanes?.keys() ?? [])] as const) {
+      for (let entry = this.#queue(line); entry !== null; entry = this.#queue(line)) {
+        this.#remove(line, entry);
         entries.push(entry);
       }
     }

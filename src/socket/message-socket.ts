@@ -262,20 +262,27 @@ class Send extends Operation<number> {
 
 const NO_BYTES = new Uint8Array(0);
 
-class Shutdown extends Operation<void> {
+class Shutdown extends Operation<undefined> {
   get syscall(): "shutdown" {
     return "shutdown";
   }
   readonly #platform: Platform;
   readonly #how: number;
+  /** Whether no send waits before it that is in another queue. */
+  readonly #isNext: () => boolean;
 
-  constructor(platform: Platform, how: number) {
+  constructor(platform: Platform, how: number, isNext: () => boolean) {
     super();
     this.#platform = platform;
     this.#how = how;
+    this.#isNext = isNext;
   }
 
-  perform(fd: number): void {
+  perform(fd: number): undefined | typeof WAIT {
+    if (!this.#isNext()) {
+      this.retryAfter = 1;
+      return WAIT;
+    }
     const result = this.#platform.system.shutdown(fd, this.#how);
     if (result < 0) throw errnoError(result, "shutdown");
   }
@@ -427,9 +434,9 @@ export abstract class MessageSocket extends Endpoint {
   shutdown(how: "read" | "write" | "both" = "both"): void {
     const number = ["read", "write", "both"].indexOf(how);
     if (number === -1) throw outOfRange("how", '"read", "write" or "both"', how, "ERR_INVALID_ARG_VALUE");
-    const operation = new Shutdown(this.platform, number);
+    const operation = new Shutdown(this.platform, number, () => number === 0 || this.lanesIdle);
     const fd = this.openFd();
-    if (number === 0 || this.idle("writing")) operation.perform(fd);
+    if (number === 0 || (this.idle("writing") && this.lanesIdle)) operation.perform(fd);
     // A failure so late has nobody to tell: the peer has gone, which the next operation says.
     else this.submit("writing", operation).catch(() => {});
   }

@@ -209,6 +209,7 @@ for (const data of payloads) {
     method(named, "sendFdsToSync", (world) => [...to(world), { timeout: 1000 }]),
     sendsTo,
   );
+  add("UnixDatagram#trySendFdsTo", method(named, "trySendFdsTo", to), sendsTo);
 }
 add(
   "UnixDatagram#connect",

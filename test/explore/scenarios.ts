@@ -1103,6 +1103,9 @@ export const scenarios: readonly Scenario[] = [
       await sendNow(world, ledger, "sendFdsToSync", 3, 1, (data, files) =>
         sender.sendFdsToSync(data, files, "/receiver", { timeout: 5 }),
       );
+      await sendNow(world, ledger, "trySendFdsTo", 3, 1, (data, files) =>
+        sender.trySendFdsTo(data, files, "/receiver"),
+      );
       await world.attempt("connect", () => sender.connect("/receiver"));
       await send(world, sender, ledger, 4, 2);
       await takeNow(world, ledger, "recvFdsFromSync", () => receiver.recvFdsFromSync(1, { timeout: 5 }));

@@ -1,0 +1,122 @@
+/** Datagrams to many receivers: one that does not read holds up its own alone. */
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { UnixDatagram } from "unix-ancillary";
+import * as assert from "uvu/assert";
+import { again, codeOf, leakChecked, role, socketPath } from "../support.ts";
+
+const test = leakChecked("receivers");
+
+if (role === "ends") {
+  const [server, silent] = [UnixDatagram.unbound(), UnixDatagram.bind(process.argv[2]!)];
+  while (server.trySendFdsTo("x", [], process.argv[2]!) !== null);
+  const sent = server.sendFdsTo("last", [0], process.argv[2]!);
+  if (process.argv[3] === "unref") server.unref();
+  else {
+    setTimeout(async () => {
+      while (silent.tryRecvFds(0) !== null);
+      await sent;
+      console.log("sent");
+    }, 50);
+  }
+}
+
+/** A server, a receiver whose queue is full, and one that reads. */
+function world(): { server: UnixDatagram; silent: string; good: string; sockets: UnixDatagram[]; filled: number } {
+  const [silent, good] = [socketPath(), socketPath()];
+  const sockets = [UnixDatagram.unbound(), UnixDatagram.bind(silent), UnixDatagram.bind(good)];
+  const server = sockets[0]!;
+  let filled = 0;
+  while (server.trySendFdsTo("fill", [], silent) !== null) filled++;
+  return { server, silent, good, sockets, filled };
+}
+
+test("one receiver that does not read holds up nobody else", async () => {
+  const { server, silent, good, sockets } = world();
+  const waiting = Array.from({ length: 20 }, (_, i) => codeOf(server.sendFdsTo(`${i}`, [0], silent)));
+  await server.sendFdsTo("async", [0], good);
+  server.sendFdsToSync("sync", [0], good, { timeout: 0 });
+  assert.is(server.trySendFdsTo("try", [0], good), 3);
+  assert.is(server.trySendFdsTo("try", [0], silent), null);
+  assert.is(await codeOf(() => server.sendFdsToSync("sync", [0], silent, { timeout: 5 })), "ETIMEDOUT");
+  for (const text of ["async", "sync", "try"]) {
+    const message = sockets[2]!.recvFdsSync(1);
+    assert.is(String(message.data), text);
+    message[Symbol.dispose]();
+  }
+  for (const socket of sockets) socket.close();
+  assert.equal(await Promise.all(waiting), new Array(20).fill("ERR_SOCKET_CLOSED"));
+});
+
+test("the order of the sends to one receiver is kept, those that do not wait among them", async () => {
+  const { server, silent, sockets, filled } = world();
+  const receiver = sockets[1]!;
+  const sends = [server.sendFdsTo("0", [0], silent), server.sendFdsTo("1", [0], silent)];
+  for (let i = 0; i < filled; i++) receiver.recvFdsSync(0);
+  // Those that wait go first.
+  assert.is(server.trySendFdsTo("2", [0], silent), 1);
+  server.sendFdsToSync("3", [0], silent);
+  sends.push(server.sendFdsTo("4", [0], silent));
+  await Promise.all(sends);
+  for (let i = 0; i < 5; i++) {
+    const message = receiver.recvFdsSync(1);
+    assert.is(String(message.data), `${i}`);
+    message[Symbol.dispose]();
+  }
+  for (const socket of sockets) socket.close();
+});
+
+test("an abort withdraws one send of several, and the others go on", async () => {
+  const { server, silent, sockets, filled } = world();
+  const receiver = sockets[1]!;
+  const abort = new AbortController();
+  const sends = [
+    server.sendFdsTo("first", [], silent, { signal: abort.signal }),
+    server.sendFdsTo("second", [], silent),
+    server.sendFdsTo("third", [], silent, { signal: abort.signal }),
+  ];
+  const settled = Promise.allSettled(sends);
+  abort.abort("enough");
+  for (let i = 0; i < filled; i++) receiver.recvFdsSync(0);
+  const withdrawn = { status: "rejected", reason: "enough" };
+  assert.equal(await settled, [withdrawn, { status: "fulfilled", value: 6 }, withdrawn]);
+  assert.is(String(receiver.recvFdsSync(0).data), "second");
+  assert.is(receiver.tryRecvFds(0), null);
+  for (const socket of sockets) socket.close();
+});
+
+test("a receiver that goes away fails its own sends", async () => {
+  const { server, silent, good, sockets } = world();
+  const lost = [server.sendFdsTo("0", [0], silent), server.sendFdsTo("1", [0], silent)].map(codeOf);
+  sockets[1]!.close();
+  assert.equal(await Promise.all(lost), ["ENOENT", "ENOENT"]);
+  assert.is(await server.sendFdsTo("x", [], good), 1);
+  server.close();
+  sockets[2]!.close();
+});
+
+test("a shutdown for writing takes effect behind the sends that wait", async () => {
+  const { server, silent, sockets, filled } = world();
+  const receiver = sockets[1]!;
+  server.connect(silent);
+  const sent = server.sendFdsTo("before", [0], silent);
+  server.shutdown("write");
+  await sleep(5);
+  for (let i = 0; i < filled; i++) receiver.recvFdsSync(0);
+  assert.is(await sent, 6);
+  await sleep(100);
+  assert.is(await codeOf(server.sendFds("after")), "EPIPE");
+  receiver.recvFdsSync(1)[Symbol.dispose]();
+  for (const socket of sockets) socket.close();
+});
+
+for (const how of ["ref", "unref"]) {
+  test(`sends that wait ${how === "ref" ? "keep the process alive" : "let it end after unref"}`, async () => {
+    const { code, stdout, stderr } = await again(import.meta.url, "ends", [socketPath(), how]);
+    assert.is(stderr, "");
+    assert.is(stdout, how === "ref" ? "sent\n" : "");
+    assert.ok(code === 0 || code === 13, `code ${code}`);
+  });
+}
+
+if (role === undefined) test.run();
