@@ -399,18 +399,23 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       outcome = { error: operation.failed(errnoError(errno, syscall)) };
     };
     this.#append(line, entry);
-    for (let futile = 0; ; futile++) {
+    let lies = 0;
+    let waited: Queue<Waiting> = null;
+    for (;;) {
       this.#serve(line);
       if (outcome !== null) break;
-      if (futile >= LIES) this.#giveUp(line);
+      // As in onReady. A send that was ready may have sent a part.
+      lies = line === "reading" && waited === this.#reading ? lies + 1 : 0;
+      if (lies >= LIES) this.#giveUp(line);
       if (outcome !== null) break;
+      waited = this.#queue(line);
       const left = deadline - system.now();
       if (left <= 0) {
         fail(ETIMEDOUT, operation.syscall);
         break;
       }
       const { operation: first } = this.#queue(line)!;
-      const retryAfter = Math.max(first.retryAfter, pauseAfter(futile));
+      const retryAfter = Math.max(first.retryAfter, pauseAfter(lies));
       const events = retryAfter > 0 ? 0 : line === "reading" ? POLLIN : POLLOUT;
       const wait = retryAfter > 0 ? Math.min(retryAfter, left) : left;
       const ready = system.poll(
