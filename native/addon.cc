@@ -24,17 +24,28 @@ std::vector<Environment*> living;
 
 }  // namespace
 
-// Only one thread accesses the bits: its JavaScript and its calls.
+// Only one thread changes them: its JavaScript and its calls. Other threads read them in claim, so those beyond the bits, a list,
+// change with the lock.
 void Environment::Own(int fd) {
-  if (fd < 0) return;
-  if (static_cast<size_t>(fd) < owned_bits) owned[fd >> 5] |= 1u << (fd & 31);
-  else owned_beyond.push_back(fd);
+  if (fd < 0 || OwnWithinBits(fd)) return;
+  std::lock_guard<std::mutex> lock(process_mutex);
+  owned_beyond.push_back(fd);
+}
+
+bool Environment::OwnWithinBits(int fd) {
+  if (static_cast<size_t>(fd) >= owned_bits) return false;
+  __atomic_store_n(&owned[fd >> 5], owned[fd >> 5] | 1u << (fd & 31), __ATOMIC_RELAXED);
+  return true;
 }
 
 void Environment::Disown(int fd) {
   if (fd < 0) return;
-  if (static_cast<size_t>(fd) < owned_bits) owned[fd >> 5] &= ~(1u << (fd & 31));
-  else owned_beyond.erase(std::remove(owned_beyond.begin(), owned_beyond.end(), fd), owned_beyond.end());
+  if (static_cast<size_t>(fd) < owned_bits) {
+    __atomic_store_n(&owned[fd >> 5], owned[fd >> 5] & ~(1u << (fd & 31)), __ATOMIC_RELAXED);
+    return;
+  }
+  std::lock_guard<std::mutex> lock(process_mutex);
+  owned_beyond.erase(std::remove(owned_beyond.begin(), owned_beyond.end(), fd), owned_beyond.end());
 }
 
 // Called in any thread, with the lock: a thread that owns the number at the time has set the bit long before, or claims it.
@@ -116,7 +127,8 @@ napi_value Claim(napi_env env, napi_callback_info info) {
   for (const Environment* other : living) {
     if (other->Owns(fd)) return call.Return(-EBUSY);
   }
-  call.environment()->Own(fd);
+  Environment* e = call.environment();
+  if (!e->OwnWithinBits(fd)) e->owned_beyond.push_back(fd);
   return call.Return(flags);
 }
 
@@ -130,9 +142,8 @@ napi_value BindOwned(napi_env env, napi_callback_info info) {
   std::lock_guard<std::mutex> lock(process_mutex);
   e->owned = static_cast<uint32_t*>(bits);
   e->owned_bits = length * 8;
-  const std::vector<int> beyond = std::move(e->owned_beyond);
-  e->owned_beyond.clear();
-  for (const int fd : beyond) e->Own(fd);
+  const auto moved = [e](int fd) { return e->OwnWithinBits(fd); };
+  e->owned_beyond.erase(std::remove_if(e->owned_beyond.begin(), e->owned_beyond.end(), moved), e->owned_beyond.end());
   return nullptr;
 }
 

@@ -88,6 +88,8 @@ struct Environment {
   napi_ref on_orphan = nullptr;  // one of `kept`
 
   void Own(int fd);
+  // False: there is no bit for it.
+  bool OwnWithinBits(int fd);
   bool Owns(int fd) const;
   void Disown(int fd);
 };

@@ -20,8 +20,11 @@ test("exec: LISTEN_* are set as by systemd, with the command's own pid, and no o
     LISTEN_FDNAMES: "wrong",
     LISTEN_PIDFDID: "1",
     UNIX_ANCILLARY_DATA: "wrong",
+    UNIX_ANCILLARY_CHANNEL_FD: "3",
+    UNIX_ANCILLARY_CHANNEL_SOCKET: "0:1",
   };
-  const script = 'ls /proc/$$/fd; cat <&3; cat <&4; echo; echo $$; env | grep -E "^LISTEN_|^UNIX_ANCILLARY_DATA="';
+  const script =
+    'ls /proc/$$/fd; cat <&3; cat <&4; echo; echo $$; env | grep -E "^LISTEN_|^UNIX_ANCILLARY_(DATA|CHANNEL_.*)="';
   const { code, stdout, stderr } = await passed(
     exec(script),
     [fileWith("a"), fileWith("b"), "--data", "d"],

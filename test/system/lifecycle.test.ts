@@ -256,8 +256,8 @@ test("net.Socket's constructor throws: toSocket leaves the connection as it was"
   // The first one is made without a descriptor, to see what Node refuses.
   class Broken extends Socket {
     constructor(options: { fd?: number }) {
-      if (options.fd !== undefined) throw new Error("of Node");
       super();
+      if (options.fd !== undefined) throw new Error("of Node");
     }
   }
   net.Socket = Broken as never;
