@@ -83,7 +83,7 @@ const BUGS = [
   },
   {
     what: "a message lost on abort",
-    from: "this.#remove(direction, entry); entry.reject(entry.operation.withdrawn",
+    from: "this.#remove(line, entry); entry.reject(entry.operation.withdrawn",
     to: "try { entry.operation.perform(this.#handle.fd); } catch {} $&",
     found: /leaked descriptor|received "/,
   },

@@ -53,7 +53,7 @@ export const PLANTED_BUGS = {
   ],
   "missing alignment": ["cmsghdr.ts", "return roundUp(length, abi.headerAlignBytes);", "return length;"],
   "unchecked overrun": ["decode.ts", "if (!clamps) return fail(LENGTH_OVERRUNS);", ""],
-  "padding not zeroed": ["encode.ts", "memory.fill(header, 0, min<u32>(whole, capacity - at));", ""],
+  "padding not zeroed": ["encode.ts", "clear(header, min<u32>(whole, capacity - at));", ""],
   "length read in 32 of 64 bits": [
     "cmsghdr.ts",
     "return abi.bigEndian ? bswap<u64>(value) : value;",
