@@ -334,7 +334,10 @@ export class FdReader implements Disposable, AsyncDisposable {
     const ahead = this.#records ? this.#ahead : Math.min(this.#ahead, this.#maxQueuedBytes - queued);
     // For a large read, at most double what has arrived: a peer must send much data before it costs much memory.
     const room = Math.max(ahead, Math.min(bytes - queued, Math.max(this.#ahead, queued)));
-    if (this.#buffer.length - this.#end >= room) return room;
+    // A stream goes on in what is left of the buffer, which grows when that is used up: a peer that sends byte after byte must not
+    // have all that is queued copied for each.
+    const free = this.#buffer.length - this.#end;
+    if (free >= room || (!this.#records && free >= this.#receiveBytes)) return Math.min(room, free);
     const grown = queued + room > this.#buffer.length ? Buffer.allocUnsafeSlow(queued + room) : this.#buffer;
     this.#buffer.copy(grown, 0, this.#start, this.#end);
     this.#buffer = grown;

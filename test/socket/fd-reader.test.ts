@@ -43,6 +43,34 @@ test(
 );
 
 test(
+  "trickle-copies-the-queue: a large read that comes in small pieces copies each byte a few times, not the queue for each piece",
+  withReader(async (peer, reader) => {
+    const bytes = 1 << 20;
+    const { copy } = Buffer.prototype;
+    let copied = 0;
+    Buffer.prototype.copy = function (this: Buffer, ...parameters: Parameters<Buffer["copy"]>) {
+      const count = copy.apply(this, parameters);
+      copied += count;
+      return count;
+    };
+    try {
+      const reading = reader.read(bytes);
+      // An eighth at once, as much in pieces that are received one by one, then the rest.
+      await peer.sendFdsAll(Buffer.alloc(bytes / 8));
+      for (let sent = 0; sent < bytes / 8; sent += 1024) {
+        await peer.sendFdsAll(Buffer.alloc(1024));
+        await sleep(0);
+      }
+      await peer.sendFdsAll(Buffer.alloc((bytes * 3) / 4));
+      assert.is((await reading).length, bytes);
+    } finally {
+      Buffer.prototype.copy = copy;
+    }
+    assert.ok(copied < 4 * bytes, `${copied} bytes were copied`);
+  }),
+);
+
+test(
   "one-byte-at-a-time: a message of three descriptors is read whole",
   withReader(async (peer, reader) => {
     await devNull(async (fd) => {
