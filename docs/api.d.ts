@@ -126,6 +126,8 @@ declare module "unix-ancillary/core" {
         readonly longPathBytes: number | null;
         /** Whether there are names outside the file system, which begin with a NUL; `bind` to an empty name chooses one. */
         readonly abstractNames: boolean;
+        /** The user and group id for those that are not mapped in the user namespace, by default; null: there are no such. */
+        readonly overflowId: number | null;
         /** Payload bytes of each message that can come beside SCM_RIGHTS with all socket options on, security labels left out. */
         readonly receiveMessages: readonly number[];
     }

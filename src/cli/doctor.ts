@@ -231,7 +231,7 @@ const CHECKS: readonly Check[] = [
     name: "abstract names",
     needed: false,
     async run() {
-      if (hostPlatform().abi.os !== "linux") throw new Absent("only Linux has abstract names");
+      if (!hostPlatform().abi.abstractNames) throw new Absent("only Linux has abstract names");
       const name = `unix-ancillary-${randomBytes(8).toString("hex")}`;
       await listens(`\0${name}`, {}, () => "");
       return `bound and connected, as @${name}`;

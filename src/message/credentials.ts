@@ -15,8 +15,6 @@ export interface OverflowIds {
   readonly gid: number;
 }
 
-/** Linux's defaults (kernel/user.c), which root may change. */
-const OVERFLOW: OverflowIds = { uid: 65534, gid: 65534 };
 let ofHost: OverflowIds | null = null;
 
 /**
@@ -24,18 +22,19 @@ let ofHost: OverflowIds | null = null;
  * /proc/sys/kernel/overflowuid and overflowgid, read once.
  */
 export function overflowIds(platform: Platform): OverflowIds | null {
-  if (platform.abi.os !== "linux") return null;
-  if (!isHostPlatform(platform)) return OVERFLOW;
-  ofHost ??= { uid: overflowId("uid") ?? OVERFLOW.uid, gid: overflowId("gid") ?? OVERFLOW.gid };
+  const { overflowId } = platform.abi;
+  if (overflowId === null) return null;
+  if (!isHostPlatform(platform)) return { uid: overflowId, gid: overflowId };
+  ofHost ??= { uid: changed("uid") ?? overflowId, gid: changed("gid") ?? overflowId };
   return ofHost;
 }
 
-function overflowId(kind: "uid" | "gid"): number | null {
+/** What root may have changed; null: it cannot be read here. */
+function changed(kind: "uid" | "gid"): number | null {
   try {
     const id = Number(fs.readFileSync(`/proc/sys/kernel/overflow${kind}`, "latin1"));
     return id > 0 ? id : null;
   } catch {
-    // No /proc here.
     return null;
   }
 }

@@ -209,6 +209,8 @@ export interface Abi {
   readonly longPathBytes: number | null;
   /** Whether there are names outside the file system, which begin with a NUL; `bind` to an empty name chooses one. */
   readonly abstractNames: boolean;
+  /** The user and group id for those that are not mapped in the user namespace, by default; null: there are no such. */
+  readonly overflowId: number | null;
   /** Payload bytes of each message that can come beside SCM_RIGHTS with all socket options on, security labels left out. */
   readonly receiveMessages: readonly number[];
 }
@@ -324,6 +326,7 @@ export const NOT_LINUX = {
   SO_PASSRIGHTS: null,
   longPathBytes: null,
   abstractNames: false,
+  overflowId: null,
 } as const;
 
 /** `struct timeval` or `struct timespec` of two 8-byte fields. */

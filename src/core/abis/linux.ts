@@ -120,6 +120,8 @@ function facts(
     // PATH_MAX, include/uapi/linux/limits.h.
     longPathBytes: 4096,
     abstractNames: true,
+    // DEFAULT_OVERFLOWUID, kernel/sys.c; root may change it.
+    overflowId: 65534,
     timestamps: [
       oldTimes(29, "SCM_TIMESTAMP_OLD", "microseconds"),
       oldTimes(35, "SCM_TIMESTAMPNS_OLD", "nanoseconds"),
