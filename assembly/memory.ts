@@ -54,7 +54,7 @@ export enum Register {
   /** 1: PIDFD is a pidfd. -1: the kernel could not make it, and PIDFD is the negative errno. 0: none came, or it is in the table. */
   HAS_PIDFD,
   PIDFD,
-  /** 0: no credentials came. 1: PID, UID and GID are set. 2: credentials came and name no process. */
+  /** 0: no credentials came. 1: PID, UID and GID are set. 2: credentials came and name nobody. 3: a user, without a pid. */
   CREDENTIALS,
   /** -1: the system sends no pid. */
   PID,

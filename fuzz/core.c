@@ -220,7 +220,7 @@ static void judge(const Layout* l, const uint8_t* bytes, size_t length, uint32_t
       pid = kind->pid < 0 ? -1 : int_at(l, data + kind->pid);
       uid = int_at(l, data + kind->uid);
       gid = int_at(l, data + kind->gid);
-      if (uid != -1 && (kind->pid < 0 || pid > 0)) who = 1;
+      if (uid != -1 && (kind->pid < 0 || pid >= 0)) who = pid == 0 ? 3 : 1;
     } else if (message->type == l->scm_pidfd && message->bytes >= 4) {
       const int32_t fd = int_at(l, data);
       if (pidfds++ == 0) pidfd = fd;
@@ -251,7 +251,7 @@ static void judge(const Layout* l, const uint8_t* bytes, size_t length, uint32_t
   CHECK(REG(HAS_PIDFD) == (pidfds == 0 ? 0 : pidfd < 0 ? -1 : 1));
   CHECK(REG(HAS_PIDFD) == 0 || REG(PIDFD) == pidfd);
   CHECK(REG(CREDENTIALS) == who);
-  CHECK(who != 1 || (REG(PID) == pid && REG(UID) == uid && REG(GID) == gid));
+  CHECK((who != 1 && who != 3) || (REG(PID) == pid && REG(UID) == uid && REG(GID) == gid));
   CHECK(REG(SECURITY_LENGTH) == security_length && (security_length < 0 || (uint32_t)REG(SECURITY) == security));
   CHECK(REG(FAULT) == ours.fault);
   CHECK(equal(control, bytes, length));
@@ -364,7 +364,7 @@ static void rights(const Layout* l, const uint8_t* bytes, size_t length) {
     Z_coreZ_begin(&core, (uint32_t)-1);
     CHECK(Z_coreZ_putCredentials(&core, pid, uid, gid) == l->data_offset);
     CHECK(Z_coreZ_verdict(&core, Z_coreZ_length(&core), 0, 0, (uint32_t)-1, 0) == 0);
-    CHECK(REG(CREDENTIALS) == (uid != -1 && (kind->pid < 0 || pid > 0) ? 1 : 2));
+    CHECK(REG(CREDENTIALS) == (uid == -1 || (kind->pid >= 0 && pid < 0) ? 2 : kind->pid < 0 || pid > 0 ? 1 : 3));
     CHECK(REG(UID) == uid && REG(GID) == gid && REG(PID) == (kind->pid < 0 ? -1 : pid));
   }
 

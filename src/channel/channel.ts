@@ -12,7 +12,7 @@ import {
 } from "../core/errors.ts";
 import { type AsFd, checkNumbers, copyFds, readNumbers } from "../fd/as-fd.ts";
 import { OwnedFd } from "../fd/owned-fd.ts";
-import { type Credentials, overflowIds } from "../message/credentials.ts";
+import { type Credentials, isUnmapped } from "../message/credentials.ts";
 import { isReason, onAbort } from "../socket/aborts.ts";
 import { SIGNAL, type WaitOptions } from "../socket/endpoint.ts";
 import type { FdReader } from "../socket/fd-reader.ts";
@@ -554,7 +554,9 @@ export function checkPeer(
 
 /** False if the policy asks for a group and the peer's is the one that stands for those that are not mapped here. */
 function namesGroup(platform: Platform, policy: PeerPolicy | undefined, peer: Credentials | null): boolean {
-  return typeof policy !== "object" || policy.gid === undefined || peer?.gid !== overflowIds(platform)?.gid;
+  return (
+    typeof policy !== "object" || policy.gid === undefined || peer === null || !isUnmapped(platform, "gid", peer.gid)
+  );
 }
 
 function isAllowed(policy: PeerPolicy, peer: Credentials): boolean {

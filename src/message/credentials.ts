@@ -9,34 +9,47 @@ import { isHostPlatform, type Platform } from "../system/platform.ts";
 
 export type { Credentials };
 
-/** Numbers that name nobody; null: the system has none. */
-export interface OverflowIds {
-  readonly uid: number;
-  readonly gid: number;
+/** What Linux writes for the users, or the groups, that have no number in this user namespace. */
+interface OverflowId {
+  readonly id: number;
+  /** Whether there are such. Where all are mapped, as they are outside of containers, it is a user like others: `nobody`. */
+  readonly unmapped: boolean;
 }
 
-let ofHost: OverflowIds | null = null;
+const ofHost: { uid?: OverflowId; gid?: OverflowId } = {};
 
-/**
- * What Linux writes for a user, or a group, that is not mapped in this user namespace, and for data sent before SO_PASSCRED was on:
- * /proc/sys/kernel/overflowuid and overflowgid, read once.
- */
-export function overflowIds(platform: Platform): OverflowIds | null {
-  const { overflowId } = platform.abi;
-  if (overflowId === null) return null;
-  if (!isHostPlatform(platform)) return { uid: overflowId, gid: overflowId };
-  ofHost ??= { uid: changed("uid") ?? overflowId, gid: changed("gid") ?? overflowId };
-  return ofHost;
+/** The overflow id of users or of groups, read once; null: the system has none. A virtual kernel has one user namespace. */
+export function overflowId(platform: Platform, kind: "uid" | "gid"): OverflowId | null {
+  const byDefault = platform.abi.overflowId;
+  if (byDefault === null) return null;
+  if (!isHostPlatform(platform)) return { id: byDefault, unmapped: false };
+  ofHost[kind] ??= {
+    // Root may have changed it.
+    id: Number(contentOf(`/proc/sys/kernel/overflow${kind}`)) || byDefault,
+    unmapped: !mapsAll(contentOf(`/proc/self/${kind}_map`)),
+  };
+  return ofHost[kind];
 }
 
-/** What root may have changed; null: it cannot be read here. */
-function changed(kind: "uid" | "gid"): number | null {
+/** Whether the lines (first id inside, first id outside, how many) map every id but -1, which is none; see user_namespaces(7). */
+function mapsAll(lines: string): boolean {
+  let mapped = 0;
+  for (const line of lines.split("\n")) mapped += Number(line.trim().split(/ +/)[2] ?? 0);
+  return mapped >= 0xffffffff;
+}
+
+function contentOf(path: string): string {
   try {
-    const id = Number(fs.readFileSync(`/proc/sys/kernel/overflow${kind}`, "latin1"));
-    return id > 0 ? id : null;
+    return fs.readFileSync(path, "latin1");
   } catch {
-    return null;
+    return "";
   }
+}
+
+/** Whether this id stands for all that have no number in this user namespace. */
+export function isUnmapped(platform: Platform, kind: "uid" | "gid", id: number): boolean {
+  const overflow = overflowId(platform, kind);
+  return overflow?.unmapped === true && overflow.id === id;
 }
 
 /** Large enough for the answer of every system: `struct xucred` has 88 bytes on FreeBSD. */
@@ -60,7 +73,7 @@ export function peerCredentials(platform: Platform, fd: number): Credentials {
   const uid = answer.getUint32(layout.uid, LITTLE_ENDIAN);
   // Linux answers for a socket without a peer too: pid 0, and -1 for both ids (measured on 6.18).
   if (uid === 0xffffffff) throw errnoError(ENOTCONN, "getsockopt");
-  if (uid === overflowIds(platform)?.uid)
+  if (isUnmapped(platform, "uid", uid))
     throw errnoError(ENOTSUP, "getsockopt", "the peer's user has no number in this user namespace");
   const gid = answer.getUint32(layout.gid, LITTLE_ENDIAN);
   const pid = layout.pid === null ? peerPid(platform, fd, layout) : answer.getInt32(layout.pid, LITTLE_ENDIAN);

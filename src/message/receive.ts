@@ -8,7 +8,7 @@ import { EAGAIN, ECONNRESET, EMFILE, EMSGSIZE, EWOULDBLOCK, errnoError, type Sys
 import type { Platform } from "../system/platform.ts";
 import type { SocketType } from "../system/socket-type.ts";
 import { OUT, POLLIN } from "../system/system.ts";
-import { type Credentials, overflowIds } from "./credentials.ts";
+import { type Credentials, overflowId } from "./credentials.ts";
 import { byteLength, copyOf, type Iovec, receiveInto } from "./iovec.ts";
 import { closeDelivered, judge, makeCloexec, refusal } from "./received.ts";
 
@@ -244,7 +244,9 @@ function credentialsOf(platform: Platform, bytes: number): Credentials | null {
   const pid = registers[REGISTER.PID]!;
   const uid = registers[REGISTER.UID]! >>> 0;
   const gid = registers[REGISTER.GID]! >>> 0;
-  if (uid === overflowIds(platform)?.uid) return null;
+  // Without a pid: data sent before the option was on.
+  const overflow = overflowId(platform, "uid");
+  if (overflow !== null && uid === overflow.id && (overflow.unmapped || known === 3)) return null;
   return { pid: pid <= 0 ? null : pid, uid, gid };
 }
 

@@ -1,10 +1,12 @@
 /** Credentials of a sender that the kernel cannot name here: facts, or null. */
 
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { FdChannel, OwnedFd, UnixStream } from "unix-ancillary";
+import { FdChannel, OwnedFd, type PeerPolicy, UnixStream } from "unix-ancillary";
 import { VirtualKernel } from "unix-ancillary/testing";
 import * as assert from "uvu/assert";
-import { codeOf, leakChecked, role, run, works } from "../support.ts";
+import { leakChecked, role, run, works } from "../support.ts";
 
 const test = leakChecked("credentials");
 
@@ -20,18 +22,27 @@ if (role !== undefined) {
   }
   const { credentials } = await socket.recvFds(0);
   console.log(JSON.stringify({ peer, credentials }));
-  if (role === "user") console.log(await codeOf(() => FdChannel.over(socket, { peer: { uid: 65534 } })));
+  const policy = process.env.POLICY;
+  if (policy !== undefined) {
+    let code = "allowed";
+    try {
+      FdChannel.over(socket, { peer: JSON.parse(policy) });
+    } catch (error) {
+      code = (error as { code: string }).code;
+    }
+    console.log(code);
+  }
   process.exit(0);
 }
 
 /** Runs this file in a new namespace, with a socket whose other end sends credentials; what it printed. */
-async function inside(kind: string, options: readonly string[]): Promise<string[]> {
+async function inside(options: readonly string[], policy?: PeerPolicy): Promise<string[]> {
   const [a, b] = UnixStream.pair();
   b.setPassCredentials(true);
   a.sendFdsSync("hello");
   const { stdout, stderr } = await run("unshare", [...options, process.execPath, fileURLToPath(import.meta.url)], {
     stdio: ["ignore", "pipe", "pipe", b.fd],
-    env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: kind },
+    env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "inside", POLICY: policy && JSON.stringify(policy) },
   });
   assert.is(stderr, "");
   a.close();
@@ -49,46 +60,79 @@ test.needing(
   ...needs(USER),
   "a user that is not mapped in this user namespace is nobody, and no policy matches",
   async () => {
-    const [seen, policy] = await inside("user", USER);
+    const [seen, policy] = await inside(USER, { uid: 65534 });
     assert.equal(JSON.parse(seen!), { peer: "ENOTSUP", credentials: null });
     assert.is(policy, "ERR_CHANNEL_PEER_REJECTED");
   },
 );
 
+const HALF = ["--user", "--map-user=7"];
+test.needing(
+  ...needs(HALF),
+  "a group that is not mapped in this user namespace is in no policy, and its user is known",
+  async () => {
+    const gid = process.getgid!();
+    const [seen, rejected] = await inside(HALF, { uid: 7, gid: 65534 });
+    assert.is(JSON.parse(seen!).credentials.uid, 7);
+    assert.not(JSON.parse(seen!).credentials.gid === gid && gid !== 65534);
+    assert.is(rejected, "ERR_CHANNEL_PEER_REJECTED");
+    const [, allowed] = await inside(HALF, { uid: 7 });
+    assert.is(allowed, "allowed");
+  },
+);
+
 const PID = ["--pid", "--fork"];
 test.needing(...needs(PID), "a sender outside of the pid namespace has a user and no pid", async () => {
-  const [seen] = await inside("pid", PID);
+  const [seen] = await inside(PID);
   const [uid, gid] = [process.getuid!(), process.getgid!()];
   assert.equal(JSON.parse(seen!), { peer: "known", credentials: { pid: null, uid, gid } });
 });
 
-test("the overflow ids are nobody on every platform with Linux's rules", () => {
+test("where all ids are mapped, 65534 is a user like others", () => {
+  for (const name of ["linux-aarch64-musl", "freebsd-amd64"] as const) {
+    const kernel = new VirtualKernel(name);
+    const nobody = kernel.process({ uid: 65534, gid: 65534 });
+    const [a, b] = UnixStream.pair({ platform: nobody.platform });
+    assert.is(a.peerCredentials().uid, 65534, name);
+    FdChannel.over(a, { peer: { uid: 65534, gid: 65534 } }).close();
+    b.close();
+    kernel.check();
+  }
+});
+
+test("data sent before the option was on is nobody's, also from the user nobody", () => {
   const kernel = new VirtualKernel("linux-aarch64-musl");
-  const nobody = kernel.process({ uid: 65534, gid: 65534 });
-  const [a, b] = UnixStream.pair({ platform: nobody.platform });
+  const { pid, platform } = kernel.process({ uid: 65534, gid: 65534 });
+  const [a, b] = UnixStream.pair({ platform });
+  a.sendFdsSync("before");
   b.setPassCredentials(true);
-  a.sendFdsSync("x");
   assert.is(b.recvFdsSync(0).credentials, null);
+  a.sendFdsSync("after");
+  assert.equal(b.recvFdsSync(0).credentials, { pid, uid: 65534, gid: 65534 });
   a.close();
   b.close();
-  const half = kernel.process({ uid: 7, gid: 65534 });
-  const [c, d] = UnixStream.pair({ platform: half.platform });
-  assert.equal(c.peerCredentials(), { pid: half.pid, uid: 7, gid: 65534 });
-  const channel = FdChannel.over(c, { peer: { uid: 7 } });
-  assert.throws(() => FdChannel.over(d, { peer: { uid: 7, gid: 65534 } }), /expected a peer that the policy allows/);
-  channel.close();
-  d.close();
   kernel.check();
 });
 
-test("elsewhere 65534 is a user", () => {
-  const kernel = new VirtualKernel("freebsd-amd64");
-  const nobody = kernel.process({ uid: 65534, gid: 65534 });
-  const [a, b] = UnixStream.pair({ platform: nobody.platform });
-  assert.is(a.peerCredentials().uid, 65534);
-  a.close();
-  b.close();
-  kernel.check();
+const DROPPED: [boolean, string] = [
+  process.platform === "linux" &&
+    process.getuid!() === 0 &&
+    /^ *0 +0 +4294967295$/m.test(readFileSync("/proc/self/uid_map", "utf8")),
+  "root in a user namespace that maps all ids",
+];
+test.needing(...DROPPED, "a process of the user nobody is that user", () => {
+  const script = `
+    process.setgid(65534);
+    process.setuid(65534);
+    const { UnixStream } = await import(${JSON.stringify(import.meta.resolve("unix-ancillary"))});
+    const [a, b] = UnixStream.pair();
+    b.setPassCredentials(true);
+    a.sendFdsSync("x");
+    console.log(a.peerCredentials().uid, b.recvFdsSync(0).credentials.uid);`;
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", script], {
+    encoding: "utf8",
+  });
+  assert.equal({ status, stdout, stderr }, { status: 0, stdout: "65534 65534\n", stderr: "" });
 });
 
 test.run();
