@@ -202,7 +202,8 @@ Name::Name(const char* path, size_t length) {
   // A path is counted with its NUL (unix(7)); an abstract name, and no name at all, exactly.
   const size_t bytes = length + (abstract ? 0 : 1);
   if (bytes <= sizeof address_.sun_path) {
-    memcpy(address_.sun_path, path, length);
+    // An empty array of JavaScript has no address.
+    if (length > 0) memcpy(address_.sun_path, path, length);
     length_ = static_cast<socklen_t>(kPathOffset + bytes);
     return;
   }

@@ -26,6 +26,7 @@ const WITHOUT_ADDON = [
   "cli/cli-exec",
   "core/cmsgdump",
   "core/codec",
+  "core/hosts",
   "package",
   "scripts",
   "testing/testing",
