@@ -1,4 +1,4 @@
-/** AbortSignals: one listener for each signal, however many operations wait on it. */
+/** AbortSignals: one listener for each signal, for any number of operations that wait on it. */
 
 import { signals } from "../system/builtins.ts";
 
@@ -10,10 +10,10 @@ interface Subscribers {
   readonly listener: () => void;
 }
 
-/** An EventTarget finds a listener by a walk over all of them: 32,000 operations on one signal would take seconds. */
+/** An EventTarget searches all its listeners for each change: 32,000 operations on one signal would take seconds. */
 const subscribers = new WeakMap<AbortSignal, Subscribers>();
 
-/** Calls `callback` when `signal` is aborted, once. The result stops that, and does not throw. */
+/** Calls `callback` once, when `signal` is aborted. The returned function cancels this, and does not throw. */
 export function onAbort(signal: AbortSignal, callback: Callback): () => void {
   let entry = subscribers.get(signal);
   if (entry === undefined) {
@@ -35,12 +35,12 @@ export function onAbort(signal: AbortSignal, callback: Callback): () => void {
     try {
       signals.unlisten(signal, "abort", listener);
     } catch {
-      // A Proxy of a signal may refuse. The listener finds nothing to call.
+      // A Proxy of a signal may throw. The listener that remains has no callbacks to call.
     }
   };
 }
 
-/** Whether an error is the reason of a signal that was aborted. */
+/** Whether an error is the reason of an aborted signal. */
 export function isReason(error: unknown, signal: AbortSignal | undefined): boolean {
   return signal !== undefined && signals.aborted(signal) && error === signals.reason(signal);
 }

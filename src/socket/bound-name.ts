@@ -1,19 +1,19 @@
 /**
  * Binding a socket to a name, and removing the name.
  *
- * A file in the file system outlives its socket. A name whose socket is closed everywhere is replaced; anything else at the path is
- * EADDRINUSE. Two rules make that safe, whatever other processes do at the same time:
+ * The file of a socket remains after the socket is closed. If no process has the socket open, the name is replaced; anything else at
+ * the path is EADDRINUSE. Two rules make that safe while other processes bind and remove names:
  *
- * - To learn whether a socket is open somewhere, a SOCK_DGRAM socket connects to it. Kernels look for the socket behind the name
- *   before they compare types (Linux `unix_find_bsd`, XNU and the BSDs `unp_connect`): without a socket it is ECONNREFUSED. A
- *   stream or seqpacket socket answers EPROTOTYPE, whether it listens or is only bound, and nothing enters its backlog. A datagram
- *   socket answers 0, or EPERM when it is connected to another; its queue, readiness and SO_ERROR do not change (measured on
- *   Linux 6.18, ext4 and tmpfs, 2026-11-29).
- * - No system call removes a name on the condition that it still is the file that was looked at, and device and inode do not tell:
- *   ext4 gives the inode of a removed file to the next file. So the lock (flock(2)) of the folder is held from the question to the
- *   bind. Without the lock, this library only binds to names that are not there, which is atomic, and only removes names of its own
- *   open sockets: a dead name stays as it is until the lock is given up. A program that removes names without the lock can still
- *   come between the question and the removal.
+ * - To learn whether a process has the socket open, a SOCK_DGRAM socket connects to it. Kernels look up the socket of the name
+ *   before they compare types (Linux `unix_find_bsd`, XNU and the BSDs `unp_connect`). The result is ECONNREFUSED if there is no
+ *   socket. It is EPROTOTYPE for a stream or seqpacket socket, listening or only bound, and nothing enters its backlog. It is 0 for
+ *   a datagram socket, or EPERM when that is connected to another socket; its queue, readiness and SO_ERROR do not change (measured
+ *   on Linux 6.18, ext4 and tmpfs, 2026-11-29).
+ * - No system call removes a name only if it still refers to the file that was checked. Device and inode do not identify the file
+ *   either: ext4 gives the inode of a removed file to the next file. Therefore the lock (flock(2)) of the folder is held from the
+ *   check to the bind. Without the lock, this library only binds to names that do not exist, which is atomic, and only removes names
+ *   of its own open sockets: a dead name does not change while the lock is held. A program that removes names without the lock can
+ *   still act between the check and the removal.
  */
 
 import { type Checks, integer, outOfRange } from "../core/errors.ts";
@@ -33,11 +33,11 @@ import type { SocketType } from "../system/socket-type.ts";
 import { FILE_STATUS, type System } from "../system/system.ts";
 import { openSocket } from "./connect.ts";
 
-/** Options of everything that binds to a name. */
+/** Options of every function that binds to a name. */
 export interface BindOptions extends PlatformOptions {
   /**
-   * Permissions of the socket's file, `0o600` for instance. The file has them from its creation on. The umask decides by default.
-   * Not for abstract names, which have no permissions.
+   * Permissions of the socket's file, for example `0o600`. The file is created with them. By default they follow from the umask.
+   * Not allowed for abstract names, which have no permissions.
    */
   mode?: number | undefined;
 }
@@ -46,7 +46,7 @@ export const BIND: Checks = {
   mode: (name, value) => void integer(name, value, 0, 0o777),
 };
 
-/** Files that are no sockets, by the constant of their type. */
+/** Other types of files, by the constant of the type. */
 const KINDS: Readonly<Record<string, string>> = {
   S_IFIFO: "a FIFO",
   S_IFCHR: "a character device",
@@ -59,18 +59,18 @@ const KINDS: Readonly<Record<string, string>> = {
 const IN_USE = "a socket that is in use";
 const DEAD = "a socket that no process has open any more";
 
-/** Milliseconds to wait for the lock of a folder, and between two attempts at most. It is held for six system calls. */
+/** Milliseconds to wait for the lock of a folder, and the longest pause between two attempts. The lock is held for six system calls. */
 const LOCK_MS = 1000;
 const LOCK_WAIT_MAX_MS = 50;
 
 /** A name in the file system that a socket of this library is bound to. */
 export class BoundName {
-  /** As the caller gave it: the kernel has another spelling of a path that is longer than `sun_path`. */
+  /** The path that the caller gave. The kernel reports another one for a path that is longer than `sun_path`. */
   readonly path: string;
   readonly #system: System;
   /** The absolute path at the time of the bind. */
   readonly #absolute: string;
-  /** Device and inode. The socket keeps the inode: while it is open, no other file has the number. */
+  /** Device and inode. No other file gets the inode number while the socket is open. */
   readonly #identity: string;
 
   private constructor(system: System, path: string, absolute: string, identity: string) {
@@ -80,23 +80,23 @@ export class BoundName {
     this.#identity = identity;
   }
 
-  /** The name of an open socket; null: the path names something else. */
+  /** The name of an open socket; null if the path names another file. */
   static of(system: System, fd: number, path: string, absolute: string = absolutePath(path)): BoundName | null {
     const found = socketAt(system, absolute);
     if (found === null) return null;
-    // Another program may have taken the name since the bind, or the socket was bound in another folder.
+    // Another program may have replaced the name after the bind, or the socket was bound in another folder.
     const bound = new Uint32Array(1);
     const other = system.boundInode(fd, bound) >= 0 && bound[0] !== found.inode;
     return other ? null : new BoundName(system, path, absolute, found.identity);
   }
 
-  /** Removes the name if it still is this socket's, and not another program's. Before the socket is closed. */
+  /** Removes the name if it still refers to this socket. Must be called before the socket is closed. */
   remove(): void {
     if (socketAt(this.#system, this.#absolute)?.identity === this.#identity) this.#system.unlink(this.#absolute);
   }
 }
 
-/** A new socket that is bound to a path or an abstract name (`"\0..."`). A datagram socket and `""`: Linux chooses a name. */
+/** Makes a socket bound to a path or an abstract name (`"\0..."`). For a datagram socket and `""`, Linux chooses a name. */
 export function openBound(
   platform: Platform,
   type: SocketType,
@@ -123,10 +123,10 @@ export function openBound(
   }
 }
 
-/** Binds in place of a socket that no process has open any more. @throws SystemError `EADDRINUSE` for anything else */
+/** Binds to the name of a socket that no process has open. @throws SystemError `EADDRINUSE` for anything else */
 function replaceDead(platform: Platform, fd: number, to: Uint8Array, path: string, mode: number): number {
   const { system } = platform;
-  // First without the lock: a name that is in use does not need it, and another program may hold it.
+  // First without the lock: it is not needed to find that a name is in use, and another program may hold it.
   checkReplaceable(platform, to, path);
   const lock = lockFolder(system, path);
   try {
@@ -135,7 +135,7 @@ function replaceDead(platform: Platform, fd: number, to: Uint8Array, path: strin
       if (removed < 0 && removed !== ENOENT) throw notReplaced(path, errnoError(removed, "unlink"));
     }
     const result = system.bind(fd, to, mode);
-    // The name was not there, and another socket was bound to it first, without the lock.
+    // The name did not exist, and another socket was bound to it meanwhile, without the lock.
     if (result === EADDRINUSE) throw inUse(path, IN_USE);
     return result;
   } finally {
@@ -143,7 +143,7 @@ function replaceDead(platform: Platform, fd: number, to: Uint8Array, path: strin
   }
 }
 
-/** Whether the path names a dead socket, or nothing any more. @throws SystemError `EADDRINUSE` for anything else: what it is */
+/** Whether the path names a dead socket, or nothing. @throws SystemError `EADDRINUSE` for anything else; the message names it */
 function checkReplaceable(platform: Platform, to: Uint8Array, path: string): "dead" | "nothing" {
   const { system } = platform;
   const { S_IFMT, S_IFSOCK } = system.constants;
@@ -164,7 +164,7 @@ function checkReplaceable(platform: Platform, to: Uint8Array, path: string): "de
   throw inUse(path, answer === EACCES ? "a socket that this process has no permission to connect to" : IN_USE);
 }
 
-/** Locks the folder of a path: a descriptor, whose close gives the lock up. */
+/** Locks the folder of a path. Returns a descriptor; closing it releases the lock. */
 function lockFolder(system: System, path: string): number {
   const slash = path.lastIndexOf("/");
   const folder = system.openFolder(slash === -1 ? "." : path.slice(0, slash + 1));
@@ -176,7 +176,7 @@ function lockFolder(system: System, path: string): number {
       system.close(folder);
       throw notReplaced(path, errnoError(result, "flock", "the lock of its folder"));
     }
-    // poll(2) on nothing: a pause.
+    // poll(2) without a descriptor pauses.
     system.poll(-1, 0, wait);
   }
 }
@@ -190,7 +190,7 @@ function notReplaced(path: string, cause: SystemError): SystemError {
   return Object.assign(inUse(path, text), { cause });
 }
 
-/** Which socket a path names, by device and inode, and the low 32 bits of the inode; null: none. */
+/** Device and inode of the socket that a path names, and the low 32 bits of the inode; null if it names no socket. */
 function socketAt(system: System, path: string): { identity: string; inode: number } | null {
   const status = new BigUint64Array(FILE_STATUS.LENGTH);
   if (system.lstat(path, status) < 0) return null;

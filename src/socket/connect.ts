@@ -1,4 +1,4 @@
-/** How a socket gets its peer. */
+/** Connecting sockets: pairs, `connect`, and taking over connected sockets. */
 
 import { AncillaryError, wrongOwner, wrongType } from "../core/errors.ts";
 import { resolveFd } from "../fd/as-fd.ts";
@@ -26,10 +26,10 @@ export function openSocket(platform: Platform, type: SocketType): number {
   return fd;
 }
 
-/** Milliseconds until it is tried again to connect, at most. */
+/** The longest pause between two attempts to connect, in milliseconds. */
 const CONNECT_MAX_MS = 50;
 
-/** A socket connected to `path`, whenever the listener has room for it. */
+/** A socket connected to `path`. Waits while the listener's backlog is full. */
 export async function openConnected(
   platform: Platform,
   type: SocketType,
@@ -43,7 +43,7 @@ export async function openConnected(
   try {
     let result = system.connect(fd, to);
     for (let wait = 1; result < 0; wait = Math.min(2 * wait, CONNECT_MAX_MS)) {
-      // Linux: the listener's backlog is full, and nothing tells when it no longer is (unix(7), connect(2)).
+      // Linux: EAGAIN means that the listener's backlog is full. No event reports that it has room again (unix(7), connect(2)).
       if (result !== EAGAIN && result !== EINPROGRESS) throw errnoError(result, "connect");
       await pause(platform, wait, signal);
       result = result === EAGAIN ? system.connect(fd, to) : connected(platform, fd);
@@ -55,7 +55,7 @@ export async function openConnected(
   }
 }
 
-/** Waits; rejected with the signal's reason. */
+/** Waits. An abort rejects the promise with the signal's reason. */
 function pause({ system }: Platform, milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = system.timer(milliseconds, () => {
@@ -71,7 +71,7 @@ function pause({ system }: Platform, milliseconds: number, signal: AbortSignal |
   });
 }
 
-/** How a connection that is being made stands: 0, EINPROGRESS, or its error. */
+/** The state of a connection in progress: 0, EINPROGRESS, or its error. */
 function connected(platform: Platform, fd: number): number {
   if (platform.system.poll(fd, POLLOUT, 0) === 0) return EINPROGRESS;
   return -Math.abs(getsockoptInt(platform, fd, "SO_ERROR"));
@@ -84,7 +84,7 @@ export function openConnectedSync(platform: Platform, type: SocketType, path: st
   const fd = openSocket(platform, type);
   let result = system.connect(fd, to);
   for (let wait = 1; result === EAGAIN || result === EINPROGRESS; wait = Math.min(2 * wait, CONNECT_MAX_MS)) {
-    // On nothing: a pause.
+    // poll(2) without a descriptor pauses.
     const ready = system.poll(-1, 0, wait);
     result = ready < 0 ? ready : result === EAGAIN ? system.connect(fd, to) : connected(platform, fd);
   }
@@ -95,7 +95,7 @@ export function openConnectedSync(platform: Platform, type: SocketType, path: st
   return fd;
 }
 
-/** The owner of a descriptor that was just made. If it cannot be made, the descriptor is closed. */
+/** Makes the owner of a new descriptor. If that throws, the descriptor is closed. */
 export function ownerOf<S>(platform: Platform, fd: number, make: (platform: Platform, fd: number) => S): S {
   try {
     return make(platform, fd);
@@ -105,7 +105,7 @@ export function ownerOf<S>(platform: Platform, fd: number, make: (platform: Plat
   }
 }
 
-/** The owners of both ends of a new pair. */
+/** Makes a pair, and the owners of both ends. */
 export function pairOf<S>(
   platform: Platform,
   type: SocketType,
@@ -127,14 +127,14 @@ export function pairOf<S>(
   }
 }
 
-/** Takes a connected socket over from its owner. A refusal leaves the source as it was. */
+/** Takes over a connected socket from its owner. After an error the source is unchanged. */
 export function takeConnected<S>(source: unknown, type: SocketType, make: (platform: Platform, fd: number) => S): S {
   if (source instanceof OwnedFd) {
     checkConnected(platformOf(source), source.fd, type);
     return takeOver(source, make);
   }
   if (!(source instanceof net().Socket)) throw wrongOwner("source", "an OwnedFd or a net.Socket", source);
-  // Beneath it the bytes are TLS's, and some have been read.
+  // The bytes of the connection are TLS records, and some have been read.
   if ("encrypted" in source) throw wrongType("source", "a net.Socket without TLS", source);
   if (!source.destroyed && (source.bytesRead > 0 || source.readableLength > 0)) {
     throw new AncillaryError(
@@ -152,7 +152,7 @@ export function takeConnected<S>(source: unknown, type: SocketType, make: (platf
   checkConnected(hostPlatform(), fd, type);
   const owned = OwnedFd.from(fd);
   try {
-    // Closes its own descriptor only: the connection lives on in the duplicate.
+    // This closes only Node's descriptor: the duplicate keeps the connection open.
     source.destroy();
     return takeOver(owned, make);
   } catch (error) {

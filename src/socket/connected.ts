@@ -1,4 +1,4 @@
-/** What connected sockets, streams and seqpacket, have beyond others. */
+/** What only connected sockets (stream and seqpacket) have. */
 
 import { AncillaryError, readOptions } from "../core/errors.ts";
 import { type AsFd, copyFds } from "../fd/as-fd.ts";
@@ -31,7 +31,7 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
   /**
    * Sends the descriptors with the first `sendmsg` and then every byte.
    *
-   * @throws as {@link sendFds}; the error carries how far it got ({@link SendProgress})
+   * @throws as {@link sendFds}; the error says how much was sent ({@link SendProgress})
    */
   sendFdsAll(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<void> {
     try {
@@ -48,16 +48,16 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
     this.runSync("writing", this.#sendAll(data, fds), timeout);
   }
 
-  /** The messages until the peer finishes, each with as many descriptors as the system can send in one. */
+  /** The messages until the peer finishes, each with at most as many descriptors as the system can send in one message. */
   [Symbol.asyncIterator](): AsyncIterableIterator<ReceivedFds, undefined> {
     return this.messages(this.platform.abi.maxFdsPerMessage);
   }
 
   /**
-   * A reader of bytes and descriptors as two queues, for protocols that count descriptors in their own messages. It is the
-   * only one to receive from this socket from then on, other receives are `ERR_SOCKET_BUSY`; closing either closes both.
+   * A reader of bytes and descriptors as two queues, for protocols that count descriptors in their own messages. From then on only
+   * the reader receives from this socket, and other receives fail with `ERR_SOCKET_BUSY`. Closing either closes both.
    *
-   * @throws AncillaryError `ERR_SOCKET_BUSY` when there is one already, or receives wait
+   * @throws AncillaryError `ERR_SOCKET_BUSY` when the socket already has a reader, or receives wait
    */
   reader(options?: FdReaderOptions): FdReader {
     const { state } = this;
@@ -98,7 +98,7 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
     return super.handOver(take);
   }
 
-  /** The name the peer is bound to; null: none. */
+  /** The name that the peer is bound to; null if it has none. */
   get peerAddress(): string | null {
     const { system } = this.platform;
     const family = system.getpeername(this.openFd());
@@ -108,9 +108,10 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
   }
 
   /**
-   * Who connected, or was connected to, as the kernel recorded it then; of a pair: who made it.
+   * The credentials of the peer, which the kernel recorded when the connection was made; for a pair, those of the process that made
+   * it.
    *
-   * @throws SystemError `ENOTSUP` where the system does not tell, or names nobody (a user that is not mapped in this user namespace)
+   * @throws SystemError `ENOTSUP` where the system has no such option, or the peer's user is not mapped in this user namespace
    */
   peerCredentials(): Credentials {
     return peerCredentials(this.platform, this.openFd());

@@ -14,9 +14,9 @@ import { openSocket, ownerOf, pairOf } from "./connect.ts";
 import { SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
 import { MessageSocket, RECV_ASYNC, RECV_SYNC, type RecvOptions } from "./message-socket.ts";
 
-/** A received datagram, and whose it is. */
+/** A received datagram, and its sender's name. */
 export interface ReceivedFrom extends ReceivedFds {
-  /** The sender's name; null: it has none. An abstract one begins with `"\0"`. */
+  /** The sender's name; null if it has none. An abstract name begins with `"\0"`. */
   readonly address: string | null;
 }
 
@@ -25,7 +25,7 @@ export interface ReceivedFrom extends ReceivedFds {
  * unless `allowTruncated`; a datagram may be empty and carry descriptors.
  */
 export class UnixDatagram extends MessageSocket {
-  /** The name in the file system that this object made, and removes. */
+  /** The name in the file system that this object made and will remove. */
   readonly #name: BoundName | null;
 
   private constructor(platform: Platform, fd: number, name: BoundName | null) {
@@ -40,8 +40,8 @@ export class UnixDatagram extends MessageSocket {
   }
 
   /**
-   * A socket with a name, which others send to. `""` lets Linux choose an abstract name. {@link close} removes the name. A
-   * socket at the path is replaced only when no process has it open any more.
+   * A socket with a name that others can send to. With `""`, Linux chooses an abstract name. {@link close} removes the name. A
+   * socket at the path is replaced only when no process has it open.
    *
    * @throws SystemError `EADDRINUSE`: the message says what is at the path; `EACCES`, `ENOENT` ...
    */
@@ -56,7 +56,7 @@ export class UnixDatagram extends MessageSocket {
     return ownerOf(platform, fd, () => new UnixDatagram(platform, fd, name));
   }
 
-  /** A socket without a name: it can send, and receive once {@link connect}ed. */
+  /** A socket without a name. It can send, and it can receive after {@link connect}. */
   static unbound(options?: PlatformOptions): UnixDatagram {
     const platform = platformFrom(options);
     return ownerOf(platform, openSocket(platform, "dgram"), (_, fd) => new UnixDatagram(platform, fd, null));
@@ -70,7 +70,7 @@ export class UnixDatagram extends MessageSocket {
   }
 
   /**
-   * Sets the peer: where sends go, and the only one received from.
+   * Sets the peer: sends go to it, and only its datagrams are received.
    *
    * @throws SystemError `ENOENT`, `ECONNREFUSED`, `EPROTOTYPE` ...
    */
@@ -82,9 +82,9 @@ export class UnixDatagram extends MessageSocket {
 
   /**
    * Sends a datagram and descriptors to the socket that is bound to `path`. Sends to one receiver are served in the order of the
-   * calls; one that waits for its receiver does not hold up those to others.
+   * calls. A send that waits for its receiver does not delay sends to other receivers.
    *
-   * @returns its bytes: a datagram is sent whole
+   * @returns the number of bytes: a datagram is sent whole
    * @throws as `sendFds`, and SystemError `ENOENT`, `ECONNREFUSED`, `EMSGSIZE` ...
    */
   sendFdsTo(data: Payload, fds: readonly AsFd[], path: string, options?: Pick<WaitOptions, "signal">): Promise<number> {
@@ -97,14 +97,14 @@ export class UnixDatagram extends MessageSocket {
     }
   }
 
-  /** {@link sendFdsTo}, waiting. */
+  /** {@link sendFdsTo}; blocks until it is done. */
   sendFdsToSync(data: Payload, fds: readonly AsFd[], path: string, options?: Pick<WaitOptions, "timeout">): number {
     const { timeout } = readOptions("options", options, TIMEOUT);
     const send = this.sendTo(data, fds, this.#to(path));
     return this.runSync(`to ${path}`, send, timeout);
   }
 
-  /** {@link sendFdsTo} if it can be done at once; null, and nothing sent, when the receiver has no room. */
+  /** {@link sendFdsTo} without waiting; null, and nothing is sent, when the receiver has no room. */
   trySendFdsTo(data: Payload, fds: readonly AsFd[], path: string): number | null {
     const send = this.sendTo(data, fds, this.#to(path));
     return this.tryNow(`to ${path}`, send);
@@ -126,14 +126,14 @@ export class UnixDatagram extends MessageSocket {
     return this.runSync("reading", this.receiveFrom<ReceivedFrom>(maxFds, read), read.timeout);
   }
 
-  /** The name it is bound to, as `bind` was given it; null: none. An abstract name begins with `"\0"`. */
+  /** The name that it is bound to, as given to `bind`; null if it has none. An abstract name begins with `"\0"`. */
   override get address(): string | null {
     return this.closed ? super.address : (this.#name?.path ?? super.address);
   }
 
   override close(): void {
     if (this.closed) return;
-    // Before the socket is closed: no other socket can be bound to the name yet.
+    // Before the close: until then no other socket can be bound to the name.
     this.#name?.remove();
     super.close();
   }

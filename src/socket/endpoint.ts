@@ -1,8 +1,8 @@
 /**
  * What all sockets share: a descriptor with one owner, a queue of operations for each direction, and waiting.
  *
- * An operation is attempted at once as a rule, and waits for readiness when the kernel says `EAGAIN`. Operations of one direction
- * are served in the order of the calls, synchronous ones among them.
+ * An operation is usually attempted at once, and waits for readiness when the kernel returns `EAGAIN`. Operations of one direction,
+ * including synchronous ones, are served in the order of the calls.
  */
 
 import { AncillaryError, type Checks, markAsOurs, outOfRange, wrongType } from "../core/errors.ts";
@@ -20,15 +20,15 @@ import { append, type Entry, lengthOf, type Queue, remove } from "./queue.ts";
 /** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones. */
 export interface WaitOptions {
   /**
-   * Cancels the operation if it has not run yet; a message that was received is still delivered. The promise is rejected with
-   * the signal's reason.
+   * Cancels the operation if it has not run yet, and rejects its promise with the signal's reason. A message that was already
+   * received is still delivered.
    */
   signal?: AbortSignal | undefined;
   /** Milliseconds after which a synchronous operation fails with `ETIMEDOUT`; 0: now or never. No limit by default. */
   timeout?: number | undefined;
 }
 
-/** Checks for the options that operations of both kinds share. */
+/** Checks of the options that asynchronous operations share, and of those that synchronous operations share. */
 export const SIGNAL: Checks = {
   signal(name, value) {
     if (!isAbortSignal(value)) throw wrongType(name, "an AbortSignal", value);
@@ -43,10 +43,10 @@ export const TIMEOUT: Checks = {
 
 export type Direction = "reading" | "writing";
 
-/** Operations that are served in order: those of a direction, or the sends to one receiver, which wait for nobody else's. */
+/** Operations that are served in order: those of a direction, or the sends to one receiver, which do not wait for sends to others. */
 export type Line = Direction | `to ${string}`;
 
-/** The sends that wait for one receiver. It cannot be watched: they are tried again after a while. */
+/** The sends that wait for one receiver. No readiness tells that a receiver has room, so a timer tries them again. */
 interface Lane {
   queue: Queue<Waiting>;
   timer: Timer | null;
@@ -57,11 +57,11 @@ class Waiting implements Entry<Waiting> {
   readonly operation: Operation<unknown>;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
-  /** `operation.prepare()`, in the asynchronous context of its caller; null: no code of the caller's runs in it. */
+  /** `operation.prepare()` in the asynchronous context of its caller; null if it runs no code of the caller's. */
   readonly prepare: (() => void) | null;
   /** Stops listening to its AbortSignal. */
   unlisten: (() => void) | null = null;
-  /** True while it is prepared: code of the caller's runs then, and may call this socket again. */
+  /** True during `prepare`: code of the caller's runs then, and may call this socket again. */
   preparing = false;
   next: Waiting | null = null;
   previous: Waiting | null = null;
@@ -75,17 +75,17 @@ class Waiting implements Entry<Waiting> {
 }
 
 /**
- * What outlives the endpoint object: the one place of its descriptor's number, and its watcher. While operations wait it keeps the
- * endpoint alive; otherwise the endpoint can be collected, and its descriptor is closed through this.
+ * The descriptor of an endpoint, whose number is stored only here, and its watcher. The handle outlives the endpoint object. While
+ * operations wait, it keeps the endpoint alive; otherwise the endpoint can be garbage-collected, and the handle closes the descriptor.
  */
 class Handle implements Watched {
   readonly platform: Platform;
-  /** -1 once closed or handed over. */
+  /** -1 after it was closed or handed over. */
   fd: number;
   waiting: Endpoint | null = null;
-  /** The number of its watcher; -1: none. */
+  /** The number of its watcher; -1 if it has none. */
   watcher = -1;
-  /** What the watcher is armed for, and whether it keeps the process alive. */
+  /** The events that the watcher is armed for, and whether it keeps the process alive. */
   armed = 0;
   keepsAlive = false;
 
@@ -96,7 +96,7 @@ class Handle implements Watched {
 
   ready(events: number): void {
     if (this.waiting !== null) becameReady(this.waiting, events);
-    // Something came that no operation waits for.
+    // No operation waits for this event.
     else this.arm(0);
   }
 
@@ -123,7 +123,7 @@ class Handle implements Watched {
   release(): number {
     this.unwatch();
     const result = this.platform.system.close(this.fd);
-    // Forgotten afterwards: near the end of the stack the call throws before it is made.
+    // Cleared after the call: near the end of the stack, the call throws before it closes anything.
     this.fd = -1;
     return result;
   }
@@ -136,15 +136,15 @@ const registry = new FinalizationRegistry<Handle>((handle) => {
 });
 
 /**
- * After so many operations that settled without waiting, the event loop gets a turn: a peer that sends faster than we receive
- * would otherwise starve timers and every other socket.
+ * After this many operations that settled without waiting, the event loop gets a turn: a peer that sends faster than this process
+ * receives would otherwise starve timers and every other socket.
  */
 const BURST = 64;
 
 /**
- * After so many receives in a row that found nothing at once, the next ones wait for readiness instead of asking in vain: two
- * processes that talk in turn save a system call of five a message (2026-11). Every PROBE-th asks all the same; what it finds
- * says that messages come faster again.
+ * After this many receives in a row that found nothing at once, the next ones wait for readiness first: two processes that send in
+ * turn save one of five system calls for each message (2026-11). Every PROBE-th receive still tries at once; if it finds a message,
+ * so do the next ones.
  */
 const FUTILE = 4;
 const PROBE = 16;
@@ -156,13 +156,13 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   readonly #handle: Handle;
   #reading: Queue<Waiting> = null;
   #writing: Queue<Waiting> = null;
-  /** By the names of lines; null until a send waits for its receiver. */
+  /** The lanes by their lines; null until a send waits for its receiver. */
   #lanes: Map<Line, Lane> | null = null;
   #referenced = true;
   #burst = 0;
   #futile = 0;
   #yielding = false;
-  /** Wake-ups in a row that brought a receive nothing, and the milliseconds until it tries again; 0: when the socket is ready. */
+  /** Wake-ups in a row in which a receive found nothing, and the milliseconds until it tries again (0: when the socket is ready). */
   #lies = 0;
   #pause = 0;
   #retry: Timer | null = null;
@@ -180,7 +180,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   /** Takes over a descriptor that this thread owns. */
   protected constructor(platform: Platform, fd: number) {
     this.#handle = new Handle(platform, fd);
-    // Never unregistered: a closed handle is told by its number.
+    // Never unregistered: the number of a closed handle is -1.
     registry.register(this, this.#handle);
   }
 
@@ -205,7 +205,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     return this.#handle.fd === -1;
   }
 
-  /** The name it is bound to; null: none. An abstract name begins with `"\0"`. */
+  /** The name that it is bound to; null if it has none. An abstract name begins with `"\0"`. */
   get address(): string | null {
     const { system } = this.platform;
     const family = system.getsockname(this.openFd());
@@ -213,7 +213,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     return addressOf(system);
   }
 
-  /** Lets operations that wait keep the process alive (the default). */
+  /** Makes waiting operations keep the process alive (the default). */
   ref(): this {
     this.#referenced = true;
     this.#rearm();
@@ -221,7 +221,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     return this;
   }
 
-  /** Lets the process end although operations wait. */
+  /** Lets the process end while operations wait. */
   unref(): this {
     this.#referenced = false;
     this.#rearm();
@@ -230,7 +230,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Closes the socket: the descriptor is closed when this returns, and operations that wait fail with `ERR_SOCKET_CLOSED`.
+   * Closes the socket. The descriptor is closed when this returns, and waiting operations fail with `ERR_SOCKET_CLOSED`.
    * A second call does nothing.
    */
   close(): void {
@@ -251,7 +251,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   }
 
   /**
-   * The number, for a system call that follows at once.
+   * The number, for a system call made right after.
    *
    * @internal
    * @throws AncillaryError `ERR_SOCKET_CLOSED`
@@ -263,7 +263,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Gives the descriptor to another owner, which `take` makes; closes nothing. If `take` throws, it stays as it was.
+   * Gives the descriptor to the owner that `take` makes, and closes nothing. If `take` throws, the descriptor stays with this socket.
    *
    * @internal
    * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait
@@ -290,7 +290,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     }
   }
 
-  /** Whether nothing waits in a direction. @internal */
+  /** Whether no operation waits in a direction. @internal */
   protected idle(direction: Direction): boolean {
     return this.#queue(direction) === null;
   }
@@ -300,7 +300,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     return this.#lanes === null || this.#lanes.size === 0;
   }
 
-  /** Runs an operation to its end: at once if nothing waits before it, else in its turn. @internal */
+  /** Runs an operation to its end: at once if no operation waits before it, else in its turn. @internal */
   protected runSync<T>(line: Line, operation: Operation<T>, timeout: number | undefined): T {
     operation.prepare();
     const { fd } = this.#handle;
@@ -315,14 +315,14 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     return this.#waitSync(line, operation, timeout);
   }
 
-  /** Runs an operation only if it need not wait, neither for others nor for the kernel; null otherwise. @internal */
+  /** Runs an operation if it need not wait, neither for other operations nor for the kernel; null otherwise. @internal */
   protected tryNow<T>(line: Line, operation: Operation<T>): T | null {
     operation.prepare();
     if (this.#queue(line) !== null) {
       operation.check();
       this.#serve(line);
       this.#rearmLine(line);
-      // Code of the caller's ran for those before it.
+      // The operations before it ran code of the caller's.
       operation.prepare();
     }
     const { fd } = this.#handle;
@@ -363,7 +363,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     });
   }
 
-  /** A failure at once. It counts as work too: a loop that catches errors would stop the event loop. */
+  /** An immediate failure. It counts towards BURST too: a loop that catches errors would otherwise block the event loop. */
   #fail(error: unknown): Promise<never> {
     if (++this.#burst < BURST) return Promise.reject(error);
     this.#burst = 0;
@@ -404,7 +404,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     for (;;) {
       this.#serve(line);
       if (outcome !== null) break;
-      // As in onReady. A send that was ready may have sent a part.
+      // As in onReady. Not for sends: one that is ready may have sent a part.
       lies = line === "reading" && waited === this.#reading ? lies + 1 : 0;
       if (lies >= LIES) this.#giveUp(line);
       if (outcome !== null) break;
@@ -433,18 +433,18 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     return outcome!.value;
   }
 
-  /** Serves a queue until it is empty or the kernel has to be waited for. */
+  /** Serves a queue until it is empty or its first operation has to wait for the kernel. */
   #serve(line: Line): void {
     for (;;) {
       const entry = this.#queue(line);
-      // A getter that is read for the first operation calls this: its turn is not over.
+      // A getter that the first operation reads called this: the turn of that operation is not over.
       if (entry === null || entry.preparing) return;
       const { operation } = entry;
       try {
         entry.preparing = true;
         if (entry.prepare === null) operation.prepare();
         else entry.prepare();
-        // The code of the caller's may have closed the socket, or aborted this operation: then it is settled.
+        // Code of the caller's may have closed the socket or aborted this operation, which is then settled.
         if (this.#queue(line) !== entry) continue;
         const value = operation.perform(this.#handle.fd);
         if (value === WAIT) return;
@@ -460,7 +460,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     }
   }
 
-  /** Fails the first operation of a queue if it waits in vain. */
+  /** Fails the first operation of a queue if it can never succeed. */
   #giveUp(line: Line): void {
     const entry = this.#queue(line);
     if (entry === null || entry.preparing) return;
@@ -470,7 +470,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     entry.reject(entry.operation.failed(error));
   }
 
-  /** The socket is ready. What was waited for may not be there all the same. */
+  /** Called when the socket is ready. A receive may still find nothing. */
   #onReady(events: number): void {
     const first = (events & POLLIN) === 0 ? null : this.#reading;
     this.#serveReady(events);
@@ -484,7 +484,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
 
   #serveReady(events: number): void {
     this.#burst = 0;
-    // What an operation waited for is no reason to stop watching, even if none waits behind it: see rearm.
+    // An event that an operation waited for does not disarm the watcher, even if no other operation waits: see rearm.
     const unwanted = this.idle("reading") ? events & POLLIN : 0;
     if ((events & POLLIN) !== 0) this.#serve("reading");
     if ((events & POLLOUT) !== 0) this.#serve("writing");
@@ -492,8 +492,8 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Watches for what is waited for. Readable stays armed when the last receive is served, as another one follows as a
-   * rule and two calls of epoll are saved; it is disarmed when something comes that no operation waits for.
+   * Arms the watcher for the events that operations wait for. It stays armed for reading after the last receive: another receive
+   * usually follows, and this saves two epoll calls. An event that no operation waits for disarms it.
    */
   #rearm(unwanted = 0): void {
     const handle = this.#handle;
@@ -528,7 +528,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     this.#retry?.keepAlive(keepsAlive);
   }
 
-  /** Sees to it that the operations of a line are tried again. */
+  /** Arms the watcher, or starts the timer, that tries the operations of a line again. */
   #rearmLine(line: Line): void {
     if (line === "reading" || line === "writing") {
       this.#rearm();
@@ -549,7 +549,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     for (const { timer } of this.#lanes?.values() ?? []) timer?.keepAlive(this.#referenced);
   }
 
-  /** The first entry of a queue, whose turn it is. */
+  /** The queue of a line: its first entry, which is served next. */
   #queue(line: Line): Queue<Waiting> {
     if (line === "reading") return this.#reading;
     return line === "writing" ? this.#writing : (this.#lanes?.get(line)?.queue ?? null);
@@ -582,7 +582,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     entry.unlisten?.();
   }
 
-  /** Lets the event loop turn once before the queues are served. */
+  /** Serves the queues after one turn of the event loop. */
   #yield(): void {
     this.#yielding = true;
     this.platform.system.timer(0, () => {
@@ -605,12 +605,12 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     try {
       entry.unlisten = onAbort(signal, () => cancel(signals.reason(signal)));
     } catch (error) {
-      // A Proxy of a signal refuses.
+      // A Proxy of a signal may throw.
       cancel(error);
     }
   }
 
-  /** Fails the operations that wait. */
+  /** Fails all waiting operations. */
   #abandon(error: Error): void {
     this.#handle.waiting = null;
     this.#retry?.close();

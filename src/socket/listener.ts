@@ -18,9 +18,9 @@ import { streamOf, type UnixStream } from "./stream.ts";
 
 /** Options of {@link UnixListener.bind}. */
 export interface ListenOptions extends BindOptions {
-  /** What is accepted; `"stream"` by default. */
+  /** The type of the sockets; `"stream"` by default. */
   type?: "stream" | "seqpacket" | undefined;
-  /** Connections that may wait to be accepted; 511 by default, the system may have a lower limit. */
+  /** The most connections that wait to be accepted; 511 by default. The system may have a lower limit. */
   backlog?: number | undefined;
 }
 
@@ -32,16 +32,19 @@ const LISTEN: Checks = {
   backlog: (name, value) => void integer(name, value, 0, 0x7fffffff),
 };
 
-/** How long the next asynchronous accept waits when the descriptor table was full, at first and at most: milliseconds. */
+/** Milliseconds that the next asynchronous accept waits after the descriptor table was full: the first pause, and the longest. */
 const FULL_MS = 5;
 const FULL_MAX_MS = 100;
 
-/** When the descriptor table was full. A loop that catches the error would take a whole processor, and stop the event loop. */
+/**
+ * Pauses after the descriptor table was full. Without them a loop that catches the error would use a whole processor and block the
+ * event loop.
+ */
 class FullTable {
   #wait = 0;
   #until = 0;
 
-  /** Milliseconds that are left to wait. */
+  /** Milliseconds left to wait. */
   left(system: System): number {
     return this.#until === 0 ? 0 : Math.max(0, Math.ceil(this.#until - system.now()));
   }
@@ -64,7 +67,7 @@ class Accept<S> extends Operation<S> {
   readonly #platform: Platform;
   readonly #accepted: (platform: Platform, fd: number) => S;
   readonly #full: FullTable;
-  /** Whether it waits when the table was full. */
+  /** Whether it pauses after the table was full. */
   readonly #patient: boolean;
 
   constructor(platform: Platform, full: FullTable, patient: boolean, accepted: (platform: Platform, fd: number) => S) {
@@ -85,7 +88,7 @@ class Accept<S> extends Operation<S> {
       else this.#full.over();
       if (accepted >= 0) return ownerOf(this.#platform, accepted, this.#accepted);
       if (accepted === EAGAIN || accepted === EWOULDBLOCK) return WAIT;
-      // That connection was ended while it waited: the next.
+      // The peer closed this connection while it waited: try the next one.
       if (accepted !== ECONNABORTED) throw errnoError(accepted, "accept");
     }
   }
@@ -98,7 +101,7 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
 {
   readonly #type: "stream" | "seqpacket";
   readonly #name: BoundName | null;
-  /** The SO_PASS* options that are on. */
+  /** The SO_PASS* options that are set. */
   readonly #passing = new Set<string>();
   readonly #full: FullTable = new FullTable();
 
@@ -109,8 +112,8 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
   }
 
   /**
-   * Listens at a path; a leading `\0` is the abstract namespace (Linux). A socket at the path is replaced only when no process has
-   * it open any more: never a file, never a socket that is in use, whether it listens or not.
+   * Listens at a path; a leading `\0` means the abstract namespace (Linux). A socket at the path is replaced only when no process has
+   * it open. Other files, and sockets that are in use, listening or not, are never replaced.
    *
    * @throws SystemError `EADDRINUSE`: the message says what is at the path; `EACCES`, `ENOENT` ...
    */
@@ -135,10 +138,10 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
   }
 
   /**
-   * Takes over a listening Unix socket. Of a `net.Server` the connections stay, and so does the path; the server is closed.
-   * O_NONBLOCK is set on the socket, which others may share: accepting has no flag of its own for it.
+   * Takes over a listening Unix socket. A `net.Server` is closed; its connections and its path remain. O_NONBLOCK is set on the
+   * socket, which other processes may share: `accept` has no flag for one call.
    *
-   * @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else, which stays as it was
+   * @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else, which is not changed
    */
   static from<S extends UnixStream | UnixSeqpacket = UnixStream>(source: OwnedFd | Server): UnixListener<S> {
     if (source instanceof OwnedFd) {
@@ -159,7 +162,7 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     const owned = OwnedFd.from(fd);
     try {
       const name = path === null ? null : BoundName.of(system, fd, path);
-      // libuv would unlink the path.
+      // libuv would unlink the path on close.
       if (path === null || system.keepPath(fd) === 0 || name === null) source.close();
       else closeAndRestore(platform, source, path);
       return takeOver(owned, () => new UnixListener<S>(platform, owned.fd, type, name));
@@ -172,9 +175,8 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
   /**
    * The next connection.
    *
-   * @throws SystemError `EMFILE` when the descriptor table is full; the connection goes on waiting, and the next call waits for a
-   *   moment before it tries. AncillaryError
-   *   `ERR_SOCKET_CLOSED`
+   * @throws SystemError `EMFILE` when the descriptor table is full: the connection keeps waiting, and the next call pauses for 5 to
+   *   100 ms before it tries; AncillaryError `ERR_SOCKET_CLOSED`
    */
   accept(options?: Pick<WaitOptions, "signal">): Promise<S> {
     try {
@@ -205,29 +207,29 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     }
   }
 
-  /** Whether the messages of what it accepts say who sent them, from the first on (SO_PASSCRED). */
+  /** Whether messages on accepted sockets bring the sender's credentials, from the first message on (SO_PASSCRED). */
   setPassCredentials(on: boolean): void {
     this.#pass("SO_PASSCRED", on);
   }
 
-  /** Whether the messages of what it accepts bring the sender's pidfd (SO_PASSPIDFD, Linux 6.5). */
+  /** Whether messages on accepted sockets bring the sender's pidfd (SO_PASSPIDFD, Linux 6.5). */
   setPassPidfd(on: boolean): void {
     this.#pass("SO_PASSPIDFD", on);
   }
 
-  /** Whether the messages of what it accepts bring the sender's security label (SO_PASSSEC, Linux). */
+  /** Whether messages on accepted sockets bring the sender's security label (SO_PASSSEC, Linux). */
   setPassSecurity(on: boolean): void {
     this.#pass("SO_PASSSEC", on);
   }
 
-  /** The name it is bound to, as `bind` was given it; null: none. An abstract name begins with `"\0"`. */
+  /** The name that it is bound to, as given to `bind`; null if it has none. An abstract name begins with `"\0"`. */
   override get address(): string | null {
     return this.closed ? super.address : (this.#name?.path ?? super.address);
   }
 
   override close(): void {
     if (this.closed) return;
-    // Before the socket is closed: no other socket can be bound to the name yet.
+    // Before the close: until then no other socket can be bound to the name.
     this.#name?.remove();
     super.close();
   }
@@ -243,7 +245,7 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     const { system, constants } = platform;
     const make = this.#type === "stream" ? streamOf : seqpacketOf;
     return new Accept(platform, this.#full, patient, (_, fd) => {
-      // Inherited by those who connect from then on; who was waiting already gets it here.
+      // New connections inherit the option from the listener; connections that were already waiting get it here.
       for (const option of this.#passing) system.setsockopt(fd, constants.SOL_SOCKET!, constants[option]!, 1);
       return make(platform, fd, this.#passing.has("SO_PASSPIDFD")) as S;
     });
@@ -251,11 +253,11 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
 }
 
 /**
- * Closes a server that unlinks its path when it is closed, where {@link System.keepPath} cannot prevent that (Bun, Deno): the path
- * is restored at once, but is missing for an instant. When the link fails, everything is as it was.
+ * Closes a server that unlinks its path on close, where {@link System.keepPath} cannot prevent that (Bun, Deno). The path is
+ * restored at once, but is missing for an instant. If the link fails, nothing has changed.
  */
 function closeAndRestore({ system }: Platform, server: Server, path: string): void {
-  // Unique: neither another thread nor a process with the same pid elsewhere uses it.
+  // The name is unique: another thread, or a process with the same pid in another pid namespace, does not use it.
   const aside = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
   const linked = system.link(path, aside);
   if (linked < 0) throw errnoError(linked, "link", undefined, path);

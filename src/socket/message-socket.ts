@@ -1,4 +1,4 @@
-/** Sending and receiving, as streams, datagram and seqpacket sockets share it. */
+/** Sending and receiving, shared by stream, datagram and seqpacket sockets. */
 
 import { AncillaryError, boolean, type Checks, integer, outOfRange, readOptions } from "../core/errors.ts";
 import { type AsFd, checkNumbers, copyFds, NO_NUMBERS, readNumbers } from "../fd/as-fd.ts";
@@ -18,11 +18,11 @@ import { type SocketType, setFlag } from "../system/socket-type.ts";
 import { Endpoint, SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
 import { Operation, WAIT } from "./operation.ts";
 
-/** What a receive can be told. */
+/** Options of a receive. */
 export interface RecvOptions {
-  /** Bytes to receive at most. 4096 on a stream, 65536 on datagram and seqpacket sockets. */
+  /** The most bytes to receive. By default 4096 on a stream, 65536 on datagram and seqpacket sockets. */
   bufferSize?: number | undefined;
-  /** Whether a datagram or record longer than the buffer is delivered, cut, instead of `ERR_DATA_TRUNCATED`. */
+  /** Whether a datagram or record longer than the buffer is cut and delivered, instead of failing with `ERR_DATA_TRUNCATED`. */
   allowTruncated?: boolean | undefined;
 }
 
@@ -44,21 +44,21 @@ export const RECV_SYNC: Checks = { ...RECV, ...TIMEOUT };
 const RECV_INTO_ASYNC: Checks = { ...ALLOW_TRUNCATED, ...SIGNAL };
 const RECV_INTO_SYNC: Checks = { ...ALLOW_TRUNCATED, ...TIMEOUT };
 
-/** What is known of a socket, for its sends and receives. */
+/** The state of a socket that its sends and receives use. */
 interface SocketState extends Receiver, SendTarget {
   passesPidfd: boolean;
-  /** The reader that alone receives from it; null: there is none. */
+  /** The reader, which alone receives from the socket; null if there is none. */
   reader: object | null;
 }
 
 /**
- * Operations that have not waited serve the next call: one for each call would be two cache lines of new memory, 4 % of a round
- * trip with one descriptor (2026-11).
+ * The objects of operations that did not wait are reused for the next call. A new object for each call costs two cache lines of
+ * memory, and 4 % of a round trip with one descriptor (2026-11).
  */
 let spareReceive: Receive<unknown> | null = null;
 let spareSend: Send | null = null;
 
-/** One `recvmsg`. `M` follows from the request: with `data`, or into the caller's buffers. */
+/** One `recvmsg`. `M` depends on the request: a message with `data`, or a message in the caller's buffers. */
 class Receive<M> extends Operation<M> implements Request {
   get syscall(): "recvmsg" {
     return "recvmsg";
@@ -70,10 +70,10 @@ class Receive<M> extends Operation<M> implements Request {
   bufferSize = 0;
   allowTruncated = false;
   wantAddress = false;
-  /** The reader that it is for. */
+  /** The reader that asks for this receive; null if a caller does. */
   reader: object | null = null;
 
-  /** A receive with the options that were read of the caller's. */
+  /** A receive with the caller's options, already read. */
   static of<M>(state: SocketState, maxFds: number, { bufferSize, allowTruncated }: RecvOptions): Receive<M> {
     const receive = (spareReceive ?? new Receive()) as Receive<M>;
     spareReceive = null;
@@ -104,7 +104,7 @@ class Receive<M> extends Operation<M> implements Request {
     if (state.reader !== this.reader)
       throw new AncillaryError("ERR_SOCKET_BUSY", "the socket has a reader, which alone receives from it");
     const message = receiveOnce(state, fd, this);
-    // Behind everything that came before it.
+    // The reset is reported after everything that was sent before it.
     if (state.reset !== null && (message === null || message.eof)) throw takeReset(state);
     return message === null ? WAIT : this.result(message);
   }
@@ -115,7 +115,7 @@ class Receive<M> extends Operation<M> implements Request {
 
   override stuck(fd: number): Error | null {
     const { platform, type } = this.#state!;
-    // A datagram socket that is shut for reading is readable and has no end (Linux, unix_dgram_recvmsg).
+    // A datagram socket that is shut down for reading polls readable, but never reports an end (Linux, unix_dgram_recvmsg).
     const shut = platform.constants.POLLRDHUP;
     if (type !== "dgram" || shut === undefined || (platform.system.poll(fd, shut, 0) & shut) === 0) return null;
     return errnoError(EPIPE, "recvmsg", "the socket is shut down for reading");
@@ -141,7 +141,7 @@ const DONE = { done: true, value: undefined } as const;
 
 type Result = IteratorResult<ReceivedFds, undefined>;
 
-/** A receive for a loop. It is an operation of its own, as a promise behind the receive's would cost as much memory as the socket. */
+/** A receive for `messages()`. A class of its own, because a second promise for each receive would take as much memory as the socket. */
 class ReceiveNext extends Receive<Result> {
   readonly #messages: Messages;
 
@@ -209,13 +209,13 @@ class Send extends Operation<number> {
   #target: SendTarget | null = null;
   #payload: Iovec = NO_BYTES;
   #length = 0;
-  /** The list of most sends. */
+  /** The list of descriptors of a send with one, which is the usual case. */
   readonly #single: AsFd[] = [-1];
   #fds: readonly AsFd[] = NO_FDS;
   #numbers = NO_NUMBERS;
   #to: Uint8Array | null = null;
 
-  /** Checks the arguments of a send; `to` is the receiver's `sun_path` on a socket that is not connected. */
+  /** Checks the arguments of a send. `to` is the receiver's `sun_path` on a socket that is not connected. */
   static of(target: SendTarget, data: Payload, fds: readonly AsFd[] | undefined, to: Uint8Array | null): Send {
     const payload = iovec(data);
     const send = spareSend ?? new Send();
@@ -268,7 +268,7 @@ class Shutdown extends Operation<undefined> {
   }
   readonly #platform: Platform;
   readonly #how: number;
-  /** Whether no send waits before it that is in another queue. */
+  /** Whether no send waits in the queue of a receiver. */
   readonly #isNext: () => boolean;
 
   constructor(platform: Platform, how: number, isNext: () => boolean) {
@@ -288,7 +288,7 @@ class Shutdown extends Operation<undefined> {
   }
 }
 
-/** The type of a socket of this library; null: another thing. No code of the caller's runs. */
+/** The type of a socket of this library; null for anything else. No code of the caller's runs. */
 export let typeOf: (source: unknown) => SocketType | null;
 
 /** A socket that carries bytes and descriptors. */
@@ -307,10 +307,10 @@ export abstract class MessageSocket extends Endpoint {
   }
 
   /**
-   * Sends bytes and descriptors with one `sendmsg`. The descriptors stay the caller's; they are read when the system call
-   * is made.
+   * Sends bytes and descriptors with one `sendmsg`. The caller keeps owning the descriptors; their numbers are read when the system
+   * call is made.
    *
-   * @returns the number of bytes accepted. On a stream that may be fewer than given; the descriptors went with the first
+   * @returns the number of bytes accepted. On a stream it may be smaller than the payload; the descriptors are sent with the first byte
    * @throws AncillaryError `ERR_EMPTY_PAYLOAD`, `ERR_FD_CLOSED`, `ERR_SOCKET_CLOSED`; RangeError `ERR_TOO_MANY_FDS`;
    *   SystemError `EPIPE`, `EBADF`, `ETOOMANYREFS` ...
    */
@@ -329,18 +329,18 @@ export abstract class MessageSocket extends Endpoint {
     return this.runSync("writing", this.#send(data, fds), timeout);
   }
 
-  /** {@link sendFds} if it can be done at once; null, and nothing sent, when it would have to wait. */
+  /** {@link sendFds} without waiting; null, and nothing is sent, when it would have to wait. */
   trySendFds(data: Payload, fds?: readonly AsFd[]): number | null {
     return this.tryNow("writing", this.#send(data, fds));
   }
 
   /**
-   * Receives bytes and at most `maxFds` descriptors with one `recvmsg`; descriptors beyond are closed at once.
+   * Receives bytes and at most `maxFds` descriptors with one `recvmsg`. Descriptors beyond the limit are closed at once.
    *
-   * On a stream, descriptors come with the first byte they were sent with; bytes sent before may come in front of it.
+   * On a stream, descriptors arrive with the first byte that they were sent with. Bytes sent earlier may precede that byte.
    *
-   * @throws AncillaryError `ERR_ANCILLARY_TRUNCATED`, `ERR_DATA_TRUNCATED`, `ERR_MALFORMED_CONTROL` with the bytes as
-   *   `data`, every descriptor closed, the socket still usable; `ERR_SOCKET_CLOSED`; SystemError `ECONNRESET` ...
+   * @throws AncillaryError `ERR_ANCILLARY_TRUNCATED`, `ERR_DATA_TRUNCATED`, `ERR_MALFORMED_CONTROL`: the bytes are `data` of the
+   *   error, every descriptor is closed, and the socket can still be used; `ERR_SOCKET_CLOSED`; SystemError `ECONNRESET` ...
    */
   recvFds(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
     try {
@@ -357,13 +357,13 @@ export abstract class MessageSocket extends Endpoint {
     return this.runSync("reading", this.#receive(maxFds, read), read.timeout);
   }
 
-  /** {@link recvFds} if something is there; null when it would have to wait. */
+  /** {@link recvFds} without waiting; null when it would have to wait. */
   tryRecvFds(maxFds: number, options?: RecvOptions): ReceivedFds | null {
     const read = readOptions("options", options, RECV);
     return this.tryNow("reading", this.#receive(maxFds, read));
   }
 
-  /** {@link recvFds} into the caller's buffers. They must not be used for anything else until the promise settles. */
+  /** {@link recvFds} into the caller's buffers, which must not be used otherwise until the promise settles. */
   recvFdsInto(
     into: Uint8Array | readonly Uint8Array[],
     maxFds: number,
@@ -388,9 +388,9 @@ export abstract class MessageSocket extends Endpoint {
   }
 
   /**
-   * {@link recvFds} that insists on `count` descriptors.
+   * {@link recvFds} of exactly `count` descriptors.
    *
-   * @throws AncillaryError `ERR_FD_COUNT` on fewer or more, all of them closed, the bytes as `data`
+   * @throws AncillaryError `ERR_FD_COUNT` when fewer or more arrive: all of them are closed, and the bytes are `data` of the error
    */
   recvFdsExact(count: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds> {
     try {
@@ -407,7 +407,7 @@ export abstract class MessageSocket extends Endpoint {
     return this.runSync("reading", this.#receiveExact(count, read), read.timeout);
   }
 
-  /** Receives until the peer finishes. On a datagram socket that is never. */
+  /** Receives messages until the peer finishes. A datagram socket has no end, so there the loop does not end by itself. */
   messages(
     maxFds: number,
     options?: RecvOptions & Pick<WaitOptions, "signal">,
@@ -427,7 +427,7 @@ export abstract class MessageSocket extends Endpoint {
   }
 
   /**
-   * Ends a direction. `"write"` takes effect behind the sends that are queued.
+   * Shuts down one direction or both. `"write"` and `"both"` take effect after the queued sends.
    *
    * @throws SystemError `ENOTCONN`
    */
@@ -437,11 +437,11 @@ export abstract class MessageSocket extends Endpoint {
     const operation = new Shutdown(this.platform, number, () => number === 0 || this.lanesIdle);
     const fd = this.openFd();
     if (number === 0 || (this.idle("writing") && this.lanesIdle)) operation.perform(fd);
-    // A failure so late has nobody to tell: the peer has gone, which the next operation says.
+    // A failure at this point has no caller to report to: the peer is gone, and the next operation fails for the same reason.
     else this.submit("writing", operation).catch(() => {});
   }
 
-  /** Whether messages say who sent them (SO_PASSCRED); the peer's data sent before name nobody. */
+  /** Whether messages bring the sender's credentials (SO_PASSCRED). Data that the peer sent before have none. */
   setPassCredentials(on: boolean): void {
     setFlag(this.platform, this.openFd(), "SO_PASSCRED", on);
   }
@@ -457,17 +457,17 @@ export abstract class MessageSocket extends Endpoint {
     setFlag(this.platform, this.openFd(), "SO_PASSSEC", on);
   }
 
-  /** What is known of the socket. @internal */
+  /** The state that sends and receives use. @internal */
   protected get state(): SocketState {
     return this.#state;
   }
 
-  /** A send to the socket that is bound to `to`, on a datagram socket. @internal */
+  /** A send from a datagram socket to the socket that is bound to `to`. @internal */
   protected sendTo(data: Payload, fds: readonly AsFd[], to: Uint8Array): Operation<number> {
     return Send.of(this.#state, data, fds, to);
   }
 
-  /** A receive that tells the sender's name. @internal */
+  /** A receive with the sender's name. @internal */
   protected receiveFrom<M extends ReceivedFds>(maxFds: number, options: RecvOptions): Operation<M> {
     const receive = Receive.of<M>(this.#state, limit("maxFds", maxFds), options);
     receive.wantAddress = true;
@@ -498,13 +498,13 @@ export abstract class MessageSocket extends Endpoint {
 
   #receiveInto(into: unknown, maxFds: number, options: RecvIntoOptions): Operation<ReceivedFdsInto> {
     const iov = buffers(into);
-    // On a stream the kernel would take the descriptors and say 0, the end (measured on Linux 6.18).
+    // On a stream the kernel would discard the descriptors and return 0, which means the end (measured on Linux 6.18).
     if (this.#state.type === "stream" && byteLength(iov) === 0) throw outOfRange("buffers", "at least 1 byte", 0);
     return Receive.of<ReceivedFdsInto>(this.#state, limit("maxFds", maxFds), options).receiveInto(iov);
   }
 }
 
-/** A number of descriptors. The kernels have limits of their own; more is no error, it is never reached. */
+/** Checks a number of descriptors. A limit above the kernel's own is no error: it is never reached. */
 function limit(name: string, value: unknown): number {
   return integer(name, value, 0, 0x7fffffff);
 }

@@ -1,63 +1,63 @@
-/** A call on a socket: prepared, then performed with the socket's number. */
+/** Operations: calls on a socket, which are prepared, then performed with the socket's number. */
 
 import { min } from "../system/builtins.ts";
 
-/** The result of {@link Operation.perform} when the kernel has nothing yet, or no room. */
+/** The result of {@link Operation.perform} when the kernel has no message yet, or no room. */
 export const WAIT: unique symbol = Symbol("wait");
 
-/** After so many wake-ups in a row that brought nothing the next one waits for a moment, {@link pauseAfter}. */
+/** After this many wake-ups in a row in which a receive found nothing, the next attempt is delayed by {@link pauseAfter}. */
 export const LIES = 4;
 const PAUSE_MAX_MS = 50;
 
 /**
- * Milliseconds to pause after so many wake-ups in a row that brought nothing; 0: none. The kernel calls some sockets ready for
- * ever, and others take what came first: without a pause such a wait would take a whole processor.
+ * Milliseconds to pause after this many wake-ups in a row in which a receive found nothing. The kernel reports some sockets as
+ * ready for ever, and another process may take the messages first: without a pause such a wait would use a whole processor.
  */
 export function pauseAfter(futile: number): number {
   return futile < LIES ? 0 : min(PAUSE_MAX_MS, 1 << min(futile - LIES, 6));
 }
 
 /**
- * A call on a socket. It keeps no number: the endpoint hands its own down, after it has checked that it is open and whose turn
- * it is. No code of the caller's runs between that check and the system call.
+ * A call on a socket. It does not store the socket's number: the endpoint passes it to `perform`, after it has checked that the
+ * socket is open and that it is this operation's turn. No code of the caller's runs between that check and the system call.
  */
 export abstract class Operation<T> {
-  /** The system call that it makes, for its errors. */
+  /** The name of the system call, for errors. */
   abstract readonly syscall: string;
-  /** Milliseconds after which to try again where readiness tells nothing; set by a perform that answers WAIT. */
+  /** Milliseconds until the next attempt, where readiness does not report what to wait for. Set when `perform` returns WAIT. */
   retryAfter = 0;
 
   /**
-   * Runs the code of the caller's that belongs to an attempt: the getters of descriptors, once each. It runs before each
-   * attempt, and may do anything to the socket.
+   * Runs the code of the caller's that an attempt needs: the getter of each descriptor, once. Called before each attempt. The
+   * getters may do anything to the socket.
    */
   prepare(): void {}
 
-  /** Throws now what {@link perform} would throw for its arguments: called where it has to wait for its turn. */
+  /** Throws what {@link perform} would throw for its arguments. Called when the operation has to wait for its turn. */
   check(): void {}
 
-  /** Whether {@link prepare} runs code of the caller's: then it runs in the caller's asynchronous context, also when it waited. */
+  /** Whether {@link prepare} runs code of the caller's. If so, it runs in the caller's asynchronous context, even after waiting. */
   get runsCallersCode(): boolean {
     return false;
   }
 
-  /** Makes the system call. Throws when it fails for good. */
+  /** Makes the system call. Throws when it fails, except where it has to wait. */
   abstract perform(fd: number): T | typeof WAIT;
 
-  /** Asked when the socket was ready again and again and the call brought nothing: the error if it never will, or null. */
+  /** Called when the socket was ready several times and the call found nothing. The error if it can never succeed, or null. */
   stuck(_fd: number): Error | null {
     return null;
   }
 
-  /** Called when it is over without having waited: nothing keeps it any more, and it may serve another call. */
+  /** Called when the operation succeeded without waiting: no reference to it is left, and it may be reused for another call. */
   recycle(): void {}
 
-  /** The reason that an aborted operation is rejected with. */
+  /** The value that an aborted operation is rejected with. */
   withdrawn(reason: unknown): unknown {
     return reason;
   }
 
-  /** The error of an operation whose socket is closed, or whose time is up. */
+  /** The error of an operation whose socket was closed or whose timeout has passed. */
   failed(error: Error): Error {
     return error;
   }

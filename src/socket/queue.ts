@@ -1,14 +1,14 @@
 /** Queues that any entry can leave in constant time. */
 
-/** An entry of a queue, and its neighbours; null: it is in no queue. */
+/** An entry of a queue. Its neighbours are null while it is in no queue. */
 export interface Entry<E> {
   next: E | null;
   previous: E | null;
 }
 
 /**
- * A queue: a ring, known by its first entry; null: it is empty. It has no object of its own, as each socket has two: they would
- * be a tenth of a socket's memory.
+ * A queue is a ring of entries, represented by its first entry, or by null when it is empty. There is no queue object: each socket
+ * has two queues, and the objects would be a tenth of its memory.
  */
 export type Queue<E extends Entry<E>> = E | null;
 
@@ -19,7 +19,7 @@ export function lengthOf<E extends Entry<E>>(queue: Queue<E>): number {
   return length;
 }
 
-/** The queue with `entry` behind all others. */
+/** Appends `entry`; returns the queue. */
 export function append<E extends Entry<E>>(queue: Queue<E>, entry: E): E {
   const first = queue ?? entry;
   const last = first.previous ?? entry;
@@ -30,7 +30,7 @@ export function append<E extends Entry<E>>(queue: Queue<E>, entry: E): E {
   return first;
 }
 
-/** The queue without `entry`, wherever it is in it; a queue that it is not in stays as it is. */
+/** Removes `entry` from any place; returns the queue. An entry that is in no queue changes nothing. */
 export function remove<E extends Entry<E>>(queue: Queue<E>, entry: E): Queue<E> {
   const { next, previous } = entry;
   if (next === null || previous === null) return queue;

@@ -1,19 +1,19 @@
-/** A send of everything: the descriptors once, then every byte. */
+/** `sendFdsAll`: sends the descriptors once, then every byte. */
 
 import { type AsFd, checkNumbers, NO_NUMBERS, readNumbers } from "../fd/as-fd.ts";
 import { byteLength, type Iovec } from "../message/iovec.ts";
 import { NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "../message/send.ts";
 import { Operation, WAIT } from "./operation.ts";
 
-/** What an unfinished `sendFdsAll` leaves in its error. */
+/** Properties of the error of an unfinished `sendFdsAll`. */
 export interface SendProgress {
   /** Bytes that the kernel had accepted. */
   readonly bytesSent: number;
-  /** Whether the descriptors went with them. They are never sent twice. */
+  /** Whether the descriptors were sent with them. They are never sent twice. */
   readonly fdsSent: boolean;
 }
 
-/** Descriptors with the first `sendmsg`, then every byte. */
+/** Sends the descriptors with the first `sendmsg`, then every byte. */
 export class SendAll extends Operation<void> {
   get syscall(): "sendmsg" {
     return "sendmsg";
@@ -21,7 +21,7 @@ export class SendAll extends Operation<void> {
   readonly #target: SendTarget;
   readonly #payload: Iovec;
   readonly #length: number;
-  /** Those that are still to be sent. */
+  /** The descriptors that are still to be sent. */
   #fds: readonly AsFd[];
   #numbers = NO_NUMBERS;
   readonly #count: number;
@@ -68,7 +68,7 @@ export class SendAll extends Operation<void> {
     }
   }
 
-  /** The caller's own reason when nothing went out; else an error of ours, as a reason may be shared by many operations. */
+  /** The caller's reason when nothing was sent. Else a new error: the reason may be shared by other operations. */
   override withdrawn(reason: unknown): unknown {
     return this.#sent === 0 ? reason : this.#progress(abortedHalfWay(reason));
   }
@@ -82,7 +82,7 @@ export class SendAll extends Operation<void> {
   }
 }
 
-/** The error of a send that was aborted when a part was on its way. */
+/** The error of a send that was aborted after a part was sent. */
 export function abortedHalfWay(reason: unknown): Error {
   const error = new Error("the operation was aborted half-way", { cause: reason });
   return Object.assign(error, { name: "AbortError", code: "ABORT_ERR" });

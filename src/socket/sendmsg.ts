@@ -1,4 +1,4 @@
-/** The low level: one system call a function, on any Unix socket. */
+/** The low level: `sendmsg` and `recvmsg` on any Unix socket. */
 
 import {
   boolean,
@@ -33,29 +33,29 @@ import { OUT, POLLIN, POLLOUT } from "../system/system.ts";
 import { typeOf } from "./message-socket.ts";
 import { pauseAfter } from "./operation.ts";
 
-/** How {@link sendmsg} and {@link recvmsg} behave. */
+/** Options of {@link sendmsg} and {@link recvmsg}. */
 export interface MessageOptions extends PlatformOptions {
   /** Waits in `poll(2)` instead of failing with `EAGAIN`; false by default. */
   wait?: boolean | undefined;
-  /** With `wait`: milliseconds after which it fails with `ETIMEDOUT`. */
+  /** Milliseconds after which a call with `wait` fails with `ETIMEDOUT`. */
   timeout?: number | undefined;
-  /** `MSG_` flags of this system, added to the library's own. */
+  /** `MSG_` flags of this system, in addition to the library's own. */
   flags?: number | undefined;
-  /** Of {@link sendmsg}: the name of the receiving socket. */
+  /** The name of the receiving socket; for {@link sendmsg} only. */
   address?: string | undefined;
 }
 
-/** What {@link recvmsg} brought. */
+/** The result of {@link recvmsg}. */
 export interface RecvResult {
   /** Bytes received; 0 at the end of a stream. */
   readonly bytesRead: number;
-  /** More control data came than the ancillary buffer, or the kernel, had room for; descriptors in it were closed. */
+  /** Whether the ancillary buffer, or the kernel, had no room for all control data. Descriptors without room were closed. */
   readonly ancillaryTruncated: boolean;
-  /** Why control data are missing, when they are. */
+  /** Why control data are missing; absent when all are there. */
   readonly reason?: TruncationReason;
-  /** The datagram or record was longer than the buffers. */
+  /** Whether the datagram or record was longer than the buffers. */
   readonly dataTruncated: boolean;
-  /** The sender's name, of a datagram; null: none. */
+  /** The name of the sender of a datagram; null if it has none. */
   readonly address: string | null;
 }
 
@@ -75,7 +75,7 @@ const SEND_MESSAGE: Checks = {
   },
 };
 
-/** Reads the options of either call. */
+/** Reads the options of `sendmsg` or `recvmsg`. */
 function readCall(given: MessageOptions | undefined, checks: Checks): MessageOptions {
   const options = readOptions("options", given, checks);
   if (options.timeout !== undefined && options.wait !== true)
@@ -83,7 +83,7 @@ function readCall(given: MessageOptions | undefined, checks: Checks): MessageOpt
   return options;
 }
 
-/** The platform of a call: the options name it, or the socket, or the ancillary buffer. */
+/** The platform of a call: that of the options, else of the socket, else of the ancillary buffer. */
 function platformOf(
   { platform: named }: MessageOptions,
   socket: AsFd,
@@ -97,21 +97,23 @@ function platformOf(
   return platform;
 }
 
-/** Owners of sockets that were looked at: they do not change them. */
+/** Owners whose descriptor was found to be a Unix socket. An owner never changes its descriptor. */
 const checked = new WeakSet<object>();
 
 /**
- * The number of a socket as far as code of the caller's is needed for it; -1: {@link unixSocket} reads it at the last moment.
+ * The number of a socket, where code of the caller's is needed to read it. Else -1, and {@link unixSocket} reads the number right
+ * before the system call.
  */
 function readSocket(platform: Platform, socket: AsFd, owner: OwnerClass | null): number {
   return owner === null ? resolveFd(platform, socket, "socket") : -1;
 }
 
 /**
- * The number of a Unix socket now, without code of the caller's. On anything else the kernel would take descriptors and drop them.
+ * The current number of a Unix socket. Runs no code of the caller's. Other sockets are refused: the kernel would accept
+ * descriptors and drop them.
  *
- * @param number what {@link readSocket} read of it
- * @throws AncillaryError `ERR_FD_CLOSED` when it was closed since, `ERR_NOT_UNIX_SOCKET`
+ * @param number the result of {@link readSocket}
+ * @throws AncillaryError `ERR_FD_CLOSED` when it was closed meanwhile, `ERR_NOT_UNIX_SOCKET`
  */
 function unixSocket(platform: Platform, socket: AsFd, owner: OwnerClass | null, number: number): number {
   if (owner === null) {
@@ -126,12 +128,12 @@ function unixSocket(platform: Platform, socket: AsFd, owner: OwnerClass | null, 
   return fd;
 }
 
-/** When a call fails with `ETIMEDOUT`, by the system's clock. */
+/** The time of the system's clock at which a call fails with `ETIMEDOUT`. */
 function deadlineOf({ system }: Platform, { timeout }: MessageOptions): number {
   return timeout === undefined ? Infinity : system.now() + timeout;
 }
 
-/** Waits until the socket is ready or, where readiness tells nothing, for a moment. @throws SystemError `ETIMEDOUT` */
+/** Waits until the socket is ready or, with `retry`, for that many milliseconds. @throws SystemError `ETIMEDOUT` */
 function waitFor(
   { system }: Platform,
   fd: number,
@@ -148,11 +150,12 @@ function waitFor(
 }
 
 /**
- * `sendmsg(2)`: bytes with whatever an ancillary buffer holds, which keeps it. Never SIGPIPE; never waits unless `wait`.
+ * `sendmsg(2)`: sends bytes with the contents of an ancillary buffer, which stay in it. Never raises SIGPIPE, and waits only with
+ * `wait`.
  *
- * It stands beside the queues of {@link UnixStream} and its kind: it does not wait for their turn.
+ * It does not use the queues of {@link UnixStream} and the other sockets: it may overtake sends that wait there.
  *
- * @returns bytes accepted
+ * @returns the number of bytes accepted
  * @throws AncillaryError `ERR_EMPTY_PAYLOAD`, `ERR_FD_CLOSED`, `ERR_ANCILLARY_RECEIVED`, `ERR_NOT_UNIX_SOCKET`;
  *   SystemError `EAGAIN`, `EPIPE`, `EBADF` ...
  */
@@ -171,7 +174,7 @@ export function sendmsg(
   const flags = platform.sendFlags | (read.flags ?? 0);
   const deadline = deadlineOf(platform, read);
   for (let waited = 0; ; ) {
-    // The code of the caller's runs here; what it changes is seen, or refused, below.
+    // Code of the caller's runs here. The code below sees its changes, or refuses them.
     const numbers = control === null ? NO_NUMBERS : prepare(control);
     const number = readSocket(platform, socket, owner);
     const fd = unixSocket(platform, socket, owner, number);
@@ -181,7 +184,7 @@ export function sendmsg(
     const controlLength = control === null ? 0 : encode(control, numbers);
     const sent = platform.system.sendmsg(fd, payload, 0, length, controlLength, flags, to);
     if (sent >= 0) return sent;
-    // Which kind it is matters for what a full receiver looks like.
+    // The error of a full receiver depends on the type of the socket.
     const type = isStream(platform, fd) ? "stream" : "dgram";
     waited = waitOrThrow({ platform, type }, sent, fds, to, waited);
     if (read.wait !== true) throw errnoError(sent, "sendmsg");
@@ -190,13 +193,13 @@ export function sendmsg(
 }
 
 /**
- * `recvmsg(2)` into the caller's buffers. What comes beside the bytes goes into an ancillary buffer, which is cleared first;
- * without one, or where it is too small, descriptors are closed. The kernel is always given room enough: some systems leak what
- * does not fit (Darwin, DragonFly).
+ * `recvmsg(2)` into the caller's buffers. Control messages go to the ancillary buffer, which is cleared first. Descriptors are
+ * closed if there is none, or if it has no room for them. The kernel always gets a control buffer that is large enough: some
+ * systems leak descriptors that do not fit (Darwin, DragonFly).
  *
- * @throws RangeError for no room at all on a stream, MSG_PEEK with control space (it would duplicate descriptors each time),
- *   and MSG_TRUNC (the result would be longer than the buffers); AncillaryError `ERR_MALFORMED_CONTROL` with the bytes as
- *   `data`, `ERR_NOT_UNIX_SOCKET`; SystemError `EAGAIN`, `ECONNRESET` ...
+ * @throws RangeError for buffers of 0 bytes on a stream, for MSG_PEEK with an ancillary buffer (each peek would duplicate the
+ *   descriptors), and for MSG_TRUNC (the result would be longer than the buffers); AncillaryError `ERR_MALFORMED_CONTROL` with the
+ *   bytes as `data`, `ERR_NOT_UNIX_SOCKET`; SystemError `EAGAIN`, `ECONNRESET` ...
  */
 export function recvmsg(
   socket: AsFd,
@@ -216,9 +219,9 @@ export function recvmsg(
     throw outOfRange("options.flags", "no MSG_PEEK with control space: it duplicates descriptors", more);
   if ((more & abi.MSG_TRUNC) !== 0)
     throw outOfRange("options.flags", "no MSG_TRUNC: the result would be longer than the buffers", more);
-  // Whatever happens below, what was there is closed and the buffer is empty.
+  // The earlier contents are closed, and the buffer is empty, even if the receive fails.
   if (control !== null) clearAncillary(control);
-  // The kernel is not asked for what a connected socket does not tell, where that is known.
+  // Connected sockets report no sender's name, so it is asked for only on datagram sockets and where the type is unknown.
   const type = typeOf(socket);
   const named = type === null || type === "dgram";
   const capacity = peeks ? 0 : platform.receiveCapacity;
@@ -227,7 +230,7 @@ export function recvmsg(
     const fd = unixSocket(platform, socket, owner, readSocket(platform, socket, owner));
     const room = byteLength(into);
     if (room === 0 && isStream(platform, fd)) throw outOfRange("iov", "at least 1 byte", 0);
-    // Before anything comes: it could not be shown.
+    // Before the receive: afterwards there would be no memory to copy the control data to.
     if (control !== null) checkMemory(control);
     const bytes = receiveInto(system, fd, into, capacity, platform.receiveFlags | more, named);
     if (bytes >= 0) return result(platform, fd, into, bytes, control, named);

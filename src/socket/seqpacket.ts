@@ -1,4 +1,4 @@
-/** Connected AF_UNIX SOCK_SEQPACKET sockets: a stream's shape, with the boundaries of messages kept. */
+/** Connected AF_UNIX SOCK_SEQPACKET sockets: connected as streams are, with message boundaries. */
 
 import type { Socket } from "node:net";
 import type { OwnedFd } from "../fd/owned-fd.ts";
@@ -11,10 +11,10 @@ import { SIGNAL } from "./endpoint.ts";
 export let seqpacketOf: (platform: Platform, fd: number, passesPidfd: boolean) => UnixSeqpacket;
 
 /**
- * A connected Unix socket that keeps the boundaries of messages and carries descriptors. A record that is longer than the
- * receive buffer is `ERR_DATA_TRUNCATED` unless `allowTruncated`. A send is whole or fails.
+ * A connected Unix socket that keeps message boundaries and carries descriptors. A record that is longer than the receive buffer is
+ * `ERR_DATA_TRUNCATED` unless `allowTruncated`. A record is sent whole, or the send fails.
  *
- * Every way to make one fails with `ENOTSUP` where the system has no such sockets (Darwin).
+ * All functions that make such sockets fail with `ENOTSUP` where the system has none (Darwin).
  */
 export class UnixSeqpacket extends ConnectedSocket {
   private constructor(platform: Platform, fd: number, passesPidfd = false) {
@@ -31,7 +31,7 @@ export class UnixSeqpacket extends ConnectedSocket {
     return pairOf(platform, "seqpacket", make);
   }
 
-  /** Connects to a listener; waits while its backlog is full. A leading `\0` is the abstract namespace (Linux). */
+  /** Connects to a listener; waits while its backlog is full. A leading `\0` means the abstract namespace (Linux). */
   static async connect(path: string, options?: ConnectOptions & PlatformOptions): Promise<UnixSeqpacket> {
     const {
       platform,

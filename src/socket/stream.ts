@@ -16,8 +16,8 @@ export let streamOf: (platform: Platform, fd: number, passesPidfd: boolean) => U
 /**
  * A connected Unix stream socket that carries descriptors.
  *
- * It owns its descriptor. A plain read by other code on the same socket (`net.Socket`, `read(2)`) makes the kernel drop the
- * descriptors that came with the bytes.
+ * It owns its descriptor. If other code reads from the same socket without a control buffer (`net.Socket`, `read(2)`), the kernel
+ * drops the descriptors that belong to the bytes.
  */
 export class UnixStream extends ConnectedSocket {
   private constructor(platform: Platform, fd: number, passesPidfd = false) {
@@ -35,7 +35,7 @@ export class UnixStream extends ConnectedSocket {
   }
 
   /**
-   * Connects to a listener; waits while its backlog is full. A leading `\0` is the abstract namespace (Linux).
+   * Connects to a listener; waits while its backlog is full. A leading `\0` means the abstract namespace (Linux).
    *
    * @throws SystemError `ENOENT`, `ECONNREFUSED`, `EACCES` ...
    */
@@ -54,20 +54,21 @@ export class UnixStream extends ConnectedSocket {
   }
 
   /**
-   * Takes over a connected Unix stream socket. A `net.Socket` must not have read anything yet: it drops the descriptors
-   * that come with the bytes. It is destroyed, the connection is not ended.
+   * Takes over a connected Unix stream socket. A `net.Socket` must not have read anything yet, because its reads drop descriptors.
+   * The `net.Socket` is destroyed; the connection stays open.
    *
-   * @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else (a listener, say), which stays as it was;
-   *   `ERR_SOCKET_BUSY` for a net.Socket that has read or has yet to write
+   * @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else (a listener, for example), which is not changed;
+   *   `ERR_SOCKET_BUSY` for a net.Socket that has read bytes or still has bytes to write
    */
   static from(source: OwnedFd | Socket): UnixStream {
     return takeConnected(source, "stream", make);
   }
 
   /**
-   * Hands the connection to Node's own streams. This object is closed then; the connection is not.
+   * Makes a `net.Socket` of the connection. This object is closed; the connection stays open.
    *
-   * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait, or a reader or a channel is at work; SystemError `ENOTSUP` on another platform than this process's
+   * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait, or a reader or a channel is in use; SystemError `ENOTSUP` on a
+   *   virtual kernel
    */
   toSocket(options?: Omit<SocketConstructorOpts, "fd" | "signal">): Socket {
     if (options !== undefined && (typeof options !== "object" || options === null))
@@ -75,8 +76,7 @@ export class UnixStream extends ConnectedSocket {
     if (this.platform !== hostPlatform())
       throw errnoError(ENOTSUP, "socket", "Node knows no sockets of another platform");
     const all: SocketConstructorOpts & { onread?: object | null } = { readable: true, writable: true, ...options };
-    // Code of the caller's that Node would run with the descriptor runs here, and what Node refuses it refuses here: nothing is
-    // handed over yet.
+    // Node's constructor runs code of the caller's and may throw. Both happen here first, before the descriptor is handed over.
     if (typeof all.onread === "object" && all.onread !== null) all.onread = { ...all.onread };
     new (net().Socket)({ ...all, fd: undefined as never });
     return this.handOver((fd) => new (net().Socket)({ ...all, fd }));

@@ -1,4 +1,4 @@
-/** Asynchronous calls that run one after the other, in the order in which they were made. */
+/** Asynchronous calls that run one after another, in the order of the calls. */
 
 import { signals } from "../system/builtins.ts";
 import { onAbort } from "./aborts.ts";
@@ -25,15 +25,15 @@ export class Turns {
   }
 
   /**
-   * Runs `run` when the calls before it are over: at once, if there are none. An abort cancels a call that has not begun;
-   * afterwards the signal is the business of `run`.
+   * Runs `run` when all earlier calls have ended, or at once if there are none. An abort cancels a call that has not begun; after
+   * that, `run` has to handle the signal.
    */
   take<T>(run: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     if (signal !== undefined && signals.aborted(signal)) return Promise.reject(signals.reason(signal));
     return this.#busy ? this.#wait(run, signal) : this.#run(run);
   }
 
-  /** It waits itself, so that `run` runs in the asynchronous context of its caller. */
+  /** An async function of its own: after its `await`, `run` runs in the asynchronous context of its caller. */
   async #wait<T>(run: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     await new Promise<void>((resolve, reject) => {
       let unlisten: (() => void) | undefined;
@@ -57,7 +57,7 @@ export class Turns {
       return await run();
     } finally {
       const first = this.#waiting;
-      // The next one is busy from now on, although it begins in a reaction.
+      // The next call counts as running from now on, although it begins in a later microtask.
       if (first === null) this.#busy = false;
       else {
         this.#waiting = remove(first, first);
