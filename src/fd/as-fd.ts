@@ -1,4 +1,4 @@
-/** Descriptors that their owners keep: what a send takes. */
+/** Descriptors that a send takes, and that stay with their owners. */
 
 import type { Socket as DatagramSocket } from "node:dgram";
 import type { Server, Socket } from "node:net";
@@ -6,24 +6,24 @@ import { AncillaryError, describe, outOfRange, wrongType } from "../core/errors.
 import { isHostPlatform, type Platform } from "../system/platform.ts";
 
 /**
- * A descriptor its caller keeps owning: a number, or anything with an `fd` (OwnedFd, FileHandle, fs streams, the sockets
- * of this library), or a Node handle. It is read at the moment of the system call, never earlier: an owner that is closed
- * while its send is still queued makes that send fail with `ERR_FD_CLOSED`, and another file that got the same number is
- * never sent in its place. A bare number cannot be guarded so: it must stay open until the promise settles.
+ * A descriptor that the caller keeps owning: a number, an object with an `fd` (OwnedFd, FileHandle, fs streams, the sockets of this
+ * library), or a socket or server of Node. The number is read right before the system call. If the owner is closed while the send is
+ * queued, the send fails with `ERR_FD_CLOSED`, and no other file with the same number is sent in its place. A bare number has no
+ * such protection: it must stay open until the promise settles.
  *
- * A net.Socket with bytes that the program has not read is refused, and so is a TLSSocket: these would not go along.
+ * A net.Socket with unread bytes and a TLSSocket are refused: the bytes, and the state of TLS, would not be sent.
  */
 export type AsFd = number | { readonly fd: number } | Socket | Server | DatagramSocket;
 
-/** How to look into an object of this library that owns a descriptor. Its functions run no code of the caller's. */
+/** Access to the objects of this library that own a descriptor. The functions run no code of the caller's. */
 export interface OwnerClass {
   has(source: object): boolean;
-  /** -1 once it is closed. */
+  /** -1 after it was closed. */
   fd(source: object): number;
   platform(source: object): Platform;
 }
 
-/** OwnedFd and the sockets stand above this file, and say here what they are. Two variables: V8 inlines each. */
+/** OwnedFd and the sockets import this file and register here. There are two variables, and no list, so that V8 inlines the calls. */
 let ownedFd: OwnerClass;
 let socket: OwnerClass | null = null;
 
@@ -35,7 +35,7 @@ export function setSocketClass(ownerClass: OwnerClass): void {
   socket = ownerClass;
 }
 
-/** What `source` is of this library; null: another thing. No trap of a Proxy runs: it is none of ours. */
+/** The class of an owner of this library; null for anything else. A Proxy is no owner, and none of its traps runs. */
 export function ownerClassOf(source: unknown): OwnerClass | null {
   if (typeof source !== "object" || source === null) return null;
   if (ownedFd.has(source)) return ownedFd;
@@ -43,10 +43,10 @@ export function ownerClassOf(source: unknown): OwnerClass | null {
 }
 
 /**
- * Copies a list of at most `most` descriptors: what the caller does to it afterwards changes nothing.
+ * Copies a list of at most `most` descriptors, so that later changes to it have no effect.
  *
- * @param single an array of one element, which is used where there is one descriptor
- * @throws TypeError for what is no list; RangeError `ERR_TOO_MANY_FDS`
+ * @param single an array of one element, which is returned for a list of one descriptor
+ * @throws TypeError for anything else than an array; RangeError `ERR_TOO_MANY_FDS`
  */
 export function copyFds(fds: unknown, most: number = Infinity, single?: AsFd[]): AsFd[] {
   if (!Array.isArray(fds)) throw wrongType("fds", "an array of descriptors", fds);
@@ -66,12 +66,11 @@ export function tooMany(most: number, count: number): RangeError {
   return outOfRange("fds", `at most ${most} descriptors in one message`, count, "ERR_TOO_MANY_FDS");
 }
 
-/** What {@link readNumbers} answers for descriptors that need no code of the caller's. */
+/** The result of {@link readNumbers} when no number needs code of the caller's. */
 export const NO_NUMBERS: readonly number[] = [];
 
 /**
- * Reads the numbers of descriptors as far as code of the caller's is needed for it: {@link numberOf} reads the others at the last
- * moment.
+ * Reads the numbers that need code of the caller's (getters). {@link numberOf} reads the others right before the system call.
  *
  * @throws as {@link resolveFd}
  */
@@ -87,9 +86,9 @@ export function readNumbers(platform: Platform, fds: readonly AsFd[]): readonly 
 }
 
 /**
- * The number of a descriptor now. No code of the caller's runs.
+ * The current number of a descriptor. Runs no code of the caller's.
  *
- * @param numbers what {@link readNumbers} read of the list
+ * @param numbers the result of {@link readNumbers} for the list
  * @throws as {@link resolveFd}
  */
 export function numberOf(platform: Platform, fds: readonly AsFd[], numbers: readonly number[], i: number): number {
@@ -99,17 +98,17 @@ export function numberOf(platform: Platform, fds: readonly AsFd[], numbers: read
   return ownerClass === null ? numbers[i]! : ownedNumber(platform, ownerClass, fd, "fds", i);
 }
 
-/** Throws what {@link numberOf} would throw for one of a list. */
+/** Throws what {@link numberOf} would throw for any descriptor of a list. */
 export function checkNumbers(platform: Platform, fds: readonly AsFd[], numbers: readonly number[]): void {
   for (let i = 0; i < fds.length; i++) numberOf(platform, fds, numbers, i);
 }
 
 /**
- * The number behind `fd`, now.
+ * The current number of `fd`.
  *
  * @throws AncillaryError `ERR_FD_CLOSED` when its owner is closed, `ERR_FOREIGN_PLATFORM` when it is a descriptor of another
  *   platform
- * @throws TypeError when it is no descriptor, for a TLSSocket, and for a net.Socket with unread bytes
+ * @throws TypeError when it is not a descriptor, for a TLSSocket, and for a net.Socket with unread bytes
  */
 export function resolveFd(platform: Platform, fd: unknown, name: string, index = -1): number {
   if (typeof fd === "number") return checkNumber(fd, name, index);
@@ -118,15 +117,15 @@ export function resolveFd(platform: Platform, fd: unknown, name: string, index =
   if (typeof fd !== "object" || fd === null)
     throw wrongType(element(name, index), "a descriptor, or an object that has one", fd);
   const number: unknown = "fd" in fd ? fd.fd : handleFd(platform, fd, element(name, index));
-  // A FileHandle says -1, a stream of node:fs null, a handle of node:net has gone, one of node:dgram that is not bound has an
-  // error for a number: closed, or not opened yet.
+  // Closed, or not open yet: a FileHandle has -1, a stream of node:fs has null, a socket of node:net has no handle, and a socket of
+  // node:dgram that is not bound has an errno for a number.
   if (number === null || (typeof number === "number" && number < 0)) checkOpen(-1, fd, name, index);
   if (!isFd(number)) throw wrongType(element(name, index), "a descriptor, or an object that has one", fd);
   return number;
 }
 
 /**
- * The number of what this library owns, now. No code of the caller's runs.
+ * The current number of an owner of this library. Runs no code of the caller's.
  *
  * @throws AncillaryError `ERR_FD_CLOSED`, `ERR_FOREIGN_PLATFORM`
  */
@@ -157,20 +156,20 @@ function checkOpen(number: number, source: unknown, name: string, index: number)
 function foreign(name: string): AncillaryError {
   return new AncillaryError(
     "ERR_FOREIGN_PLATFORM",
-    `"${name}" expected a descriptor of the platform that the call is made on, got one of another`,
+    `"${name}" expected a descriptor of the platform that the call is made on, got one of another platform`,
   );
 }
 
 const element = (name: string, index: number): string => (index === -1 ? name : `${name}[${index}]`);
 
-/** Whether a value can be a descriptor: a larger number would lose its upper bits on the way, and name another one. */
+/** Whether a value can be a descriptor. The addon would cut a larger number to 32 bits, which could be another descriptor. */
 function isFd(value: unknown): value is number {
   return typeof value === "number" && (value | 0) === value && value >= 0;
 }
 
-/** The number in the handle of a net.Socket, net.Server or dgram.Socket; null: it has no handle; undefined: none of those. */
+/** The number in the handle of a net.Socket, net.Server or dgram.Socket; null without a handle; undefined for other objects. */
 function handleFd(platform: Platform, source: object, name: string): number | null | undefined {
-  // dgram keeps its handle behind a symbol; its `_handle` is deprecated (DEP0112) and warns.
+  // dgram stores its handle under a symbol; its `_handle` is deprecated (DEP0112) and warns.
   const state = Object.getOwnPropertySymbols(source).find((symbol) => symbol.description === "state symbol");
   const owner = state === undefined ? source : (source as Record<symbol, object>)[state]!;
   const key = state === undefined ? "_handle" : "handle";
@@ -182,16 +181,16 @@ function handleFd(platform: Platform, source: object, name: string): number | nu
 }
 
 /**
- * Checks that a net.Socket is no more than its descriptor: bytes that Node has read and the program has not stay in this process,
- * and so does the state of TLS.
+ * Refuses a net.Socket with state besides its descriptor: bytes that Node has read and the program has not, and the state of TLS,
+ * would stay in this process.
  *
  * @throws TypeError
  */
 function checkUnread(source: object, name: string): void {
-  if ("encrypted" in source) throw wrongType(name, "a net.Socket without TLS, whose keys stay in this process", source);
+  if ("encrypted" in source) throw wrongType(name, "a net.Socket without TLS (the keys would stay in this process)", source);
   const { readableLength = 0 } = source as Partial<Socket>;
   if (readableLength > 0) {
-    const expected = `a net.Socket without unread bytes: ${readableLength} are read already and would not go along; use pauseOnConnect, or read them first`;
+    const expected = `a net.Socket without unread bytes: ${readableLength} bytes were read and would not be sent; use pauseOnConnect, or read them first`;
     throw wrongType(name, expected, source);
   }
 }

@@ -1,4 +1,4 @@
-/** What a descriptor refers to. The calls change nothing: no flag, no offset. */
+/** Describes what a descriptor refers to. No flag and no offset changes. */
 
 import { addressOf } from "../system/address.ts";
 import { net } from "../system/builtins.ts";
@@ -26,10 +26,10 @@ export type FdKind =
   | "userfaultfd"
   | "unknown";
 
-/** What a memfd no longer allows (memfd_create(2), fcntl(2)). */
+/** A change that a memfd no longer allows (memfd_create(2), fcntl(2)). */
 export type Seal = "seal" | "shrink" | "grow" | "write" | "future-write" | "exec";
 
-/** What a socket is. */
+/** The description of a socket. */
 export interface SocketDescription {
   /** `"other"`: any family that is not listed here. */
   readonly family: "unix" | "inet" | "inet6" | "other";
@@ -37,7 +37,7 @@ export interface SocketDescription {
   readonly type: "stream" | "dgram" | "seqpacket" | "other";
   /** Whether it listens for connections. */
   readonly listening: boolean;
-  /** Where it is bound: a path (an abstract one begins with `"\0"`), or an address and a port; null: it is not bound. */
+  /** The path (an abstract name begins with `"\0"`), or the address and port, that it is bound to; null if it is not bound. */
   readonly address: string | { readonly address: string; readonly port: number } | null;
 }
 
@@ -45,19 +45,19 @@ export interface SocketDescription {
 export interface FdDescription {
   /** The kind of file. */
   readonly kind: FdKind;
-  /** The access mode; `"path"`: it only names a file (O_PATH). */
+  /** The access mode; `"path"` means that it was opened with O_PATH. */
   readonly access: "read" | "write" | "read-write" | "path";
-  /** O_NONBLOCK of the open file description; other processes may share it. */
+  /** O_NONBLOCK of the open file description, which other processes may share. */
   readonly nonblocking: boolean;
-  /** The bytes of a file or memfd. */
+  /** The size of a file or memfd, in bytes. */
   readonly size?: number;
   /** The seals of a memfd; empty when it has none. */
   readonly seals?: readonly Seal[];
-  /** The socket's own description, but for a file that names a socket (O_PATH). */
+  /** The description of a socket; absent for the file of a socket opened with O_PATH. */
   readonly socket?: SocketDescription;
 }
 
-/** Names of files outside all file systems, as /proc/self/fd shows them. */
+/** The names that /proc/self/fd shows for anonymous files. */
 const ANONYMOUS: Readonly<Record<string, FdKind>> = {
   "[eventfd]": "eventfd",
   "[eventpoll]": "epoll",
@@ -90,7 +90,7 @@ export function describeFd(platform: Platform, fd: number): FdDescription | numb
   if (result < 0) return result;
   const type = Number(status[FILE_STATUS.MODE]) & constants.S_IFMT!;
   if (type === constants.S_IFSOCK) {
-    // O_PATH opens the file that names a socket, and not the socket.
+    // O_PATH opens the file of a socket, not the socket.
     return {
       kind: "socket",
       access,
@@ -100,7 +100,7 @@ export function describeFd(platform: Platform, fd: number): FdDescription | numb
   }
   const link = system.fdLink(fd) ?? "";
   if (type === constants.S_IFREG) {
-    // The names of files begin with "/".
+    // A path begins with "/", so no other file has such a link.
     if (link.startsWith("pidfd:")) return { kind: "pidfd", access, nonblocking };
     const seals = sealsOf(platform, fd, status[FILE_STATUS.DEVICE]!);
     const size = Number(status[FILE_STATUS.SIZE]);
@@ -136,7 +136,7 @@ function kindOf(type: number, constants: Constants, link: string): FdKind {
     case constants.S_IFLNK:
       return "symbolic-link";
     default: {
-      // Linux: a file outside all file systems has no type; its name says what it is (anon_inodes).
+      // Linux: an anonymous file (anon_inodes) has no type in st_mode; its link names it.
       if (link.startsWith("pidfd:")) return "pidfd";
       return ANONYMOUS[link.replace(/^anon_inode:/, "")] ?? "unknown";
     }
@@ -144,9 +144,9 @@ function kindOf(type: number, constants: Constants, link: string): FdKind {
 }
 
 /**
- * Null: it is no memfd. Its name proves nothing: a file of a tmpfs can be called "memfd:x". F_GET_SEALS works on files of tmpfs and
- * hugetlbfs too, which have F_SEAL_SEAL from the start and can get no other seal (mm/memfd.c). A memfd with just that one is told by
- * the mount that only the kernel makes files on.
+ * The seals of a memfd; null if the file is not a memfd. The name is no proof: a file of a tmpfs can be called "memfd:x".
+ * F_GET_SEALS works on files of tmpfs and hugetlbfs too; they have F_SEAL_SEAL from the start and can get no other seal
+ * (mm/memfd.c). A memfd with only that seal differs from them by its device: the kernel's internal mount.
  */
 function sealsOf(platform: Platform, fd: number, device: bigint): Seal[] | null {
   const { system, constants } = platform;
@@ -158,7 +158,7 @@ function sealsOf(platform: Platform, fd: number, device: bigint): Seal[] | null 
 
 const memfdDevices = new WeakMap<Platform, bigint>();
 
-/** `st_dev` of all memfds without huge pages; null: none can be made, for one because the descriptor table is full. */
+/** `st_dev` of all memfds without huge pages; null if no memfd can be made, for example because the descriptor table is full. */
 function memfdDevice(platform: Platform): bigint | null {
   const known = memfdDevices.get(platform);
   if (known !== undefined) return known;
@@ -200,8 +200,8 @@ function nameOf<T extends string>(
 }
 
 /**
- * Reads the bytes behind the family: the port in network order, then the address, with IPv6 after a flow label. All zero: it
- * is not bound.
+ * Reads the bytes after the address family: the port in network order, then for IPv6 the flow label, then the address. If all are
+ * zero, the socket is not bound.
  */
 function inetAddress({ system, constants }: Platform, family: number): { address: string; port: number } | null {
   const length = system.out[OUT.ADDRESS_LENGTH]!;
@@ -212,7 +212,7 @@ function inetAddress({ system, constants }: Platform, family: number): { address
   }
   if (family === constants.AF_INET6 && length >= 22) {
     const groups = Array.from({ length: 8 }, (_, i) => ((bytes[6 + 2 * i]! << 8) | bytes[7 + 2 * i]!).toString(16));
-    // SocketAddress writes it as RFC 5952 says.
+    // SocketAddress formats the address as RFC 5952 requires.
     return {
       address: new (net().SocketAddress)({ address: groups.join(":"), family: "ipv6" }).address,
       port: portOf(bytes),

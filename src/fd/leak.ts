@@ -1,11 +1,11 @@
-/** What is said when the garbage collector closes what the program should have closed. */
+/** The warning about descriptors that the garbage collector closed. */
 
 import { now, timers } from "../system/builtins.ts";
 
 let leaked = 0;
 let reported = -Infinity;
 
-/** Counts one descriptor; at most one warning a second says how many. */
+/** Counts a descriptor. At most one warning a second reports the number. */
 export function reportLeak(): void {
   if (leaked++ > 0) return;
   const wait = Math.max(0, reported + 1000 - now());

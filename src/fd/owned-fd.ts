@@ -1,9 +1,9 @@
 /**
  * A descriptor with one owner, closed exactly once.
  *
- * Registering an object with a FinalizationRegistry costs about 250 ns, several times the object itself (Node 20,
- * 2026-11). A descriptor that is closed soon after it came need never be registered: new ones wait in a nursery, and
- * those still open when it is emptied are registered.
+ * Registering an object with a FinalizationRegistry takes about 250 ns, several times as long as making the object (Node 20,
+ * 2026-11). A descriptor that is closed soon need not be registered: new owners are kept in a nursery, and those that are still open
+ * when it is emptied are registered.
  */
 
 import { AncillaryError, integer, markAsOurs } from "../core/errors.ts";
@@ -14,11 +14,11 @@ import { type AsFd, ownerClassOf, resolveFd, setOwnedFdClass } from "./as-fd.ts"
 import { describeFd, type FdDescription } from "./describe.ts";
 import { reportLeak } from "./leak.ts";
 
-/** How many new owners wait at most, and how long: several messages of as many descriptors as one can carry. */
+/** The most owners in the nursery, and how long they stay: enough for several messages with the most descriptors. */
 const NURSERY_CAPACITY = 4096;
 const NURSERY_MS = 10;
 
-/** One that came alone, or all that came together: a store into an old array costs as much as making an owner. */
+/** An entry is an owner, or all owners of a message: a store into an old array takes as long as making an owner. */
 const nursery: (OwnedFd | readonly OwnedFd[] | null)[] = new Array(NURSERY_CAPACITY).fill(null);
 let nurserySize = 0;
 let nurseryOwners = 0;
@@ -31,7 +31,7 @@ function shelter(newcomers: OwnedFd | readonly OwnedFd[], count: number): void {
   if (!nurseryScheduled) scheduleNursery();
 }
 
-/** What is closed before the next comes leaves at once: it would be looked at, and outlive a scavenge, for nothing. */
+/** Removes the last entry when its descriptor is closed: emptying the nursery need not check it, and the garbage collector can free it. */
 function leaveNursery(owned: OwnedFd): void {
   if (nurserySize === 0 || nursery[nurserySize - 1] !== owned) return;
   nurserySize--;
@@ -72,21 +72,21 @@ export let adopt: (platform: Platform, fd: number) => OwnedFd;
 /** Makes the owners of the first `count` descriptors of a table. */
 export let adoptAll: (platform: Platform, table: Int32Array, count: number) => OwnedFd[];
 
-/** Closes those of `fds` that are still open, all in one call of the addon. */
+/** Closes the descriptors of `fds` that are still open, in one call of the addon. */
 export let closeAll: (fds: readonly OwnedFd[]) => void;
 
-/** Gives ownership up to what `make` makes, in the same thread. If it throws, the descriptor stays as it was. */
+/** Transfers ownership to the object that `make` makes, in the same thread. If `make` throws, `owned` keeps the descriptor. */
 export let takeOver: <T>(owned: OwnedFd, make: (platform: Platform, fd: number) => T) => T;
 
-/** The platform a descriptor lives on. */
+/** The platform of a descriptor. */
 export let platformOf: (owned: OwnedFd) => Platform;
 
 /**
- * Owns a descriptor: it is closed by {@link close} or `using`, once. One that is garbage-collected while open is closed
- * too, with a process warning (code `UNIX_ANCILLARY_FD_LEAK`).
+ * Owns a descriptor: {@link close} or `using` closes it, once. If the object is garbage-collected while open, the descriptor is
+ * closed too, with a process warning (code `UNIX_ANCILLARY_FD_LEAK`).
  */
 export class OwnedFd implements Disposable {
-  /** -1 once closed or released. */
+  /** -1 after it was closed or released. */
   #fd: number;
   #registered = false;
   readonly #platform: Platform;
@@ -113,7 +113,7 @@ export class OwnedFd implements Disposable {
       if (count === 1) return [adopt(platform, table[0]!)];
       const fds = new Array<OwnedFd>(count);
       for (let i = 0; i < count; i++) fds[i] = new OwnedFd(platform, table[i]!);
-      // A copy: the list is its receiver's.
+      // A copy: the caller gets the list, and may change it.
       const newcomers = new Array<OwnedFd>(count);
       for (let i = 0; i < count; i++) newcomers[i] = fds[i]!;
       shelter(newcomers, count);
@@ -121,7 +121,7 @@ export class OwnedFd implements Disposable {
     };
     closeAll = (fds) => {
       if (fds.length === 0) return;
-      // What came together lives on one platform. Its core's table is free: descriptors are in it only within a call.
+      // All of them are of one platform. The table of its core is free: it holds descriptors only during a call.
       const { system, core } = fds[0]!.#platform;
       const table = core.fds;
       let count = 0;
@@ -152,11 +152,11 @@ export class OwnedFd implements Disposable {
   /**
    * Takes ownership of an open descriptor.
    *
-   * In a worker thread, not of one that `fs.open` gave: Node closes those again when the thread ends, whoever has the number
-   * then, unless the worker was made with `trackUnmanagedFds: false`. {@link from} it, and `fs.close` the original.
+   * In a worker thread, do not use it for a descriptor of `fs.open`: Node closes that number when the thread ends, even if it is
+   * another file's by then, unless the worker was made with `trackUnmanagedFds: false`. Use {@link from}, and `fs.close` the original.
    *
-   * @throws SystemError `EBADF` when `fd` is not open; AncillaryError `ERR_FD_OWNED` when something of this library owns it
-   *   already, in any thread: it would be closed twice. {@link from} makes a duplicate, and the owner's `release` gives it up
+   * @throws SystemError `EBADF` when `fd` is not open; AncillaryError `ERR_FD_OWNED` when an object of this library owns it already,
+   *   in any thread: it would be closed twice. Use {@link from} for a duplicate, or call the owner's `release` first
    */
   static fromRaw(fd: number): OwnedFd {
     integer("fd", fd, 0, 0x7fffffff);
@@ -171,7 +171,7 @@ export class OwnedFd implements Disposable {
   }
 
   /**
-   * Owns a duplicate of a descriptor (`F_DUPFD_CLOEXEC`); the original stays its owner's.
+   * Makes a duplicate of a descriptor (`F_DUPFD_CLOEXEC`) and owns it. The original keeps its owner.
    *
    * @throws SystemError `EBADF`, `EMFILE`
    */
@@ -183,7 +183,7 @@ export class OwnedFd implements Disposable {
   /**
    * The number, for as long as this object is its owner.
    *
-   * @throws AncillaryError `ERR_FD_CLOSED` once closed or released
+   * @throws AncillaryError `ERR_FD_CLOSED` after it was closed or released
    */
   get fd(): number {
     if (this.#fd === -1) throw new AncillaryError("ERR_FD_CLOSED", "the descriptor was closed or released");
@@ -196,21 +196,21 @@ export class OwnedFd implements Disposable {
   }
 
   /**
-   * Closes the descriptor. Again: nothing happens.
+   * Closes the descriptor. A second call does nothing.
    *
-   * @throws SystemError what `close(2)` reports late, `EIO` of a network file system for one; the number is free all the
-   *   same. `EBADF`: somebody else closed it behind this object's back.
+   * @throws SystemError the error of `close(2)`, for example `EIO` of a network file system; the descriptor is closed anyway.
+   *   `EBADF` means that other code closed the number
    */
   close(): void {
     if (this.#fd === -1) return;
     this.#leave();
-    // Forgotten afterwards: near the end of the stack the call throws before it is made.
+    // Cleared after the call: near the end of the stack, the call throws before it closes anything.
     const result = this.#platform.system.close(this.#fd);
     this.#fd = -1;
     if (result < 0) throw errnoError(result, "close");
   }
 
-  /** Gives ownership up: the number is the caller's to close. */
+  /** Gives up ownership and returns the number, which the caller has to close. */
   release(): number {
     const fd = this.fd;
     this.#forget();
@@ -218,12 +218,12 @@ export class OwnedFd implements Disposable {
     return fd;
   }
 
-  /** A duplicate (`F_DUPFD_CLOEXEC`) with an owner of its own. */
+  /** A duplicate (`F_DUPFD_CLOEXEC`), owned by a new object. */
   dup(): OwnedFd {
     return duplicate(this.#platform, this.fd);
   }
 
-  /** What the descriptor refers to, so that a receiver can check what came before it trusts it. */
+  /** Describes what the descriptor refers to, so that a receiver can check it before use. */
   describe(): FdDescription {
     const description = describeFd(this.#platform, this.fd);
     if (typeof description === "number") throw errnoError(description, "fstat");
@@ -242,7 +242,7 @@ export class OwnedFd implements Disposable {
     return fd;
   }
 
-  /** The garbage collector need not close it any more. */
+  /** From now on the garbage collector does not close the descriptor. */
   #leave(): void {
     if (this.#registered) registry.unregister(this);
     else leaveNursery(this);

@@ -1,4 +1,4 @@
-/** The low level: control space that is filled with messages of one's own choosing, or by a receive. */
+/** The low level: an ancillary buffer, filled with any control messages for a send, or by a receive. */
 
 import { byteLengthOf, isUint8Array, setBytes } from "../core/bytes.ts";
 import {
@@ -21,51 +21,51 @@ import { NO_FDS, putFds } from "./send.ts";
 
 const NO_MESSAGES: readonly ControlMessage[] = [];
 
-/** Takes over what a receive on the socket `fd` left in the control area; every descriptor has an owner then. */
+/** Takes over the control data that a receive on the socket `fd` left in the control area. Every descriptor has an owner afterwards. */
 export let take: (ancillary: SocketAncillary, fd: number) => Received;
-/** Reads the numbers of the descriptors that were added, as far as code of the caller's is needed for it. */
+/** Reads the numbers of the added descriptors that need code of the caller's (getters). */
 export let prepare: (ancillary: SocketAncillary) => readonly number[];
-/** Writes what was added into the control area; the control length. `numbers`: of {@link prepare}, which came right before. */
+/** Writes the added messages to the control area. Returns the control length. `numbers` is the result of {@link prepare}. */
 export let encode: (ancillary: SocketAncillary, numbers: readonly number[]) => number;
-/** The descriptors that were added. */
+/** The added descriptors. */
 export let fdsOf: (ancillary: SocketAncillary) => readonly AsFd[];
-/** @throws RangeError when the caller's memory is no longer there */
+/** @throws RangeError when the caller's memory was detached or has shrunk */
 export let checkMemory: (ancillary: SocketAncillary) => void;
 export let platformOfAncillary: (ancillary: SocketAncillary) => Platform;
-/** What `clear()` does, whatever a subclass makes of it. */
+/** Does what `clear()` does, even if a subclass overrides it. */
 export let clearAncillary: (ancillary: SocketAncillary) => void;
-/** @throws TypeError for what is neither an ancillary buffer nor null or undefined */
+/** @throws TypeError for anything else than an ancillary buffer, null or undefined */
 export let checkAncillary: (ancillary: unknown) => SocketAncillary | null;
-/** The next message that was not handed out. */
+/** Hands out the next message. */
 let next: (ancillary: SocketAncillary) => AncillaryData | undefined;
 let closeRest: (ancillary: SocketAncillary) => void;
 
 /**
- * Control space: filled for a send, or filled by a receive.
+ * Control messages: added for a send, or filled in by a receive.
  *
- * What a receive brought is owned by this object until {@link messages} hands it out; clearing it, using it again and
- * disposing of it close what was not taken.
+ * This object owns the received descriptors until {@link messages} hands them out. Clearing it, reusing it or disposing of it closes
+ * the others.
  */
 export class SocketAncillary implements Disposable {
   readonly #platform: Platform;
-  /** The caller's memory, which shows the bytes that were sent or received; null: nobody sees them. */
+  /** The caller's memory, to which the control buffer is copied; null if the caller gave none. */
   readonly #memory: Uint8Array | null;
   readonly #capacity: number;
   #length = 0;
   #reason: TruncationReason | null = null;
   #received = false;
-  /** The descriptors to be sent, and before which of the other messages they go. */
+  /** The descriptors to send, and the index in the other messages at which they are inserted. */
   #fds: readonly AsFd[] = NO_FDS;
   #fdsAt = 0;
-  /** Whether the number of one of them is read by code of the caller's. */
+  /** Whether any of the numbers needs code of the caller's to read. */
   #foreign = false;
   #others: readonly ControlMessage[] = NO_MESSAGES;
   #incoming: AncillaryData[] = [];
-  /** How many of them were handed out. */
+  /** How many of the incoming messages were handed out. */
   #taken = 0;
 
   /**
-   * @param capacity bytes of control space of its own, or memory of the caller's, at any offset
+   * @param capacity the size of the control buffer in bytes, or the caller's memory for it, at any offset
    * @throws RangeError beyond 64 KiB
    */
   constructor(capacity: number | Uint8Array, options?: PlatformOptions) {
@@ -100,7 +100,7 @@ export class SocketAncillary implements Disposable {
     platformOfAncillary = (ancillary) => ancillary.#platform;
   }
 
-  /** `CMSG_SPACE` of this many descriptors, in bytes. Alignment may leave room for one more. */
+  /** `CMSG_SPACE` of this many descriptors, in bytes. Alignment may leave room for one more descriptor. */
   static bufferSizeForRights(fds: number): number {
     integer("fds", fds, 0, CONTROL_BYTES);
     return hostPlatform().core.exports.space(4 * fds);
@@ -112,12 +112,12 @@ export class SocketAncillary implements Disposable {
     return Math.max(0, ...abi.credentials.map(({ bytes }) => core.exports.space(bytes)));
   }
 
-  /** Bytes of control space. */
+  /** The size of the control buffer, in bytes. */
   get capacity(): number {
     return this.#capacity;
   }
 
-  /** Bytes in use: those that would be sent, or that were received. */
+  /** The bytes in use: those to be sent, or those received. */
   get length(): number {
     return this.#length;
   }
@@ -127,21 +127,22 @@ export class SocketAncillary implements Disposable {
     return this.#reason !== null;
   }
 
-  /** Why control data of the last receive are missing; null: all of them are there. */
+  /** Why control data of the last receive are missing; null if all are there. */
   get reason(): TruncationReason | null {
     return this.#reason;
   }
 
   /**
-   * Adds descriptors. They stay their owners', which are kept alive; the numbers are read when the message is sent. However
-   * often this is called, they go out as one SCM_RIGHTS: several systems take only one.
+   * Adds descriptors. Their owners keep them, and this object keeps the owners alive. The numbers are read when the message is sent.
+   * The descriptors of all calls are sent in one SCM_RIGHTS message, because several systems accept only one.
    *
    * @throws AncillaryError `ERR_BUFFER_TOO_SMALL`; `ERR_ANCILLARY_RECEIVED` after a receive, until cleared; `ERR_FD_CLOSED`;
    *   RangeError `ERR_TOO_MANY_FDS`
    */
   addFds(fds: readonly AsFd[]): void {
     const more = copyFds(fds);
-    // Refused now rather than when it is sent; the numbers are read again then. Getters of the caller's run, and might add.
+    // Refuses closed descriptors now; the numbers are read again at the send. Getters of the caller's run here, and may change this
+    // object: so its state is checked after them.
     const numbers = readNumbers(this.#platform, more);
     checkNumbers(this.#platform, more, numbers);
     this.#checkUnreceived();
@@ -165,9 +166,9 @@ export class SocketAncillary implements Disposable {
   }
 
   /**
-   * Adds credentials. The kernel checks them: a process without privileges can only tell the truth.
+   * Adds credentials. The kernel checks them: a process without privileges can only send its own.
    *
-   * @throws SystemError `ENOTSUP` where senders attach none, or nothing else beside it (DragonFly)
+   * @throws SystemError `ENOTSUP` where senders cannot attach credentials, or not with other control messages (DragonFly)
    */
   addCredentials(credentials: Credentials): void {
     if (typeof credentials !== "object" || credentials === null)
@@ -176,7 +177,7 @@ export class SocketAncillary implements Disposable {
     const { abi, core } = this.#platform;
     const [layout] = abi.credentials;
     if (layout === undefined || !layout.sendable)
-      throw errnoError(ENOTSUP, "sendmsg", `senders attach no credentials on ${abi.os}`);
+      throw errnoError(ENOTSUP, "sendmsg", `${abi.os} has no credentials that a sender can attach`);
     const id = (name: string, value: number) => integer(name, value, 0, 0xffffffff) | 0;
     const sender = integer("pid", pid ?? process.pid, 0, 0x7fffffff);
     this.#checkUnreceived();
@@ -186,7 +187,7 @@ export class SocketAncillary implements Disposable {
   }
 
   /**
-   * Adds a message of any level and type; its bytes are copied. SCM_RIGHTS are descriptors: their numbers are added as by
+   * Adds a control message of any level and type; its payload is copied. The descriptors of an SCM_RIGHTS message are added as by
    * {@link addFds}.
    */
   addMessage(message: ControlMessage): void {
@@ -196,7 +197,7 @@ export class SocketAncillary implements Disposable {
     integer("message.type", type, -0x80000000, 0x7fffffff);
     if (!isUint8Array(data)) throw wrongType("message.data", "a Uint8Array", data);
     this.#checkUnreceived();
-    // As it is now; of memory that is gone, nothing.
+    // A copy of the current contents; detached memory is empty.
     const copy = new Uint8Array(byteLengthOf(data));
     if (copy.length > 0) setBytes(copy, data);
     const { abi } = this.#platform;
@@ -209,14 +210,14 @@ export class SocketAncillary implements Disposable {
   }
 
   /**
-   * What a receive brought, in the order of the buffer, each once: what it hands over is the caller's. What is not taken
-   * when the loop is left is closed.
+   * The received messages in the order of the buffer, each once. The caller owns the descriptors of the messages that it gets. When
+   * a loop ends early, the descriptors of the other messages are closed.
    */
   messages(): IterableIterator<AncillaryData, undefined> {
     return new Messages(this);
   }
 
-  /** Empties it, for the next send or receive. */
+  /** Removes all messages, for the next send or receive. Closes the descriptors that were not handed out. */
   clear(): void {
     this.#clear();
   }
@@ -245,7 +246,7 @@ export class SocketAncillary implements Disposable {
   #checkMayAdd(besideOthers: boolean): void {
     const { abi } = this.#platform;
     if (besideOthers && abi.severalRights === "first")
-      throw errnoError(ENOTSUP, "sendmsg", `${abi.os} sends the first control message and loses the others in silence`);
+      throw errnoError(ENOTSUP, "sendmsg", `${abi.os} sends the first control message and drops the others without an error`);
   }
 
   #add(message: ControlMessage): void {
@@ -258,7 +259,7 @@ export class SocketAncillary implements Disposable {
     throw this.#noRoom(missing);
   }
 
-  /** Takes over the length of all that was added: -1, or the bytes of payload that there is no room for. */
+  /** Updates the length. Returns -1, or the size of the payload that does not fit. */
   #measure(): number {
     const { core, abi } = this.#platform;
     const { space, len, begin, put, length } = core.exports;
@@ -276,8 +277,8 @@ export class SocketAncillary implements Disposable {
   }
 
   /**
-   * Calls `put` for all that was added, in the order of the buffer, with null for the descriptors; -1, or the bytes of payload
-   * that it had no room for.
+   * Calls `put` for each added message in the order of the buffer, with null for the descriptors. Returns -1, or the size of the
+   * payload that does not fit.
    */
   #put(put: (message: ControlMessage | null, bytes: number) => number): number {
     const count = this.#others.length;
@@ -291,7 +292,7 @@ export class SocketAncillary implements Disposable {
   }
 
   #noRoom(bytes: number): AncillaryError {
-    const text = `expected messages that fit into ${this.#capacity} bytes, there is no room for ${bytes} more bytes of payload`;
+    const text = `expected messages that fit in ${this.#capacity} bytes, got one with a payload of ${bytes} bytes that does not fit`;
     return new AncillaryError("ERR_BUFFER_TOO_SMALL", text);
   }
 
@@ -299,7 +300,7 @@ export class SocketAncillary implements Disposable {
     for (;;) {
       const fds = this.#fds;
       const numbers = this.#foreign ? readNumbers(this.#platform, fds) : NO_NUMBERS;
-      // A getter may have received into it, or added to it.
+      // A getter may have received into this object, or added to it.
       this.#checkUnreceived();
       if (this.#fds === fds) return numbers;
     }
@@ -331,7 +332,7 @@ export class SocketAncillary implements Disposable {
     return core.exports.length();
   }
 
-  /** The kernel was given more room than there is here: what would not have fitted is closed. */
+  /** The kernel had a larger control buffer than `capacity`: descriptors that would not have fitted are closed. */
   #take(fd: number): Received {
     const { system, core } = this.#platform;
     const controlLength = system.out[OUT.CONTROL_LENGTH]!;
@@ -355,7 +356,7 @@ export class SocketAncillary implements Disposable {
   }
 }
 
-/** What {@link SocketAncillary.messages} answers: a generator would cost as much as a system call. */
+/** The iterator of {@link SocketAncillary.messages}. Not a generator, which would take as long as a system call. */
 class Messages implements IterableIterator<AncillaryData, undefined> {
   readonly #ancillary: SocketAncillary;
   #done = false;

@@ -1,4 +1,4 @@
-/** Who is at the other end. */
+/** Credentials and pidfd of a peer. */
 
 import type { PeerCredentialsLayout } from "../core/abis/table.ts";
 import type { Credentials } from "../core/payloads.ts";
@@ -58,20 +58,20 @@ const answerBytes = new Uint8Array(answer.buffer);
 const LITTLE_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 /**
- * Who connected, or was connected to, as the kernel recorded it then.
+ * The credentials of the peer, which the kernel recorded when the connection was made.
  *
- * @throws SystemError `ENOTCONN` without a peer, `ENOTSUP` where the system has no such option, or names nobody: a user that is not
- *   mapped in this user namespace
+ * @throws SystemError `ENOTCONN` without a peer, `ENOTSUP` where the system has no such option, or the peer's user is not mapped in
+ *   this user namespace
  */
 export function peerCredentials(platform: Platform, fd: number): Credentials {
   const { system, abi, constants } = platform;
   const layout = abi.peerCredentials;
   const option = layout === null ? -1 : (constants[layout.option] ?? -1);
-  if (layout === null || option === -1) throw errnoError(ENOTSUP, "getsockopt", `${abi.os} does not tell`);
+  if (layout === null || option === -1) throw errnoError(ENOTSUP, "getsockopt", `${abi.os} has no option for the credentials of a peer`);
   const length = system.getsockopt(fd, constants[layout.level]!, option, answerBytes);
   if (length < 0) throw errnoError(length, "getsockopt");
   const uid = answer.getUint32(layout.uid, LITTLE_ENDIAN);
-  // Linux answers for a socket without a peer too: pid 0, and -1 for both ids (measured on 6.18).
+  // Linux reports values for a socket without a peer too: pid 0, and -1 for both ids (measured on 6.18).
   if (uid === 0xffffffff) throw errnoError(ENOTCONN, "getsockopt");
   if (isUnmapped(platform, "uid", uid))
     throw errnoError(ENOTSUP, "getsockopt", "the peer's user has no number in this user namespace");
@@ -80,7 +80,7 @@ export function peerCredentials(platform: Platform, fd: number): Credentials {
   return { pid: pid !== null && pid > 0 ? pid : null, uid, gid };
 }
 
-/** The pid, where an option of its own answers it. */
+/** The pid, on systems with a separate option for it. */
 function peerPid(
   { system, constants }: Platform,
   fd: number,

@@ -1,4 +1,4 @@
-/** The bytes of a message, as callers give them. */
+/** The bytes of a message: a string, a buffer or a list of buffers. */
 
 import { byteLengthOf, isUint8Array, partOf, setBytes } from "../core/bytes.ts";
 import { wrongType } from "../core/errors.ts";
@@ -8,16 +8,16 @@ import type { System } from "../system/system.ts";
 /** A list is sent as one iovec; a string is UTF-8. */
 export type Payload = string | Uint8Array | readonly Uint8Array[];
 
-/** What `sendmsg` takes. A list is an array of our own. */
+/** What `sendmsg` takes. A list is this library's own array. */
 export type Iovec = Uint8Array | readonly Uint8Array[];
 
 /**
- * Pieces that one system call takes, on every system of the ABI table (limits.h). The kernel refuses more, so those go by way of
- * one buffer.
+ * The most buffers of one system call, on every system of the ABI table (limits.h). The kernel refuses more, so longer lists are
+ * copied through one buffer.
  */
 const IOV_MAX = 1024;
 
-/** A payload as an iovec. A list is copied, so that later changes to it (not to its bytes) change nothing. */
+/** A payload as an iovec. A list is copied, so that later changes to it have no effect; its bytes are not copied. */
 export function iovec(payload: Payload): Iovec {
   if (typeof payload === "string") return Buffer.from(payload);
   if (isUint8Array(payload)) return payload;
@@ -25,7 +25,7 @@ export function iovec(payload: Payload): Iovec {
   return pieces.length > IOV_MAX ? Buffer.concat(pieces) : pieces;
 }
 
-/** Where a receive puts its bytes: the same, without strings. */
+/** The buffers of a receive, as an iovec. */
 export function buffers(into: unknown): Iovec {
   if (isUint8Array(into)) return into;
   return list("buffers", into, "a Uint8Array or an array of them");
@@ -65,7 +65,7 @@ export function receiveInto(
   return bytes;
 }
 
-/** Bytes in an iovec. No code of the caller's runs. */
+/** The number of bytes in an iovec. Runs no code of the caller's. */
 export function byteLength(iov: Iovec): number {
   if (isUint8Array(iov)) return byteLengthOf(iov);
   let sum = 0;
@@ -75,7 +75,7 @@ export function byteLength(iov: Iovec): number {
 
 /** A copy of the first `length` bytes of an iovec. */
 export function copyOf(iov: Iovec, length: number): Buffer {
-  // Of memory that is gone there is nothing to slice.
+  // `subarray` of detached memory would throw.
   if (length === 0) return Buffer.alloc(0);
   if (isUint8Array(iov)) return Buffer.from(iov.subarray(0, length));
   return Buffer.concat(iov, length);

@@ -1,4 +1,4 @@
-/** One attempt to receive: one `recvmsg`, and a message of what it brought, or an error. */
+/** One attempt to receive: one `recvmsg`, which results in a message or an error. */
 
 import { outOfRange } from "../core/errors.ts";
 import { type Core, REGISTER } from "../core/wasm.ts";
@@ -12,22 +12,23 @@ import { type Credentials, overflowId } from "./credentials.ts";
 import { byteLength, copyOf, type Iovec, receiveInto } from "./iovec.ts";
 import { closeDelivered, judge, makeCloexec, refusal } from "./received.ts";
 
-/** What came beside the bytes. */
+/** A received message without its bytes. */
 export interface Ancillary extends Disposable {
   /**
-   * The peer has finished: a stream with no byte; a record with no byte and no descriptor from a peer whose end is shut.
-   * Never on a datagram. A record behind it that has bytes tells that it is none; one that has none does not.
+   * Whether the peer has finished: on a stream, no byte was received; on a seqpacket socket, a record without bytes and descriptors
+   * was received, and the peer has shut down its end. Always false on a datagram socket. If the peer has
+   * shut down its end, an empty record counts as the end, unless a record with bytes or descriptors follows it.
    */
   readonly eof: boolean;
   /** All CLOEXEC, at most `maxFds`. */
   readonly fds: OwnedFd[];
   /** Descriptors beyond `maxFds`, already closed. */
   readonly surplus: number;
-  /** Streams: how many bytes had been received before these. 0 on other sockets. */
+  /** On a stream, how many bytes were received before these; 0 on other sockets. */
   readonly streamOffset: number;
-  /** The datagram or record was longer than the buffer. Only ever true with `allowTruncated`. */
+  /** Whether the datagram or record was longer than the buffer. True only with `allowTruncated`. */
   readonly dataTruncated: boolean;
-  /** Who sent it, when the socket passes credentials and they name somebody. */
+  /** The sender's credentials, when the socket passes them and the kernel knows the sender. */
   readonly credentials: Credentials | null;
   /** The sender's pidfd, when the socket passes pidfds (Linux). */
   readonly pidfd: OwnedFd | null;
@@ -40,43 +41,43 @@ export interface Ancillary extends Disposable {
 /** A received message. Disposing of it closes the descriptors that are still open. */
 export interface ReceivedFds extends Ancillary {
   /**
-   * The bytes. No other message has them; as with Node's small Buffers, the memory behind `data.buffer` may hold other messages of
-   * this process too, and is then not transferable. Give `Uint8Array.from(data)` to code that must not see them.
+   * The bytes. No other message uses them. As with Node's small Buffers, `data.buffer` may hold other messages of this process too,
+   * and then it is not transferable. Give `Uint8Array.from(data)` to code that must not see other messages.
    */
   readonly data: Buffer;
 }
 
 /** A message received into the caller's buffers. */
 export interface ReceivedFdsInto extends Ancillary {
-  /** How many bytes of the buffers were filled, from the front. */
+  /** How many bytes were written to the buffers, from their start. */
   readonly bytesRead: number;
 }
 
-/** What a receive is asked for. */
+/** The parameters of a receive. */
 export interface Request {
   readonly maxFds: number;
-  /** How many descriptors must come; -1: any number. */
+  /** The number of descriptors that must arrive; -1 for any number. */
   readonly exactly: number;
-  /** Where the bytes go, which must still have `bufferSize` bytes then; null: into a buffer of so many. */
+  /** The caller's buffers, which must still have `bufferSize` bytes at the attempt; null for a new buffer of that size. */
   readonly into: Iovec | null;
   readonly bufferSize: number;
   readonly allowTruncated: boolean;
   readonly wantAddress: boolean;
 }
 
-/** What a receive needs to know of its socket, and what it changes. */
+/** The state of a socket that a receive uses and changes. */
 export interface Receiver {
   readonly platform: Platform;
   readonly type: SocketType;
   /** Bytes received so far; counted on streams. */
   received: number;
-  /** Whether pidfds were asked for. Others are closed. */
+  /** Whether the socket passes pidfds to the program. If not, they are closed. */
   readonly passesPidfd: boolean;
-  /** The reset that the kernel has reported before the messages that are left; null: none. */
+  /** A reset that the kernel has reported before the last messages were received; null if there is none. */
   reset: Error | null;
 }
 
-/** The class of both kinds of message: with `data`, or (then it is null) in the caller's buffers. */
+/** The class of both kinds of message. `data` is null when the bytes are in the caller's buffers. */
 export class Message implements Ancillary {
   readonly data: Buffer | null;
   readonly bytesRead: number;
@@ -88,7 +89,7 @@ export class Message implements Ancillary {
   readonly credentials: Credentials | null;
   readonly pidfd: OwnedFd | null;
   readonly security: string | null;
-  /** The sender's, where it was asked for. */
+  /** The sender's name, if it was asked for. */
   readonly address: string | null;
 
   constructor(
@@ -125,10 +126,10 @@ export class Message implements Ancillary {
 /**
  * Attempts a receive.
  *
- * Short on purpose, with what is rare in functions of its own: it is the hot path, and V8 inlines only what is small.
+ * This is the hot path. Rare cases are in other functions, because V8 inlines only short functions.
  *
  * @returns the message, or null when there is none yet
- * @throws SystemError, or an AncillaryError that carries the bytes that came; no descriptor stays open then
+ * @throws SystemError, or an AncillaryError with the received bytes as `data`; in both cases no descriptor stays open
  */
 export function receiveOnce(receiver: Receiver, fd: number, request: Request): Message | null {
   const { platform } = receiver;
@@ -162,12 +163,12 @@ export function receiveOnce(receiver: Receiver, fd: number, request: Request): M
   );
 }
 
-/** MSG_TRUNC is never an input flag: the result would be longer than the buffer (CPython's `recv` had that). */
+/** MSG_TRUNC is never an input flag: the result would be longer than the buffer (CPython's `recv` had that bug). */
 function callRecvmsg(platform: Platform, fd: number, { into, bufferSize, wantAddress }: Request): number {
   const { system, receiveBuffer, receiveCapacity, receiveFlags } = platform;
   if (into !== null) {
-    // They can be detached while a receive waits: of a message the kernel would drop the rest, on a stream take the descriptors
-    // and say 0, the end (measured on Linux 6.18).
+    // The buffers can be detached while a receive waits. The kernel would then drop the rest of a record; on a stream it would
+    // discard the descriptors and return 0, which means the end (measured on Linux 6.18).
     const bytes = byteLength(into);
     if (bytes < bufferSize)
       throw outOfRange("buffers", `the ${bufferSize} bytes that they had at the call`, `${bytes} bytes`);
@@ -179,10 +180,10 @@ function callRecvmsg(platform: Platform, fd: number, { into, bufferSize, wantAdd
 }
 
 /**
- * A receive that brought nothing: not yet, or never.
+ * Handles a failed `recvmsg`: null if there is no message yet, else an error.
  *
- * Of messages a reset is reported once, before those that are left (Linux, __skb_try_recv_datagram), of a stream behind its bytes. It
- * is kept until they are received.
+ * On datagram and seqpacket sockets Linux reports a reset once, before the messages that are still queued
+ * (__skb_try_recv_datagram); on a stream it reports it after the bytes. The reset is stored until the messages are received.
  */
 function nothingCame(receiver: Receiver, fd: number, request: Request, errno: number): Message | null {
   if (errno === EAGAIN || errno === EWOULDBLOCK) return null;
@@ -192,7 +193,7 @@ function nothingCame(receiver: Receiver, fd: number, request: Request, errno: nu
   return receiveOnce(receiver, fd, request);
 }
 
-/** Throws what is wrong with a receive, its descriptors closed; the error carries the bytes that came. */
+/** Throws the error of a refused message, if there is one. Its descriptors are closed, and the error has the received bytes. */
 function check(platform: Platform, fd: number, request: Request, bytes: number, outcome: number): void {
   const error = refusal(platform, fd, outcome, request.exactly) ?? makeCloexec(platform);
   if (error === null) return;
@@ -200,12 +201,12 @@ function check(platform: Platform, fd: number, request: Request, bytes: number, 
   throw Object.assign(error, { data: bytesOf(platform, request, bytes) });
 }
 
-/** Whether a receive of no bytes and no descriptors says that the peer has finished. */
+/** Whether a receive without bytes and descriptors means that the peer has finished. */
 function isEnd({ platform, type }: Receiver, fd: number): boolean {
   return type === "stream" || (type === "seqpacket" && peerIsShut(platform, fd));
 }
 
-/** A pidfd that was not asked for is closed. */
+/** The owner of a received pidfd; closes it if the program did not ask for pidfds. */
 function pidfdOf({ platform, passesPidfd }: Receiver, pidfd: number): OwnedFd | null {
   if (passesPidfd) return adopt(platform, pidfd);
   platform.system.close(pidfd);
@@ -217,16 +218,16 @@ function bytesOf(platform: Platform, { into }: Request, bytes: number): Buffer {
   return into === null ? platform.receiveBuffer.take(bytes) : copyOf(into, Math.min(bytes, byteLength(into)));
 }
 
-/** A record of no bytes may be the end, or a record of no bytes: the peer's end tells. */
+/** Whether a receive of 0 bytes is the end and not an empty record: the peer has shut down its end, and nothing is left. */
 function peerIsShut({ system, constants, abi }: Platform, fd: number): boolean {
   const { POLLHUP, POLLRDHUP } = constants as { POLLHUP: number; POLLRDHUP?: number };
   const shut = POLLHUP | (POLLRDHUP ?? 0);
   const ready = system.poll(fd, shut | POLLIN, 0);
-  // If poll fails, it is taken for an empty record; the next receive reports the end again.
+  // If poll fails, this counts as an empty record; the next receive reports the end again.
   if (ready < 0) return false;
-  // Without POLLRDHUP nothing tells that a peer has shut its sending end alone, but that the socket stays readable.
+  // Without POLLRDHUP, the only sign that a peer has shut down just its sending end is that the socket stays readable.
   if ((ready & (POLLRDHUP === undefined ? shut | POLLIN : shut)) === 0) return false;
-  // What was sent before may still be there: bytes or, as peeking has no room for them, descriptors.
+  // Earlier records may still be queued, with bytes or with descriptors. This peek has no control buffer, so descriptors set MSG_CTRUNC.
   const bytes = system.recvmsg(fd, PEEKED, 0, PEEKED.length, 0, abi.MSG_PEEK | abi.MSG_DONTWAIT, false);
   return bytes === 0 && (system.out[OUT.FLAGS]! & abi.MSG_CTRUNC) === 0;
 }
@@ -234,8 +235,8 @@ function peerIsShut({ system, constants, abi }: Platform, fd: number): boolean {
 const PEEKED = new Uint8Array(1);
 
 /**
- * The sender of a message of so many bytes. A pid of 0 beside a user is a sender outside of this pid namespace; at the end of a
- * stream, where there are no bytes, it is nobody (Linux, unix_stream_read_generic leaves zeros).
+ * The credentials of the sender of a message. A pid of 0 with a user means a sender outside of this pid namespace. At the end of a
+ * stream, where there are no bytes, it means that there is no sender (Linux: unix_stream_read_generic leaves zeros).
  */
 function credentialsOf(platform: Platform, bytes: number): Credentials | null {
   const { registers } = platform.core;
@@ -250,7 +251,7 @@ function credentialsOf(platform: Platform, bytes: number): Credentials | null {
   return { pid: pid <= 0 ? null : pid, uid, gid };
 }
 
-/** The label's bytes: SELinux sends the closing NUL with them, AppArmor and Smack do not. */
+/** The security label. SELinux includes the terminating NUL, AppArmor and Smack do not. */
 function securityOf(core: Core): string {
   const from = core.registers[REGISTER.SECURITY]!;
   const label = Buffer.from(core.control.subarray(from, from + core.registers[REGISTER.SECURITY_LENGTH]!)).toString();

@@ -1,6 +1,6 @@
 /**
- * The one reader of received control buffers: the core judges, every descriptor that was delivered gets an owner before anything
- * may throw, and what came beside descriptors is listed for those who ask for it.
+ * Reads received control buffers. No other file does. The core returns its verdict, every delivered descriptor gets an owner before
+ * anything can throw, and {@link readControl} lists the control messages.
  */
 
 import { AncillaryError, type TruncationReason } from "../core/errors.ts";
@@ -13,8 +13,8 @@ import { OUT } from "../system/system.ts";
 import type { Credentials } from "./credentials.ts";
 
 /**
- * Takes the core's verdict of what a `recvmsg` just left in the control area; an index of OUTCOMES. The descriptors are in the
- * core's table and the registers tell of them (see `assembly/verdict.ts`). From here on this thread owns them all.
+ * Gets the core's verdict about the control data that a `recvmsg` just left in the control area. Returns an index of OUTCOMES. The
+ * descriptors are in the core's table, their counts in its registers (see `assembly/verdict.ts`). This thread owns them afterwards.
  */
 export function judge(platform: Platform, maxFds: number, exactly: number, allowTruncated: boolean): number {
   const { system, core } = platform;
@@ -22,7 +22,7 @@ export function judge(platform: Platform, maxFds: number, exactly: number, allow
   const { registers, fds } = core;
   const outcome = core.verdict(out[OUT.CONTROL_LENGTH]!, out[OUT.FLAGS]!, maxFds, exactly, allowTruncated);
   const delivered = registers[REGISTER.COUNT]!;
-  // Even if it is terminated at the next line.
+  // From here on the thread's clean-up closes them, even if it is terminated at the next line.
   for (let i = 0; i < delivered; i++) system.own(fds[i]!);
   if (registers[REGISTER.HAS_PIDFD]! > 0) system.own(registers[REGISTER.PIDFD]!);
   out[OUT.UNSETTLED] = 0;
@@ -37,8 +37,8 @@ export function closeDelivered({ system, core }: Platform): void {
 }
 
 /**
- * Where the system has no MSG_CMSG_CLOEXEC (Darwin): sets the flag before anything else runs in this thread. The error, or null.
- * A pidfd is made with it.
+ * Sets FD_CLOEXEC where the system has no MSG_CMSG_CLOEXEC (Darwin), before anything else runs in this thread. Returns the error, or
+ * null. The kernel makes pidfds with the flag.
  */
 export function makeCloexec({ system, core, needsCloexec }: Platform): Error | null {
   const result = needsCloexec ? system.cloexecAll(core.fds, 0, core.registers[REGISTER.COUNT]!) : 0;
@@ -46,11 +46,11 @@ export function makeCloexec({ system, core, needsCloexec }: Platform): Error | n
 }
 
 /**
- * The error of the last verdict; null: it is none. The descriptors must still be open: only then it can be told whether the
- * descriptor table is full.
+ * The error of the last verdict; null if the message is accepted. The descriptors must still be open: otherwise this cannot find out
+ * whether the descriptor table is full.
  *
  * @param fd the socket
- * @param exactly how many descriptors were asked for
+ * @param exactly the number of descriptors that was asked for
  */
 export function refusal(platform: Platform, fd: number, outcome: number, exactly: number): AncillaryError | null {
   const delivered = platform.core.registers[REGISTER.COUNT]!;
@@ -60,7 +60,7 @@ export function refusal(platform: Platform, fd: number, outcome: number, exactly
       return null;
     case "ancillary-truncated": {
       const reason = truncationReason(platform, fd);
-      const message = `the kernel delivered part of the ancillary data (${REASONS[reason]}); ${delivered} descriptors that came were closed`;
+      const message = `the kernel delivered part of the ancillary data (${REASONS[reason]}); the ${delivered} descriptors that arrived were closed`;
       return new AncillaryError("ERR_ANCILLARY_TRUNCATED", message, { reason });
     }
     case "data-truncated":
@@ -71,12 +71,12 @@ export function refusal(platform: Platform, fd: number, outcome: number, exactly
     case "fd-count":
       return new AncillaryError(
         "ERR_FD_COUNT",
-        `expected exactly ${exactly} descriptors, got ${delivered}, all closed`,
+        `expected exactly ${exactly} descriptors, got ${delivered}; they were closed`,
       );
     case "malformed":
       return new AncillaryError(
         "ERR_MALFORMED_CONTROL",
-        `the control data are malformed; ${delivered} descriptors in them were closed`,
+        `the control data are malformed; the ${delivered} descriptors in them were closed`,
       );
     default:
       return name satisfies never;
@@ -86,12 +86,12 @@ export function refusal(platform: Platform, fd: number, outcome: number, exactly
 const REASONS: Readonly<Record<TruncationReason, string>> = {
   "control-space": "the control buffer was too small",
   "descriptor-limit": "the descriptor table is full: RLIMIT_NOFILE",
-  denied: "there was room, so a security module refused some",
+  denied: "a security module may have refused descriptors: the descriptor table has room",
 };
 
 /**
- * Linux says MSG_CTRUNC for a small buffer, a full descriptor table and a refusing security module alike
- * (net/core/scm.c, scm_detach_fds).
+ * Linux sets MSG_CTRUNC in three cases: a small control buffer, a full descriptor table, and a security module that refuses a
+ * descriptor (net/core/scm.c, scm_detach_fds).
  */
 function truncationReason({ system, core, receiveCapacity }: Platform, fd: number): TruncationReason {
   if (receiveCapacity - system.out[OUT.CONTROL_LENGTH]! < core.exports.len(4)) return "control-space";
@@ -100,7 +100,7 @@ function truncationReason({ system, core, receiveCapacity }: Platform, fd: numbe
   return probe === EMFILE || probe === ENFILE ? "descriptor-limit" : "denied";
 }
 
-/** What a received control message says, and what it handed over. Credentials are what the kernel wrote, unjudged. */
+/** A received control message and its descriptors. Credentials are as the kernel wrote them, unchecked. */
 export type AncillaryData =
   | { readonly kind: "rights"; readonly fds: OwnedFd[] }
   | { readonly kind: "credentials"; readonly credentials: Credentials }
@@ -109,29 +109,30 @@ export type AncillaryData =
   | { readonly kind: "timestamp"; readonly seconds: bigint; readonly nanoseconds: number }
   | { readonly kind: "unknown"; readonly level: number; readonly type: number; readonly data: Uint8Array };
 
-/** Closes the descriptors that a message handed over. */
+/** Closes the descriptors of a control message. */
 export function closeMessage(message: AncillaryData): void {
   if (message.kind === "rights") closeAll(message.fds);
   else if (message.kind === "pidfd") message.pidfd.close();
 }
 
-/** What a receive brought, message by message. */
+/** The control messages of a receive. */
 export interface Received {
   readonly incoming: AncillaryData[];
-  /** Why control data are missing; null: all of them are there. */
+  /** Why control data are missing; null if all are there. */
   readonly reason: TruncationReason | null;
-  /** Then everything that came is closed. */
+  /** If not null, every received descriptor was closed. */
   readonly failure: Error | null;
 }
 
 /**
- * Reads what a `recvmsg` on the socket `fd` just left, as the kernel would have delivered it into `capacity` bytes: a message that
- * ends within them is there, its padding need not be; descriptors beyond are closed. The kernel was given more room. Nothing throws.
+ * Reads the control data that a `recvmsg` on the socket `fd` just left in the control area. The control buffer was larger than
+ * `capacity`, but the result is as if it had `capacity` bytes: messages that end within them are listed, even if their padding does
+ * not fit, and descriptors beyond are closed. Does not throw.
  */
 export function readControl(platform: Platform, fd: number, capacity: number): Received {
   const outcome = judge(platform, FDS_CAPACITY, -1, true);
   const refused = refusal(platform, fd, outcome, -1);
-  // Cut control data are no failure here: what came is listed.
+  // Truncated control data are no failure here: the messages that arrived are listed.
   const reason = refused?.reason ?? null;
   const failure = (reason === null ? refused : null) ?? makeCloexec(platform);
   if (failure !== null) {
@@ -145,8 +146,8 @@ export function readControl(platform: Platform, fd: number, capacity: number): R
 }
 
 /**
- * The descriptors, where they are all that came, as one SCM_RIGHTS: behind them there is no room for another header. Otherwise
- * null. {@link list} comes to the same, for 4 % more of a round trip (2026-11).
+ * The descriptors, if one SCM_RIGHTS is the only control message: there is no room for another header after it. Otherwise null.
+ * {@link list} has the same result, but takes 4 % of a round trip longer (2026-11).
  */
 function rightsAlone(platform: Platform, capacity: number): OwnedFd[] | null {
   const { system, core, abi } = platform;
@@ -161,7 +162,7 @@ function list(platform: Platform, capacity: number, cut: TruncationReason | null
   const { registers, fds: table } = core;
   const incoming: AncillaryData[] = [];
   let reason = cut;
-  // A message that reaches past the end is cut there: the verdict would have refused it otherwise.
+  // A message that reaches past the end was truncated there: otherwise the verdict would have refused it.
   core.exports.open(system.out[OUT.CONTROL_LENGTH]!, true);
   while (core.next()) {
     const level = registers[REGISTER.LEVEL]!;
@@ -173,7 +174,7 @@ function list(platform: Platform, capacity: number, cut: TruncationReason | null
     if (level === abi.SOL_SOCKET && type === abi.SCM_RIGHTS) {
       const slots = length >> 2;
       const room = fits ? slots : Math.max(0, capacity - at) >> 2;
-      // A slot of a truncated message may hold no descriptor: it is skipped.
+      // Slots of a truncated message that hold no descriptor are skipped.
       const empty = core.readRights(0, at, slots);
       const came = empty === 0 ? slots : compact(table, slots);
       const fitting = empty === 0 ? room : Math.min(came, room);
@@ -191,14 +192,14 @@ function list(platform: Platform, capacity: number, cut: TruncationReason | null
   return { incoming, reason, failure: null };
 }
 
-/** Moves the descriptors of a table to its front; how many there are. */
+/** Moves the descriptors of a table to its front. Returns their number. */
 function compact(table: Int32Array, slots: number): number {
   let count = 0;
   for (let i = 0; i < slots; i++) if (table[i]! >= 0) table[count++] = table[i]!;
   return count;
 }
 
-/** A message that hands nothing over. A pidfd that the kernel could not make, a negative errno, is unknown. */
+/** A message without descriptors. If the kernel could not make a pidfd, the payload is a negative errno, and the message is "unknown". */
 function described(payload: DecodedPayload, message: ControlMessage): AncillaryData {
   switch (payload.kind) {
     case "credentials":

@@ -1,8 +1,8 @@
 /**
- * One attempt to send: the numbers that the descriptors have now, a header from the core, one `sendmsg`.
+ * One attempt to send: reads the current numbers of the descriptors, has the core write one control message, calls `sendmsg`.
  *
- * After the kernel has accepted the first byte the descriptors are gone for good (measured on Linux 6.18: they travel with
- * the first byte of a partial write); what remains is plain bytes.
+ * When the kernel has accepted the first byte, the descriptors are sent (measured on Linux 6.18: they travel with the first byte of a
+ * partial write). The rest of the bytes is sent without them.
  */
 
 import { AncillaryError, outOfRange } from "../core/errors.ts";
@@ -25,9 +25,9 @@ export function checkCarried(bytes: number, fds: readonly AsFd[]): void {
 }
 
 /**
- * Writes one SCM_RIGHTS message with the numbers that `fds` have now; the control length to send.
+ * Writes one SCM_RIGHTS message with the current numbers of `fds`. Returns the control length.
  *
- * @param numbers what `readNumbers` read of them
+ * @param numbers the result of `readNumbers` for them
  */
 export function putFds(platform: Platform, fds: readonly AsFd[], numbers: readonly number[]): number {
   const { core } = platform;
@@ -36,17 +36,20 @@ export function putFds(platform: Platform, fds: readonly AsFd[], numbers: readon
   return core.encodeRights(count);
 }
 
-/** What a send needs to know of its socket. */
+/** The properties of a socket that a send uses. */
 export interface SendTarget {
   readonly platform: Platform;
   readonly type: SocketType;
 }
 
 /**
- * @param offset bytes of the payload to skip, @param length how many there are behind them
+ * Attempts a send.
+ *
+ * @param offset bytes of the payload to skip
+ * @param length bytes of the payload to send after them
  * @param to `sun_path` of the receiver, on a socket that is not connected
  * @returns bytes accepted, or `-errno`
- * @throws RangeError when the payload was detached or shrunk since the call: the descriptors would travel without bytes
+ * @throws RangeError when the payload was detached or has shrunk since the call: the descriptors would be sent without bytes
  */
 export function sendOnce(
   platform: Platform,
@@ -64,14 +67,15 @@ export function sendOnce(
   return platform.system.sendmsg(fd, payload, offset, length, control, platform.sendFlags, to);
 }
 
-/** How long to wait at first, and at most, where readiness does not tell when there is room. */
+/** The first and the longest pause, in milliseconds, where readiness does not report that there is room. */
 const RETRY_MS = 1;
 const RETRY_MAX_MS = 50;
 
 /**
- * How long a failed send has to wait: 0 until the socket is writable, or so many milliseconds. Throws when it failed for good.
+ * How long a failed send has to wait: the result in milliseconds, or 0 until the socket is writable. Throws for errors that waiting
+ * does not solve.
  *
- * @param waited the milliseconds it waited last, 0 at first
+ * @param waited the result of the previous attempt, 0 at first
  */
 export function waitOrThrow(
   { platform, type }: SendTarget,
@@ -83,22 +87,22 @@ export function waitOrThrow(
   const { abi } = platform;
   const later = Math.min(RETRY_MAX_MS, waited === 0 ? RETRY_MS : 2 * waited);
   if (errno === EAGAIN || errno === EWOULDBLOCK) {
-    // Some systems say so too when too many descriptors are in flight, whatever room the socket has.
+    // Some systems return EAGAIN also when too many descriptors are in flight, even if the socket has room.
     if (abi.inFlightErrno === "EAGAIN" && fds.length > 0) return later;
-    // A datagram socket that is not connected is always writable (unix(7)): its full receiver cannot be watched.
+    // A datagram socket that is not connected is always writable (unix(7)), even if its receiver is full.
     return to === null ? 0 : later;
   }
-  // The BSDs and Darwin report a receiver's full queue so, and call the socket writable (uipc_usrreq.c).
+  // The BSDs and Darwin return ENOBUFS when the receiver's queue is full, and report the socket as writable (uipc_usrreq.c).
   if (errno === ENOBUFS && type === "dgram" && abi.datagramFullErrno === "ENOBUFS") return later;
-  // Darwin's limit for control data shrinks with what the peer has not read: it means EAGAIN (libuv #1739). Alone, at
-  // most 1 KiB of descriptors fits any socket buffer.
+  // On Darwin the limit for control data shrinks with the data that the peer has not read: EMSGSIZE then means EAGAIN (libuv #1739).
+  // In an empty socket buffer of any size there is room for the descriptors of a message, at most 1 KiB.
   if (errno === EMSGSIZE && abi.controlFullErrno === "EMSGSIZE" && type === "stream" && fds.length > 0) return later;
   throw sendError(errno, fds);
 }
 
 /** The error of a failed send. */
 function sendError(errno: number, fds: readonly AsFd[]): SystemError {
-  // SO_PASSRIGHTS (Linux 6.16, net/unix/af_unix.c): the receiver's refusal is the sender's EPERM.
+  // SO_PASSRIGHTS (Linux 6.16, net/unix/af_unix.c): when the receiver refuses descriptors, the send fails with EPERM.
   const refused = errno === EPERM && fds.length > 0;
   return errnoError(errno, "sendmsg", refused ? "the peer may refuse descriptors: SO_PASSRIGHTS" : undefined);
 }

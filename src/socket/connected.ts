@@ -87,7 +87,7 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
 
   protected override handOver<T>(take: (fd: number) => T): T {
     if (this.#reader?.busy) {
-      const text = "expected a reader, or a channel, that nothing waits for: what has come for it would stay behind";
+      const text = "expected a reader or channel without operations: what they have received would be lost";
       throw new AncillaryError("ERR_SOCKET_BUSY", text);
     }
     if (this.#reader !== null && this.#reader.queuedBytes + this.#reader.queuedFds > 0) {

@@ -383,7 +383,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   /** Waits in `poll(2)`; the operations before it in the queue are served first. */
   #waitSync<T>(line: Line, operation: Operation<T>, timeout: number | undefined): T {
     if (this.#queue(line)?.preparing === true) {
-      const what = "expected no synchronous call in a getter that is read for an operation before it";
+      const what = "expected no synchronous call in a getter that an earlier operation reads";
       throw new AncillaryError("ERR_SOCKET_BUSY", what);
     }
     const { system } = this.platform;

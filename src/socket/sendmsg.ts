@@ -79,7 +79,7 @@ const SEND_MESSAGE: Checks = {
 function readCall(given: MessageOptions | undefined, checks: Checks): MessageOptions {
   const options = readOptions("options", given, checks);
   if (options.timeout !== undefined && options.wait !== true)
-    throw outOfRange("options.timeout", "options.wait beside it", options.timeout);
+    throw outOfRange("options.timeout", "options.wait to be true as well", options.timeout);
   return options;
 }
 
@@ -93,7 +93,7 @@ function platformOf(
   const platform =
     named ?? owner?.platform(socket as object) ?? (control === null ? hostPlatform() : platformOfAncillary(control));
   if (control !== null && platformOfAncillary(control) !== platform)
-    throw outOfRange("ancillary", "a buffer of the socket's own platform", "one of another");
+    throw outOfRange("ancillary", "a buffer of the platform of the socket", "a buffer of another platform");
   return platform;
 }
 

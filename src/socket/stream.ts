@@ -74,7 +74,7 @@ export class UnixStream extends ConnectedSocket {
     if (options !== undefined && (typeof options !== "object" || options === null))
       throw wrongType("options", "an object", options);
     if (this.platform !== hostPlatform())
-      throw errnoError(ENOTSUP, "socket", "Node knows no sockets of another platform");
+      throw errnoError(ENOTSUP, "socket", "a net.Socket cannot use a socket of a virtual kernel");
     const all: SocketConstructorOpts & { onread?: object | null } = { readable: true, writable: true, ...options };
     // Node's constructor runs code of the caller's and may throw. Both happen here first, before the descriptor is handed over.
     if (typeof all.onread === "object" && all.onread !== null) all.onread = { ...all.onread };
