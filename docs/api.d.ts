@@ -463,22 +463,23 @@ declare module "unix-ancillary" {
     import type { Abi, ControlMessage, Credentials, TruncationReason } from "unix-ancillary/core";
     export { AncillaryError, type AncillaryErrorCode, type ControlMessage, type Credentials, type TruncationReason } from "unix-ancillary/core";
 
-    /** What came beside the bytes. */
+    /** A received message without its bytes. */
     export interface Ancillary extends Disposable {
         /**
-         * The peer has finished: a stream with no byte; a record with no byte and no descriptor from a peer whose end is shut.
-         * Never on a datagram. A record behind it that has bytes tells that it is none; one that has none does not.
+         * Whether the peer has finished: on a stream, no byte was received; on a seqpacket socket, a record without bytes and descriptors
+         * was received, and the peer has shut down its end. Always false on a datagram socket. If the peer has
+         * shut down its end, an empty record counts as the end, unless a record with bytes or descriptors follows it.
          */
         readonly eof: boolean;
         /** All CLOEXEC, at most `maxFds`. */
         readonly fds: OwnedFd[];
         /** Descriptors beyond `maxFds`, already closed. */
         readonly surplus: number;
-        /** Streams: how many bytes had been received before these. 0 on other sockets. */
+        /** On a stream, how many bytes were received before these; 0 on other sockets. */
         readonly streamOffset: number;
-        /** The datagram or record was longer than the buffer. Only ever true with `allowTruncated`. */
+        /** Whether the datagram or record was longer than the buffer. True only with `allowTruncated`. */
         readonly dataTruncated: boolean;
-        /** Who sent it, when the socket passes credentials and they name somebody. */
+        /** The sender's credentials, when the socket passes them and the kernel knows the sender. */
         readonly credentials: Credentials | null;
         /** The sender's pidfd, when the socket passes pidfds (Linux). */
         readonly pidfd: OwnedFd | null;
@@ -488,7 +489,7 @@ declare module "unix-ancillary" {
         [Symbol.dispose](): void;
     }
 
-    /** What a received control message says, and what it handed over. Credentials are what the kernel wrote, unjudged. */
+    /** A received control message and its descriptors. Credentials are as the kernel wrote them, unchecked. */
     export type AncillaryData = {
         readonly kind: "rights";
         readonly fds: OwnedFd[];
@@ -513,22 +514,22 @@ declare module "unix-ancillary" {
     };
 
     /**
-     * A descriptor its caller keeps owning: a number, or anything with an `fd` (OwnedFd, FileHandle, fs streams, the sockets
-     * of this library), or a Node handle. It is read at the moment of the system call, never earlier: an owner that is closed
-     * while its send is still queued makes that send fail with `ERR_FD_CLOSED`, and another file that got the same number is
-     * never sent in its place. A bare number cannot be guarded so: it must stay open until the promise settles.
+     * A descriptor that the caller keeps owning: a number, an object with an `fd` (OwnedFd, FileHandle, fs streams, the sockets of this
+     * library), or a socket or server of Node. The number is read right before the system call. If the owner is closed while the send is
+     * queued, the send fails with `ERR_FD_CLOSED`, and no other file with the same number is sent in its place. A bare number has no
+     * such protection: it must stay open until the promise settles.
      *
-     * A net.Socket with bytes that the program has not read is refused, and so is a TLSSocket: these would not go along.
+     * A net.Socket with unread bytes and a TLSSocket are refused: the bytes, and the state of TLS, would not be sent.
      */
     export type AsFd = number | {
         readonly fd: number;
     } | Socket | Server | DatagramSocket;
 
-    /** Options of everything that binds to a name. */
+    /** Options of every function that binds to a name. */
     export interface BindOptions extends PlatformOptions {
         /**
-         * Permissions of the socket's file, `0o600` for instance. The file has them from its creation on. The umask decides by default.
-         * Not for abstract names, which have no permissions.
+         * Permissions of the socket's file, for example `0o600`. The file is created with them. By default they follow from the umask.
+         * Not allowed for abstract names, which have no permissions.
          */
         mode?: number | undefined;
     }
@@ -573,27 +574,28 @@ declare module "unix-ancillary" {
         /**
          * Sends the descriptors with the first `sendmsg` and then every byte.
          *
-         * @throws as {@link sendFds}; the error carries how far it got ({@link SendProgress})
+         * @throws as {@link sendFds}; the error says how much was sent ({@link SendProgress})
          */
         sendFdsAll(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<void>;
         /** {@link sendFdsAll}, waiting in `poll(2)`. */
         sendFdsAllSync(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "timeout">): void;
-        /** The messages until the peer finishes, each with as many descriptors as the system can send in one. */
+        /** The messages until the peer finishes, each with at most as many descriptors as the system can send in one message. */
         [Symbol.asyncIterator](): AsyncIterableIterator<ReceivedFds, undefined>;
         /**
-         * A reader of bytes and descriptors as two queues, for protocols that count descriptors in their own messages. It is the
-         * only one to receive from this socket from then on, other receives are `ERR_SOCKET_BUSY`; closing either closes both.
+         * A reader of bytes and descriptors as two queues, for protocols that count descriptors in their own messages. From then on only
+         * the reader receives from this socket, and other receives fail with `ERR_SOCKET_BUSY`. Closing either closes both.
          *
-         * @throws AncillaryError `ERR_SOCKET_BUSY` when there is one already, or receives wait
+         * @throws AncillaryError `ERR_SOCKET_BUSY` when the socket already has a reader, or receives wait
          */
         reader(options?: FdReaderOptions): FdReader;
         close(): void;
-        /** The name the peer is bound to; null: none. */
+        /** The name that the peer is bound to; null if it has none. */
         get peerAddress(): string | null;
         /**
-         * Who connected, or was connected to, as the kernel recorded it then; of a pair: who made it.
+         * The credentials of the peer, which the kernel recorded when the connection was made; for a pair, those of the process that made
+         * it.
          *
-         * @throws SystemError `ENOTSUP` where the system does not tell, or names nobody (a user that is not mapped in this user namespace)
+         * @throws SystemError `ENOTSUP` where the system has no such option, or the peer's user is not mapped in this user namespace
          */
         peerCredentials(): Credentials;
         /**
@@ -616,14 +618,14 @@ declare module "unix-ancillary" {
         get fd(): number;
         /** True after {@link close}. */
         get closed(): boolean;
-        /** The name it is bound to; null: none. An abstract name begins with `"\0"`. */
+        /** The name that it is bound to; null if it has none. An abstract name begins with `"\0"`. */
         get address(): string | null;
-        /** Lets operations that wait keep the process alive (the default). */
+        /** Makes waiting operations keep the process alive (the default). */
         ref(): this;
-        /** Lets the process end although operations wait. */
+        /** Lets the process end while operations wait. */
         unref(): this;
         /**
-         * Closes the socket: the descriptor is closed when this returns, and operations that wait fail with `ERR_SOCKET_CLOSED`.
+         * Closes the socket. The descriptor is closed when this returns, and waiting operations fail with `ERR_SOCKET_CLOSED`.
          * A second call does nothing.
          */
         close(): void;
@@ -702,15 +704,15 @@ declare module "unix-ancillary" {
     export interface FdDescription {
         /** The kind of file. */
         readonly kind: FdKind;
-        /** The access mode; `"path"`: it only names a file (O_PATH). */
+        /** The access mode; `"path"` means that it was opened with O_PATH. */
         readonly access: "read" | "write" | "read-write" | "path";
-        /** O_NONBLOCK of the open file description; other processes may share it. */
+        /** O_NONBLOCK of the open file description, which other processes may share. */
         readonly nonblocking: boolean;
-        /** The bytes of a file or memfd. */
+        /** The size of a file or memfd, in bytes. */
         readonly size?: number;
         /** The seals of a memfd; empty when it has none. */
         readonly seals?: readonly Seal[];
-        /** The socket's own description, but for a file that names a socket (O_PATH). */
+        /** The description of a socket; absent for the file of a socket opened with O_PATH. */
         readonly socket?: SocketDescription;
     }
 
@@ -802,7 +804,7 @@ declare module "unix-ancillary" {
     export interface ListenFd {
         /** The descriptor. */
         readonly fd: OwnedFd;
-        /** `"unknown"` when it has no name. */
+        /** The name; `"unknown"` when it has none. */
         readonly name: string;
     }
 
@@ -814,21 +816,21 @@ declare module "unix-ancillary" {
 
     /** Options of {@link UnixListener.bind}. */
     export interface ListenOptions extends BindOptions {
-        /** What is accepted; `"stream"` by default. */
+        /** The type of the sockets; `"stream"` by default. */
         type?: "stream" | "seqpacket" | undefined;
-        /** Connections that may wait to be accepted; 511 by default, the system may have a lower limit. */
+        /** The most connections that wait to be accepted; 511 by default. The system may have a lower limit. */
         backlog?: number | undefined;
     }
 
-    /** How {@link sendmsg} and {@link recvmsg} behave. */
+    /** Options of {@link sendmsg} and {@link recvmsg}. */
     export interface MessageOptions extends PlatformOptions {
         /** Waits in `poll(2)` instead of failing with `EAGAIN`; false by default. */
         wait?: boolean | undefined;
-        /** With `wait`: milliseconds after which it fails with `ETIMEDOUT`. */
+        /** Milliseconds after which a call with `wait` fails with `ETIMEDOUT`. */
         timeout?: number | undefined;
-        /** `MSG_` flags of this system, added to the library's own. */
+        /** `MSG_` flags of this system, in addition to the library's own. */
         flags?: number | undefined;
-        /** Of {@link sendmsg}: the name of the receiving socket. */
+        /** The name of the receiving socket; for {@link sendmsg} only. */
         address?: string | undefined;
     }
 
@@ -837,52 +839,52 @@ declare module "unix-ancillary" {
         #private;
         protected constructor();
         /**
-         * Sends bytes and descriptors with one `sendmsg`. The descriptors stay the caller's; they are read when the system call
-         * is made.
+         * Sends bytes and descriptors with one `sendmsg`. The caller keeps owning the descriptors; their numbers are read when the system
+         * call is made.
          *
-         * @returns the number of bytes accepted. On a stream that may be fewer than given; the descriptors went with the first
+         * @returns the number of bytes accepted. On a stream it may be smaller than the payload; the descriptors are sent with the first byte
          * @throws AncillaryError `ERR_EMPTY_PAYLOAD`, `ERR_FD_CLOSED`, `ERR_SOCKET_CLOSED`; RangeError `ERR_TOO_MANY_FDS`;
          *   SystemError `EPIPE`, `EBADF`, `ETOOMANYREFS` ...
          */
         sendFds(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<number>;
         /** {@link sendFds}, waiting in `poll(2)`. */
         sendFdsSync(data: Payload, fds?: readonly AsFd[], options?: Pick<WaitOptions, "timeout">): number;
-        /** {@link sendFds} if it can be done at once; null, and nothing sent, when it would have to wait. */
+        /** {@link sendFds} without waiting; null, and nothing is sent, when it would have to wait. */
         trySendFds(data: Payload, fds?: readonly AsFd[]): number | null;
         /**
-         * Receives bytes and at most `maxFds` descriptors with one `recvmsg`; descriptors beyond are closed at once.
+         * Receives bytes and at most `maxFds` descriptors with one `recvmsg`. Descriptors beyond the limit are closed at once.
          *
-         * On a stream, descriptors come with the first byte they were sent with; bytes sent before may come in front of it.
+         * On a stream, descriptors arrive with the first byte that they were sent with. Bytes sent earlier may precede that byte.
          *
-         * @throws AncillaryError `ERR_ANCILLARY_TRUNCATED`, `ERR_DATA_TRUNCATED`, `ERR_MALFORMED_CONTROL` with the bytes as
-         *   `data`, every descriptor closed, the socket still usable; `ERR_SOCKET_CLOSED`; SystemError `ECONNRESET` ...
+         * @throws AncillaryError `ERR_ANCILLARY_TRUNCATED`, `ERR_DATA_TRUNCATED`, `ERR_MALFORMED_CONTROL`: the bytes are `data` of the
+         *   error, every descriptor is closed, and the socket can still be used; `ERR_SOCKET_CLOSED`; SystemError `ECONNRESET` ...
          */
         recvFds(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds>;
         /** {@link recvFds}, waiting in `poll(2)`. */
         recvFdsSync(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds;
-        /** {@link recvFds} if something is there; null when it would have to wait. */
+        /** {@link recvFds} without waiting; null when it would have to wait. */
         tryRecvFds(maxFds: number, options?: RecvOptions): ReceivedFds | null;
-        /** {@link recvFds} into the caller's buffers. They must not be used for anything else until the promise settles. */
+        /** {@link recvFds} into the caller's buffers, which must not be used otherwise until the promise settles. */
         recvFdsInto(into: Uint8Array | readonly Uint8Array[], maxFds: number, options?: RecvIntoOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFdsInto>;
         /** {@link recvFdsInto}, waiting in `poll(2)`. */
         recvFdsIntoSync(into: Uint8Array | readonly Uint8Array[], maxFds: number, options?: RecvIntoOptions & Pick<WaitOptions, "timeout">): ReceivedFdsInto;
         /**
-         * {@link recvFds} that insists on `count` descriptors.
+         * {@link recvFds} of exactly `count` descriptors.
          *
-         * @throws AncillaryError `ERR_FD_COUNT` on fewer or more, all of them closed, the bytes as `data`
+         * @throws AncillaryError `ERR_FD_COUNT` when fewer or more arrive: all of them are closed, and the bytes are `data` of the error
          */
         recvFdsExact(count: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFds>;
         /** {@link recvFdsExact}, waiting in `poll(2)`. */
         recvFdsExactSync(count: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFds;
-        /** Receives until the peer finishes. On a datagram socket that is never. */
+        /** Receives messages until the peer finishes. A datagram socket has no end, so there the loop does not end by itself. */
         messages(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): AsyncIterableIterator<ReceivedFds, undefined>;
         /**
-         * Ends a direction. `"write"` takes effect behind the sends that are queued.
+         * Shuts down one direction or both. `"write"` and `"both"` take effect after the queued sends.
          *
          * @throws SystemError `ENOTCONN`
          */
         shutdown(how?: "read" | "write" | "both"): void;
-        /** Whether messages say who sent them (SO_PASSCRED); the peer's data sent before name nobody. */
+        /** Whether messages bring the sender's credentials (SO_PASSCRED). Data that the peer sent before have none. */
         setPassCredentials(on: boolean): void;
         /** Whether messages bring the sender's pidfd (SO_PASSPIDFD, Linux 6.5). */
         setPassPidfd(on: boolean): void;
@@ -891,8 +893,8 @@ declare module "unix-ancillary" {
     }
 
     /**
-     * Owns a descriptor: it is closed by {@link close} or `using`, once. One that is garbage-collected while open is closed
-     * too, with a process warning (code `UNIX_ANCILLARY_FD_LEAK`).
+     * Owns a descriptor: {@link close} or `using` closes it, once. If the object is garbage-collected while open, the descriptor is
+     * closed too, with a process warning (code `UNIX_ANCILLARY_FD_LEAK`).
      */
     export class OwnedFd implements Disposable {
         #private;
@@ -900,15 +902,15 @@ declare module "unix-ancillary" {
         /**
          * Takes ownership of an open descriptor.
          *
-         * In a worker thread, not of one that `fs.open` gave: Node closes those again when the thread ends, whoever has the number
-         * then, unless the worker was made with `trackUnmanagedFds: false`. {@link from} it, and `fs.close` the original.
+         * In a worker thread, do not use it for a descriptor of `fs.open`: Node closes that number when the thread ends, even if it is
+         * another file's by then, unless the worker was made with `trackUnmanagedFds: false`. Use {@link from}, and `fs.close` the original.
          *
-         * @throws SystemError `EBADF` when `fd` is not open; AncillaryError `ERR_FD_OWNED` when something of this library owns it
-         *   already, in any thread: it would be closed twice. {@link from} makes a duplicate, and the owner's `release` gives it up
+         * @throws SystemError `EBADF` when `fd` is not open; AncillaryError `ERR_FD_OWNED` when an object of this library owns it already,
+         *   in any thread: it would be closed twice. Use {@link from} for a duplicate, or call the owner's `release` first
          */
         static fromRaw(fd: number): OwnedFd;
         /**
-         * Owns a duplicate of a descriptor (`F_DUPFD_CLOEXEC`); the original stays its owner's.
+         * Makes a duplicate of a descriptor (`F_DUPFD_CLOEXEC`) and owns it. The original keeps its owner.
          *
          * @throws SystemError `EBADF`, `EMFILE`
          */
@@ -916,23 +918,23 @@ declare module "unix-ancillary" {
         /**
          * The number, for as long as this object is its owner.
          *
-         * @throws AncillaryError `ERR_FD_CLOSED` once closed or released
+         * @throws AncillaryError `ERR_FD_CLOSED` after it was closed or released
          */
         get fd(): number;
         /** True after {@link close} and after {@link release}. */
         get closed(): boolean;
         /**
-         * Closes the descriptor. Again: nothing happens.
+         * Closes the descriptor. A second call does nothing.
          *
-         * @throws SystemError what `close(2)` reports late, `EIO` of a network file system for one; the number is free all the
-         *   same. `EBADF`: somebody else closed it behind this object's back.
+         * @throws SystemError the error of `close(2)`, for example `EIO` of a network file system; the descriptor is closed anyway.
+         *   `EBADF` means that other code closed the number
          */
         close(): void;
-        /** Gives ownership up: the number is the caller's to close. */
+        /** Gives up ownership and returns the number, which the caller has to close. */
         release(): number;
-        /** A duplicate (`F_DUPFD_CLOEXEC`) with an owner of its own. */
+        /** A duplicate (`F_DUPFD_CLOEXEC`), owned by a new object. */
         dup(): OwnedFd;
-        /** What the descriptor refers to, so that a receiver can check what came before it trusts it. */
+        /** Describes what the descriptor refers to, so that a receiver can check it before use. */
         describe(): FdDescription;
         /** {@link close}, for `using`. */
         [Symbol.dispose](): void;
@@ -951,7 +953,7 @@ declare module "unix-ancillary" {
         readonly pid?: number | undefined;
     } | ((credentials: Credentials) => boolean);
 
-    /** An operating system as the library sees it. Two platforms share nothing. */
+    /** An operating system as the library uses it. Platforms share no state. */
     class Platform {
         #private;
         /** The row of the ABI table that its kernel follows. */
@@ -959,125 +961,125 @@ declare module "unix-ancillary" {
         private constructor();
     }
 
-    /** What everything that makes a socket also takes. */
+    /** Options of every function that makes a socket. */
     export interface PlatformOptions {
-        /** Where the socket lives: a virtual kernel, in tests. This process's system by default. */
+        /** The platform of the socket, for example of a virtual kernel in tests. By default that of this process. */
         platform?: Platform | undefined;
     }
 
     /** A received message. Disposing of it closes the descriptors that are still open. */
     export interface ReceivedFds extends Ancillary {
         /**
-         * The bytes. No other message has them; as with Node's small Buffers, the memory behind `data.buffer` may hold other messages of
-         * this process too, and is then not transferable. Give `Uint8Array.from(data)` to code that must not see them.
+         * The bytes. No other message uses them. As with Node's small Buffers, `data.buffer` may hold other messages of this process too,
+         * and then it is not transferable. Give `Uint8Array.from(data)` to code that must not see other messages.
          */
         readonly data: Buffer;
     }
 
     /** A message received into the caller's buffers. */
     export interface ReceivedFdsInto extends Ancillary {
-        /** How many bytes of the buffers were filled, from the front. */
+        /** How many bytes were written to the buffers, from their start. */
         readonly bytesRead: number;
     }
 
-    /** A received datagram, and whose it is. */
+    /** A received datagram, and its sender's name. */
     export interface ReceivedFrom extends ReceivedFds {
-        /** The sender's name; null: it has none. An abstract one begins with `"\0"`. */
+        /** The sender's name; null if it has none. An abstract name begins with `"\0"`. */
         readonly address: string | null;
     }
 
     /** Options of `recvFdsInto`: the buffers are the caller's. */
     export type RecvIntoOptions = Pick<RecvOptions, "allowTruncated">;
 
-    /** What a receive can be told. */
+    /** Options of a receive. */
     export interface RecvOptions {
-        /** Bytes to receive at most. 4096 on a stream, 65536 on datagram and seqpacket sockets. */
+        /** The most bytes to receive. By default 4096 on a stream, 65536 on datagram and seqpacket sockets. */
         bufferSize?: number | undefined;
-        /** Whether a datagram or record longer than the buffer is delivered, cut, instead of `ERR_DATA_TRUNCATED`. */
+        /** Whether a datagram or record longer than the buffer is cut and delivered, instead of failing with `ERR_DATA_TRUNCATED`. */
         allowTruncated?: boolean | undefined;
     }
 
-    /** What {@link recvmsg} brought. */
+    /** The result of {@link recvmsg}. */
     export interface RecvResult {
         /** Bytes received; 0 at the end of a stream. */
         readonly bytesRead: number;
-        /** More control data came than the ancillary buffer, or the kernel, had room for; descriptors in it were closed. */
+        /** Whether the ancillary buffer, or the kernel, had no room for all control data. Descriptors without room were closed. */
         readonly ancillaryTruncated: boolean;
-        /** Why control data are missing, when they are. */
+        /** Why control data are missing; absent when all are there. */
         readonly reason?: TruncationReason;
-        /** The datagram or record was longer than the buffers. */
+        /** Whether the datagram or record was longer than the buffers. */
         readonly dataTruncated: boolean;
-        /** The sender's name, of a datagram; null: none. */
+        /** The name of the sender of a datagram; null if it has none. */
         readonly address: string | null;
     }
 
-    /** What a memfd no longer allows (memfd_create(2), fcntl(2)). */
+    /** A change that a memfd no longer allows (memfd_create(2), fcntl(2)). */
     export type Seal = "seal" | "shrink" | "grow" | "write" | "future-write" | "exec";
 
-    /** What an unfinished `sendFdsAll` leaves in its error. */
+    /** Properties of the error of an unfinished `sendFdsAll`. */
     export interface SendProgress {
         /** Bytes that the kernel had accepted. */
         readonly bytesSent: number;
-        /** Whether the descriptors went with them. They are never sent twice. */
+        /** Whether the descriptors were sent with them. They are never sent twice. */
         readonly fdsSent: boolean;
     }
 
     /**
-     * Control space: filled for a send, or filled by a receive.
+     * Control messages: added for a send, or filled in by a receive.
      *
-     * What a receive brought is owned by this object until {@link messages} hands it out; clearing it, using it again and
-     * disposing of it close what was not taken.
+     * This object owns the received descriptors until {@link messages} hands them out. Clearing it, reusing it or disposing of it closes
+     * the others.
      */
     export class SocketAncillary implements Disposable {
         #private;
         /**
-         * @param capacity bytes of control space of its own, or memory of the caller's, at any offset
+         * @param capacity the size of the control buffer in bytes, or the caller's memory for it, at any offset
          * @throws RangeError beyond 64 KiB
          */
         constructor(capacity: number | Uint8Array, options?: PlatformOptions);
-        /** `CMSG_SPACE` of this many descriptors, in bytes. Alignment may leave room for one more. */
+        /** `CMSG_SPACE` of this many descriptors, in bytes. Alignment may leave room for one more descriptor. */
         static bufferSizeForRights(fds: number): number;
         /** `CMSG_SPACE` of the largest credentials this system sends, in bytes; 0 where it sends none. */
         static bufferSizeForCredentials(): number;
-        /** Bytes of control space. */
+        /** The size of the control buffer, in bytes. */
         get capacity(): number;
-        /** Bytes in use: those that would be sent, or that were received. */
+        /** The bytes in use: those to be sent, or those received. */
         get length(): number;
         /** Whether control data of the last receive are missing: the kernel, or this buffer, had no room for them. */
         get truncated(): boolean;
-        /** Why control data of the last receive are missing; null: all of them are there. */
+        /** Why control data of the last receive are missing; null if all are there. */
         get reason(): TruncationReason | null;
         /**
-         * Adds descriptors. They stay their owners', which are kept alive; the numbers are read when the message is sent. However
-         * often this is called, they go out as one SCM_RIGHTS: several systems take only one.
+         * Adds descriptors. Their owners keep them, and this object keeps the owners alive. The numbers are read when the message is sent.
+         * The descriptors of all calls are sent in one SCM_RIGHTS message, because several systems accept only one.
          *
          * @throws AncillaryError `ERR_BUFFER_TOO_SMALL`; `ERR_ANCILLARY_RECEIVED` after a receive, until cleared; `ERR_FD_CLOSED`;
          *   RangeError `ERR_TOO_MANY_FDS`
          */
         addFds(fds: readonly AsFd[]): void;
         /**
-         * Adds credentials. The kernel checks them: a process without privileges can only tell the truth.
+         * Adds credentials. The kernel checks them: a process without privileges can only send its own.
          *
-         * @throws SystemError `ENOTSUP` where senders attach none, or nothing else beside it (DragonFly)
+         * @throws SystemError `ENOTSUP` where senders cannot attach credentials, or not with other control messages (DragonFly)
          */
         addCredentials(credentials: Credentials): void;
         /**
-         * Adds a message of any level and type; its bytes are copied. SCM_RIGHTS are descriptors: their numbers are added as by
+         * Adds a control message of any level and type; its payload is copied. The descriptors of an SCM_RIGHTS message are added as by
          * {@link addFds}.
          */
         addMessage(message: ControlMessage): void;
         /**
-         * What a receive brought, in the order of the buffer, each once: what it hands over is the caller's. What is not taken
-         * when the loop is left is closed.
+         * The received messages in the order of the buffer, each once. The caller owns the descriptors of the messages that it gets. When
+         * a loop ends early, the descriptors of the other messages are closed.
          */
         messages(): IterableIterator<AncillaryData, undefined>;
-        /** Empties it, for the next send or receive. */
+        /** Removes all messages, for the next send or receive. Closes the descriptors that were not handed out. */
         clear(): void;
         /** {@link clear}, for `using`. */
         [Symbol.dispose](): void;
     }
 
-    /** What a socket is. */
+    /** The description of a socket. */
     export interface SocketDescription {
         /** `"other"`: any family that is not listed here. */
         readonly family: "unix" | "inet" | "inet6" | "other";
@@ -1085,7 +1087,7 @@ declare module "unix-ancillary" {
         readonly type: "stream" | "dgram" | "seqpacket" | "other";
         /** Whether it listens for connections. */
         readonly listening: boolean;
-        /** Where it is bound: a path (an abstract one begins with `"\0"`), or an address and a port; null: it is not bound. */
+        /** The path (an abstract name begins with `"\0"`), or the address and port, that it is bound to; null if it is not bound. */
         readonly address: string | {
             readonly address: string;
             readonly port: number;
@@ -1100,15 +1102,15 @@ declare module "unix-ancillary" {
         readonly channel: FdChannel;
     }
 
-    /** What the kernel refused: `EPIPE: broken pipe, sendmsg`. */
+    /** The error of a system call: `EPIPE: broken pipe, sendmsg`. */
     export interface SystemError extends Error {
         /** The name, `"EPIPE"`. */
         readonly code: string;
-        /** The number, negative, of this host. */
+        /** This host's number of the error, negative. */
         readonly errno: number;
         /** The system call, `"sendmsg"`. */
         readonly syscall: string;
-        /** The name of the socket that the call was about: a path, or an abstract name. Not every error has it. */
+        /** The name of the socket in the call: a path, or an abstract name. Not every error has it. */
         readonly address?: string;
     }
 
@@ -1122,39 +1124,39 @@ declare module "unix-ancillary" {
         /** Two sockets connected with each other. */
         static pair(options?: PlatformOptions): [UnixDatagram, UnixDatagram];
         /**
-         * A socket with a name, which others send to. `""` lets Linux choose an abstract name. {@link close} removes the name. A
-         * socket at the path is replaced only when no process has it open any more.
+         * A socket with a name that others can send to. With `""`, Linux chooses an abstract name. {@link close} removes the name. A
+         * socket at the path is replaced only when no process has it open.
          *
          * @throws SystemError `EADDRINUSE`: the message says what is at the path; `EACCES`, `ENOENT` ...
          */
         static bind(path: string, options?: BindOptions): UnixDatagram;
-        /** A socket without a name: it can send, and receive once {@link connect}ed. */
+        /** A socket without a name. It can send, and it can receive after {@link connect}. */
         static unbound(options?: PlatformOptions): UnixDatagram;
         /** Takes over a Unix datagram socket. @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else */
         static from(source: OwnedFd): UnixDatagram;
         /**
-         * Sets the peer: where sends go, and the only one received from.
+         * Sets the peer: sends go to it, and only its datagrams are received.
          *
          * @throws SystemError `ENOENT`, `ECONNREFUSED`, `EPROTOTYPE` ...
          */
         connect(path: string): void;
         /**
          * Sends a datagram and descriptors to the socket that is bound to `path`. Sends to one receiver are served in the order of the
-         * calls; one that waits for its receiver does not hold up those to others.
+         * calls. A send that waits for its receiver does not delay sends to other receivers.
          *
-         * @returns its bytes: a datagram is sent whole
+         * @returns the number of bytes: a datagram is sent whole
          * @throws as `sendFds`, and SystemError `ENOENT`, `ECONNREFUSED`, `EMSGSIZE` ...
          */
         sendFdsTo(data: Payload, fds: readonly AsFd[], path: string, options?: Pick<WaitOptions, "signal">): Promise<number>;
-        /** {@link sendFdsTo}, waiting. */
+        /** {@link sendFdsTo}; blocks until it is done. */
         sendFdsToSync(data: Payload, fds: readonly AsFd[], path: string, options?: Pick<WaitOptions, "timeout">): number;
-        /** {@link sendFdsTo} if it can be done at once; null, and nothing sent, when the receiver has no room. */
+        /** {@link sendFdsTo} without waiting; null, and nothing is sent, when the receiver has no room. */
         trySendFdsTo(data: Payload, fds: readonly AsFd[], path: string): number | null;
         /** As `recvFds`, with the sender's name. */
         recvFdsFrom(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "signal">): Promise<ReceivedFrom>;
         /** {@link recvFdsFrom}, waiting in `poll(2)`. */
         recvFdsFromSync(maxFds: number, options?: RecvOptions & Pick<WaitOptions, "timeout">): ReceivedFrom;
-        /** The name it is bound to, as `bind` was given it; null: none. An abstract name begins with `"\0"`. */
+        /** The name that it is bound to, as given to `bind`; null if it has none. An abstract name begins with `"\0"`. */
         get address(): string | null;
         close(): void;
     }
@@ -1164,8 +1166,8 @@ declare module "unix-ancillary" {
         #private;
         private constructor();
         /**
-         * Listens at a path; a leading `\0` is the abstract namespace (Linux). A socket at the path is replaced only when no process has
-         * it open any more: never a file, never a socket that is in use, whether it listens or not.
+         * Listens at a path; a leading `\0` means the abstract namespace (Linux). A socket at the path is replaced only when no process has
+         * it open. Other files, and sockets that are in use, listening or not, are never replaced.
          *
          * @throws SystemError `EADDRINUSE`: the message says what is at the path; `EACCES`, `ENOENT` ...
          */
@@ -1174,46 +1176,45 @@ declare module "unix-ancillary" {
         }): UnixListener<UnixSeqpacket>;
         static bind(path: string, options?: ListenOptions): UnixListener<UnixStream>;
         /**
-         * Takes over a listening Unix socket. Of a `net.Server` the connections stay, and so does the path; the server is closed.
-         * O_NONBLOCK is set on the socket, which others may share: accepting has no flag of its own for it.
+         * Takes over a listening Unix socket. A `net.Server` is closed; its connections and its path remain. O_NONBLOCK is set on the
+         * socket, which other processes may share: `accept` has no flag for one call.
          *
-         * @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else, which stays as it was
+         * @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else, which is not changed
          */
         static from<S extends UnixStream | UnixSeqpacket = UnixStream>(source: OwnedFd | Server): UnixListener<S>;
         /**
          * The next connection.
          *
-         * @throws SystemError `EMFILE` when the descriptor table is full; the connection goes on waiting, and the next call waits for a
-         *   moment before it tries. AncillaryError
-         *   `ERR_SOCKET_CLOSED`
+         * @throws SystemError `EMFILE` when the descriptor table is full: the connection keeps waiting, and the next call pauses for 5 to
+         *   100 ms before it tries; AncillaryError `ERR_SOCKET_CLOSED`
          */
         accept(options?: Pick<WaitOptions, "signal">): Promise<S>;
         /** {@link accept}, waiting in `poll(2)`. */
         acceptSync(options?: Pick<WaitOptions, "timeout">): S;
         /** Accepts until the listener is closed. */
         [Symbol.asyncIterator](): AsyncGenerator<S, void, undefined>;
-        /** Whether the messages of what it accepts say who sent them, from the first on (SO_PASSCRED). */
+        /** Whether messages on accepted sockets bring the sender's credentials, from the first message on (SO_PASSCRED). */
         setPassCredentials(on: boolean): void;
-        /** Whether the messages of what it accepts bring the sender's pidfd (SO_PASSPIDFD, Linux 6.5). */
+        /** Whether messages on accepted sockets bring the sender's pidfd (SO_PASSPIDFD, Linux 6.5). */
         setPassPidfd(on: boolean): void;
-        /** Whether the messages of what it accepts bring the sender's security label (SO_PASSSEC, Linux). */
+        /** Whether messages on accepted sockets bring the sender's security label (SO_PASSSEC, Linux). */
         setPassSecurity(on: boolean): void;
-        /** The name it is bound to, as `bind` was given it; null: none. An abstract name begins with `"\0"`. */
+        /** The name that it is bound to, as given to `bind`; null if it has none. An abstract name begins with `"\0"`. */
         get address(): string | null;
         close(): void;
     }
 
     /**
-     * A connected Unix socket that keeps the boundaries of messages and carries descriptors. A record that is longer than the
-     * receive buffer is `ERR_DATA_TRUNCATED` unless `allowTruncated`. A send is whole or fails.
+     * A connected Unix socket that keeps message boundaries and carries descriptors. A record that is longer than the receive buffer is
+     * `ERR_DATA_TRUNCATED` unless `allowTruncated`. A record is sent whole, or the send fails.
      *
-     * Every way to make one fails with `ENOTSUP` where the system has no such sockets (Darwin).
+     * All functions that make such sockets fail with `ENOTSUP` where the system has none (Darwin).
      */
     export class UnixSeqpacket extends ConnectedSocket {
         private constructor();
         /** Two sockets connected with each other. */
         static pair(options?: PlatformOptions): [UnixSeqpacket, UnixSeqpacket];
-        /** Connects to a listener; waits while its backlog is full. A leading `\0` is the abstract namespace (Linux). */
+        /** Connects to a listener; waits while its backlog is full. A leading `\0` means the abstract namespace (Linux). */
         static connect(path: string, options?: ConnectOptions & PlatformOptions): Promise<UnixSeqpacket>;
         /** {@link connect}, waiting in `connect(2)`. */
         static connectSync(path: string, options?: PlatformOptions): UnixSeqpacket;
@@ -1224,15 +1225,15 @@ declare module "unix-ancillary" {
     /**
      * A connected Unix stream socket that carries descriptors.
      *
-     * It owns its descriptor. A plain read by other code on the same socket (`net.Socket`, `read(2)`) makes the kernel drop the
-     * descriptors that came with the bytes.
+     * It owns its descriptor. If other code reads from the same socket without a control buffer (`net.Socket`, `read(2)`), the kernel
+     * drops the descriptors that belong to the bytes.
      */
     export class UnixStream extends ConnectedSocket {
         private constructor();
         /** Two sockets connected with each other. */
         static pair(options?: PlatformOptions): [UnixStream, UnixStream];
         /**
-         * Connects to a listener; waits while its backlog is full. A leading `\0` is the abstract namespace (Linux).
+         * Connects to a listener; waits while its backlog is full. A leading `\0` means the abstract namespace (Linux).
          *
          * @throws SystemError `ENOENT`, `ECONNREFUSED`, `EACCES` ...
          */
@@ -1240,17 +1241,18 @@ declare module "unix-ancillary" {
         /** {@link connect}, waiting in `connect(2)`. */
         static connectSync(path: string, options?: PlatformOptions): UnixStream;
         /**
-         * Takes over a connected Unix stream socket. A `net.Socket` must not have read anything yet: it drops the descriptors
-         * that come with the bytes. It is destroyed, the connection is not ended.
+         * Takes over a connected Unix stream socket. A `net.Socket` must not have read anything yet, because its reads drop descriptors.
+         * The `net.Socket` is destroyed; the connection stays open.
          *
-         * @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else (a listener, say), which stays as it was;
-         *   `ERR_SOCKET_BUSY` for a net.Socket that has read or has yet to write
+         * @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else (a listener, for example), which is not changed;
+         *   `ERR_SOCKET_BUSY` for a net.Socket that has read bytes or still has bytes to write
          */
         static from(source: OwnedFd | Socket): UnixStream;
         /**
-         * Hands the connection to Node's own streams. This object is closed then; the connection is not.
+         * Makes a `net.Socket` of the connection. This object is closed; the connection stays open.
          *
-         * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait, or a reader or a channel is at work; SystemError `ENOTSUP` on another platform than this process's
+         * @throws AncillaryError `ERR_SOCKET_BUSY` while operations wait, or a reader or a channel is in use; SystemError `ENOTSUP` on a
+         *   virtual kernel
          */
         toSocket(options?: Omit<SocketConstructorOpts, "fd" | "signal">): Socket;
     }
@@ -1258,8 +1260,8 @@ declare module "unix-ancillary" {
     /** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones. */
     export interface WaitOptions {
         /**
-         * Cancels the operation if it has not run yet; a message that was received is still delivered. The promise is rejected with
-         * the signal's reason.
+         * Cancels the operation if it has not run yet, and rejects its promise with the signal's reason. A message that was already
+         * received is still delivered.
          */
         signal?: AbortSignal | undefined;
         /** Milliseconds after which a synchronous operation fails with `ETIMEDOUT`; 0: now or never. No limit by default. */
@@ -1267,27 +1269,27 @@ declare module "unix-ancillary" {
     }
 
     /**
-     * The descriptors that the service manager passed to this process (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), now owned and
-     * CLOEXEC. Empty when it passed none, or passed them to another process. What something of this library owns already, after an
-     * earlier call or in another thread, is left out.
+     * Adopts the descriptors that the service manager passed to this process (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), and sets CLOEXEC on
+     * them. The result is empty when it passed none, or passed them to another process. Descriptors that an object of this library owns
+     * already, from an earlier call or in another thread, are left out.
      *
-     * @throws RangeError when LISTEN_FDS is not a number of descriptors; SystemError `EBADF` when one of them is not open. No
-     *   descriptor is then adopted.
+     * @throws RangeError when LISTEN_FDS is not a number of descriptors; SystemError `EBADF` when one of them is not open. Then no
+     *   descriptor is adopted.
      */
     export function listenFds(options?: ListenFdsOptions): ListenFd[];
 
     /**
-     * Sends the state of this service to the service manager (NOTIFY_SOCKET): `"READY=1"`, `{ READY: "1", STATUS: "serving" }`.
-     * Descriptors are for `FDSTORE=1`.
+     * Sends the state of this service to the service manager (NOTIFY_SOCKET), for example `"READY=1"` or
+     * `{ READY: "1", STATUS: "serving" }`. Descriptors are sent for `FDSTORE=1`.
      *
      * @returns false when there is no service manager
-     * @throws RangeError for a line break in a value; SystemError as a send does, `ENOTSUP` for a vsock address
+     * @throws RangeError for a line break in a value; SystemError of the send, or `ENOTSUP` for a vsock address
      */
     export function notify(state: string | Record<string, string>, fds?: readonly AsFd[]): Promise<boolean>;
 
     /**
-     * Waits until the service manager has processed all earlier notifications and their descriptors. Until then the files of these
-     * descriptors must exist. Without a service manager it returns at once.
+     * Waits until the service manager has processed all earlier notifications and their descriptors. The files of these descriptors must
+     * exist until then. Without a service manager it returns at once.
      *
      * @param options `timeout`: milliseconds after which the promise is rejected with `ETIMEDOUT`; no limit by default
      */
@@ -1296,22 +1298,23 @@ declare module "unix-ancillary" {
     }): Promise<void>;
 
     /**
-     * `recvmsg(2)` into the caller's buffers. What comes beside the bytes goes into an ancillary buffer, which is cleared first;
-     * without one, or where it is too small, descriptors are closed. The kernel is always given room enough: some systems leak what
-     * does not fit (Darwin, DragonFly).
+     * `recvmsg(2)` into the caller's buffers. Control messages go to the ancillary buffer, which is cleared first. Descriptors are
+     * closed if there is none, or if it has no room for them. The kernel always gets a control buffer that is large enough: some
+     * systems leak descriptors that do not fit (Darwin, DragonFly).
      *
-     * @throws RangeError for no room at all on a stream, MSG_PEEK with control space (it would duplicate descriptors each time),
-     *   and MSG_TRUNC (the result would be longer than the buffers); AncillaryError `ERR_MALFORMED_CONTROL` with the bytes as
-     *   `data`, `ERR_NOT_UNIX_SOCKET`; SystemError `EAGAIN`, `ECONNRESET` ...
+     * @throws RangeError for buffers of 0 bytes on a stream, for MSG_PEEK with an ancillary buffer (each peek would duplicate the
+     *   descriptors), and for MSG_TRUNC (the result would be longer than the buffers); AncillaryError `ERR_MALFORMED_CONTROL` with the
+     *   bytes as `data`, `ERR_NOT_UNIX_SOCKET`; SystemError `EAGAIN`, `ECONNRESET` ...
      */
     export function recvmsg(socket: AsFd, iov: Uint8Array | readonly Uint8Array[], ancillary?: SocketAncillary | null, options?: MessageOptions): RecvResult;
 
     /**
-     * `sendmsg(2)`: bytes with whatever an ancillary buffer holds, which keeps it. Never SIGPIPE; never waits unless `wait`.
+     * `sendmsg(2)`: sends bytes with the contents of an ancillary buffer, which stay in it. Never raises SIGPIPE, and waits only with
+     * `wait`.
      *
-     * It stands beside the queues of {@link UnixStream} and its kind: it does not wait for their turn.
+     * It does not use the queues of {@link UnixStream} and the other sockets: it may overtake sends that wait there.
      *
-     * @returns bytes accepted
+     * @returns the number of bytes accepted
      * @throws AncillaryError `ERR_EMPTY_PAYLOAD`, `ERR_FD_CLOSED`, `ERR_ANCILLARY_RECEIVED`, `ERR_NOT_UNIX_SOCKET`;
      *   SystemError `EAGAIN`, `EPIPE`, `EBADF` ...
      */

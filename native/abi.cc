@@ -1,5 +1,5 @@
-// Sizes and constants from the C compiler's headers; the ABI table is checked against them. The only file that uses the
-// control-message macros.
+// Sizes and constants of the C headers, which the ABI table is checked against. No other file uses the macros for control
+// messages.
 
 #include <fcntl.h>
 #include <limits.h>
@@ -19,7 +19,7 @@ struct Named {
   int value;
 };
 
-// The names that the library or its table uses, as far as these headers have them.
+// The constants that the library or its table uses, as far as these headers have them.
 constexpr Named kConstants[] = {
 #ifdef AF_UNIX
     {"AF_UNIX", AF_UNIX},

@@ -16,16 +16,16 @@ namespace {
 
 using Environments = std::vector<std::unique_ptr<Environment>>;
 
-// One lock for both: the orphans, and the living environments. They outlive the last environment, because the addon is
-// linked with nodelete: Node unloads an addon that only workers had loaded, and the next worker has to find the orphans.
+// The orphans and the list of open environments, with one lock for both. They outlive the last environment: Node unloads an addon
+// that only workers had loaded, so the addon is linked with nodelete, and the next worker finds the orphans.
 std::mutex process_mutex;
 std::vector<Orphan> orphans;
 std::vector<Environment*> living;
 
 }  // namespace
 
-// Only one thread changes them: its JavaScript and its calls. Other threads read them in claim, so those beyond the bits, a list,
-// change with the lock.
+// Only the thread of the environment changes the ownership bits and the list of descriptors beyond them. Other threads read both in
+// claim, so the list is changed with the lock held.
 void Environment::Own(int fd) {
   if (fd < 0 || OwnWithinBits(fd)) return;
   std::lock_guard<std::mutex> lock(process_mutex);
@@ -48,7 +48,7 @@ void Environment::Disown(int fd) {
   owned_beyond.erase(std::remove(owned_beyond.begin(), owned_beyond.end(), fd), owned_beyond.end());
 }
 
-// Called in any thread, with the lock: a thread that owns the number at the time has set the bit long before, or claims it.
+// Called in any thread, with the lock held. A thread that owns the number has set its bit long before, or is in claim itself.
 bool Environment::Owns(int fd) const {
   if (fd < 0) return false;
   if (static_cast<size_t>(fd) >= owned_bits)
@@ -84,7 +84,7 @@ void Export(napi_env env, napi_value exports, const char* name, napi_callback fu
 
 namespace {
 
-// A strong reference, for as long as the environment lives.
+// A strong reference, until the environment ends.
 napi_ref Reference(napi_env env, Environment* e, napi_value value) {
   napi_ref reference;
   napi_create_reference(env, value, 1, &reference);
@@ -116,13 +116,13 @@ napi_value Bind(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// claim(fd): records a number that its caller gives: its FD_* flags, or -EBUSY if a thread of this process owns it.
+// claim(fd): records ownership of a number that the caller gives. Returns its FD_* flags, or -EBUSY if a thread of this process owns it.
 napi_value Claim(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   const int fd = call.Integer(0);
   const int flags = Result(fcntl(fd, F_GETFD));
   if (flags < 0) return call.Return(flags);
-  // Two threads that claim the same number do so one after the other.
+  // The lock also serializes two threads that claim the same number.
   std::lock_guard<std::mutex> lock(process_mutex);
   for (const Environment* other : living) {
     if (other->Owns(fd)) return call.Return(-EBUSY);
@@ -132,13 +132,13 @@ napi_value Claim(napi_env env, napi_callback_info info) {
   return call.Return(flags);
 }
 
-// bindOwned(ArrayBuffer): the ownership bits. A larger buffer replaces a smaller one; its caller has copied the content.
+// bindOwned(ArrayBuffer): sets the ownership bits. A larger buffer replaces a smaller one; the caller has copied the bits.
 napi_value BindOwned(napi_env env, napi_callback_info info) {
   napi_value buffer;
   Environment* e = EnvironmentOf(env, info, &buffer);
   size_t length;
   void* bits = Keep(env, e, buffer, &length);
-  // Other threads read them in claim.
+  // Other threads read the bits in claim.
   std::lock_guard<std::mutex> lock(process_mutex);
   e->owned = static_cast<uint32_t*>(bits);
   e->owned_bits = length * 8;
@@ -158,9 +158,9 @@ napi_value BindControl(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// takeOrphan(Uint8Array): copies one orphan's control data, as much as fits, and returns its ownership bits. How many bytes
-// were copied is in kResult; -1: there is no orphan. It is this environment's until settleOrphan: ends the thread before, it is
-// an orphan again.
+// takeOrphan(Uint8Array): copies the control data of an orphan, as much as fits, and returns the ownership bits of its thread. kResult
+// is the number of bytes copied, or -1 if there is no orphan. The environment keeps the orphan until settleOrphan: if the thread ends
+// before that, it is put back.
 napi_value TakeOrphan(napi_env env, napi_callback_info info) {
   napi_value into;
   Environment* e = EnvironmentOf(env, info, &into);
@@ -181,13 +181,13 @@ napi_value TakeOrphan(napi_env env, napi_callback_info info) {
   return closed;
 }
 
-// settleOrphan(): this environment owns the descriptors of the orphan that it took.
+// settleOrphan(): this environment now owns the descriptors of the orphan that it took.
 napi_value SettleOrphan(napi_env env, napi_callback_info info) {
   EnvironmentOf(env, info)->orphan = nullptr;
   return nullptr;
 }
 
-// give(fd): another owner, which is not of this library, is about to take the descriptor. -1: it has it.
+// give(fd): an owner outside of this library is about to take the descriptor. give(-1): it has taken it.
 napi_value Give(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   Environment* e = call.environment();
@@ -201,7 +201,7 @@ napi_value Give(napi_env env, napi_callback_info info) {
   return call.Return(0);
 }
 
-// onOrphan(function): the function is called when there are orphans to take.
+// onOrphan(function): sets the function that is called when there are orphans to take.
 napi_value OnOrphan(napi_env env, napi_callback_info info) {
   napi_value callback;
   Environment* e = EnvironmentOf(env, info, &callback);
@@ -209,7 +209,7 @@ napi_value OnOrphan(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// In the thread of the environment that was woken.
+// Called in the thread of the environment that was woken.
 void CallOnOrphan(napi_env env, napi_value, void* context, void*) {
   Environment* e = static_cast<Environment*>(context);
   napi_value callback, receiver;
@@ -219,7 +219,7 @@ void CallOnOrphan(napi_env env, napi_value, void* context, void*) {
   napi_call_function(env, receiver, callback, 0, nullptr, nullptr);
 }
 
-// The environment ends, by exit or because its worker was terminated at any point: closes what it owns.
+// Called when the environment ends, by exit or because its worker was terminated at any point. Closes the descriptors that it owns.
 void CleanUp(void* data) {
   Environment* e = static_cast<Environment*>(data);
   CloseReadiness(e);
@@ -230,15 +230,15 @@ void CleanUp(void* data) {
     orphans.push_back({{e->control, e->control + length}, {e->owned, e->owned + e->owned_bits / 32}});
   }
   if (e->orphan != nullptr) {
-    // Those that this thread owns by now are closed below.
+    // Descriptors that this thread has recorded already are closed below.
     std::vector<uint32_t>& closed = e->orphan->closed;
     closed.resize(std::max(closed.size(), e->owned_bits / 32));
     for (size_t word = 0; word < e->owned_bits / 32; word++) closed[word] |= e->owned[word];
     orphans.push_back(std::move(*e->orphan));
     e->orphan = nullptr;
   }
-  // All of them are woken, as one may be blocked and another about to end; and again at the end of each, which may have been
-  // woken in vain. An environment that is opened later looks for orphans itself.
+  // Wakes all environments: one may be blocked, and another about to end. Each end wakes them again, as the environment that ends
+  // may not have taken the orphans. An environment that is opened later looks for orphans itself.
   if (!orphans.empty()) {
     for (const Environment* other : living) napi_call_threadsafe_function(other->wake, nullptr, napi_tsfn_nonblocking);
   }
@@ -251,12 +251,12 @@ void CleanUp(void* data) {
   e->owned_bits = 0;
   for (const int fd : e->owned_beyond) close(fd);
   e->owned_beyond.clear();
-  // Node closes its handles before it calls this: if the next owner has taken the descriptor, the number is free by now, or is
-  // another file's.
+  // Node closes its handles before it calls this hook. If the next owner has taken the descriptor, the number is free by now, or
+  // belongs to another file.
   struct stat status;
   if (e->given >= 0 && fstat(e->given, &status) == 0 && status.st_dev == e->given_device && status.st_ino == e->given_inode)
     close(e->given);
-  // Node releases neither by itself.
+  // Node does not release them by itself.
   for (const napi_ref reference : e->kept) napi_delete_reference(e->env, reference);
   e->kept.clear();
   napi_release_threadsafe_function(e->wake, napi_tsfn_release);
@@ -274,18 +274,18 @@ napi_value MakeWake(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// open(): the functions, for one copy of the library. Two copies may have loaded the same file.
+// open(): the functions, for one copy of the library. Two copies can load the same file.
 napi_value Open(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
   Environment* e =
       static_cast<Environments*>(data)->emplace_back(std::make_unique<Environment>()).get();
   e->env = env;
-  // Made before the hook is added, because hooks run in reverse order: in CleanUp every living environment can be woken.
+  // Made before the hook is added, because hooks run in reverse order: so CleanUp can wake every open environment.
   napi_value make_wake;
   napi_create_function(env, "makeWake", NAPI_AUTO_LENGTH, MakeWake, e, &make_wake);
   if (CallOutside(env, make_wake, 0, nullptr) != napi_ok) MakeWake(env, e);
-  // The hook runs while the buffers still exist; the instance data are deleted after it.
+  // The hook runs while the buffers still exist. The instance data are deleted after it.
   napi_add_env_cleanup_hook(env, CleanUp, e);
   {
     std::lock_guard<std::mutex> lock(process_mutex);

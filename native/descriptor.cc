@@ -1,4 +1,4 @@
-// One descriptor: its flags, its duplicate, its status.
+// Calls on one descriptor: flags, duplicates, status.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,11 +38,11 @@ napi_value Fstat(napi_env env, napi_callback_info info) {
   return call.Return(0);
 }
 
-// memfd(): an empty one (memfd_create(2)), where there is such a call.
+// memfd(): an empty memfd (memfd_create(2)), where there is such a call.
 napi_value Memfd(napi_env env, napi_callback_info info) {
   const Call call(env, info);
 #if defined(__linux__) && defined(SYS_memfd_create)
-  constexpr unsigned kCloexec = 1;  // MFD_CLOEXEC, which musl's and old headers keep elsewhere
+  constexpr unsigned kCloexec = 1;  // MFD_CLOEXEC, which musl and old headers define in other files
   return call.ReturnOwned(Result(syscall(SYS_memfd_create, "", kCloexec)));
 #else
   return call.Return(-ENOSYS);

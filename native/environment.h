@@ -1,8 +1,8 @@
-// What one environment (a copy of the library in a thread that runs JavaScript) shares with the addon.
+// The state that an environment (a copy of the library in a thread that runs JavaScript) shares with the addon.
 //
 // The calls of every message (sendmsg, recvmsg, close) take their integers from the request block, an Int32Array of JavaScript:
-// writing and reading it costs a tenth of passing arguments (measured with Node 20, 2026-11). Its words are named here and in
-// src/system/native.ts, and nowhere else. All other calls take arguments and return a number.
+// writing and reading it takes a tenth of the time of passing arguments (measured with Node 20, 2026-11). Its words are named only here
+// and in src/system/native.ts. All other calls take arguments and return a number.
 #pragma once
 
 #define NAPI_VERSION 8
@@ -40,17 +40,17 @@ enum Word : int {
   kWords = 16,
 };
 
-// The result of a call that was not made: JavaScript has to find out first whether there is stack enough for what follows it.
+// The result of a call that was not made: JavaScript first has to find out whether there is enough stack for handling the result.
 constexpr int kStackUnknown = INT_MIN;
 
-// Stack that JavaScript needs after a call, to own what it brought: measured 3 KiB in unoptimized code (Node 20, 2026-11).
+// Stack that JavaScript needs after a call to take ownership of its result. Measured: 3 KiB in unoptimized code (Node 20, 2026-11).
 constexpr size_t kStackNeeded = 16 * 1024;
 
 class Readiness;
 
-// Control data that a thread had received, without ownership of their descriptors yet, when it was terminated. Only the core
-// reads control data, so another thread's core finds the descriptors. `closed` holds the ownership bits of the ended thread:
-// those descriptors are closed already.
+// Control data of a thread that was terminated after it had received them and before it owned their descriptors. Only the core reads
+// control data, so the core of another thread finds the descriptors. `closed` are the ownership bits of the terminated thread: those
+// descriptors are already closed.
 struct Orphan {
   std::vector<char> control;
   std::vector<uint32_t> closed;
@@ -67,40 +67,40 @@ struct Environment {
   size_t address_capacity = 0;
   uint32_t* owned = nullptr;
   size_t owned_bits = 0;
-  // Owned, and beyond the bits until JavaScript has made them more: RLIMIT_NOFILE was raised.
+  // Owned descriptors that have no bit until JavaScript adds bits, after RLIMIT_NOFILE was raised.
   std::vector<int> owned_beyond;
-  // A descriptor that another owner is about to take, and what it refers to; -1: there is none.
+  // A descriptor that another owner is about to take (-1: none), and the device and inode of its file.
   int given = -1;
   dev_t given_device = 0;
   ino_t given_inode = 0;
-  // The descriptors of an ended thread, while this one takes them.
+  // The orphan that this thread is taking.
   std::unique_ptr<Orphan> orphan;
   char* control = nullptr;
   size_t control_capacity = 0;
   std::vector<napi_ref> kept;
   Readiness* readiness = nullptr;
-  // The lowest address of the stack below which JavaScript is known to have kStackNeeded bytes, and where a call found that it
-  // does not know. Stacks grow downwards on every system of the ABI table.
+  // The lowest address below which kStackNeeded bytes of stack are known to be left, and the address of the last call for which that was
+  // not known. Stacks grow downwards on every system of the ABI table.
   uintptr_t stack_known = UINTPTR_MAX;
   uintptr_t stack_asked = 0;
-  // Wakes this environment from any thread, to call the function.
+  // Wakes this environment from any thread, to call on_orphan.
   napi_threadsafe_function wake = nullptr;
   napi_ref on_orphan = nullptr;  // one of `kept`
 
   void Own(int fd);
-  // False: there is no bit for it.
+  // Returns false if there is no bit for it.
   bool OwnWithinBits(int fd);
   bool Owns(int fd) const;
   void Disown(int fd);
 };
 
-// The environment of a call. It is the function's data, so no look-up is needed.
+// The environment of a call, which is the data of the function, so no look-up is needed.
 Environment* EnvironmentOf(napi_env env, napi_callback_info info);
-// The same, with the first argument.
+// The same, and the first argument.
 Environment* EnvironmentOf(napi_env env, napi_callback_info info, napi_value* first);
 
-// Whether there is stack enough for what JavaScript does with the result of a call. Near the end of the stack it would throw then,
-// and lose what the kernel has handed over.
+// Whether there is enough stack for JavaScript to handle the result of a call. Near the end of the stack JavaScript would throw, and lose
+// the received message or descriptor.
 inline bool HasStack(Environment* e) {
   const uintptr_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   if (here >= e->stack_known) return true;
@@ -114,7 +114,7 @@ inline napi_value Return(Environment* e, int result) {
   return nullptr;
 }
 
-// The memory of a typed array; the length counts elements.
+// The memory of a typed array. The length is in elements.
 struct Memory {
   char* data = nullptr;
   size_t length = 0;
@@ -177,7 +177,7 @@ class Call {
   Environment* environment_;
 };
 
-// What fstat and lstat report, into a BigUint64Array whose elements are FILE_STATUS of src/system/system.ts.
+// Writes the result of fstat or lstat to a BigUint64Array. Its positions are FILE_STATUS of src/system/system.ts.
 inline void PutStatus(const struct stat& status, const Memory& array) {
   uint64_t* into = reinterpret_cast<uint64_t*>(array.data);
   into[0] = status.st_mode;
@@ -186,16 +186,15 @@ inline void PutStatus(const struct stat& status, const Memory& array) {
   into[3] = status.st_ino;
 }
 
-// The address that a sun_path (without the family) makes. A path in the file system that is longer than sun_path is resolved
-// through a descriptor of its folder, /proc/self/fd/N/name, on Linux; elsewhere it is ENAMETOOLONG. It is never cut. The descriptor
-// is open until this object ends.
+// The address for a sun_path (without the family). On Linux a path that is longer than sun_path is resolved through a descriptor of its
+// folder, /proc/self/fd/N/name, which is open until this object is destroyed. Elsewhere it is ENAMETOOLONG. A path is never cut.
 class Name {
  public:
   Name(const char* path, size_t length);
   ~Name();
   Name(const Name&) = delete;
   Name& operator=(const Name&) = delete;
-  // 0, or -errno: then there is no address.
+  // 0, or -errno if there is no address.
   int error() const { return error_; }
   const sockaddr* address() const { return reinterpret_cast<const sockaddr*>(&address_); }
   socklen_t length() const { return length_; }
@@ -207,11 +206,11 @@ class Name {
   int error_ = 0;
 };
 
-// An address, without its family, into the address area.
+// Writes an address, without its family, to the address area.
 void GetAddress(Environment* e, const sockaddr_un* name, socklen_t length);
 
-// Calls a function outside of any asynchronous context: what it makes, or what it runs, keeps no AsyncLocalStorage store of the caller's.
-// The receiver is new each time, because Node takes it for the resource that runs.
+// Calls a function outside of any asynchronous context, so that no object it makes keeps an AsyncLocalStorage store of the caller's. The
+// receiver is a new object each time, because Node treats it as the async resource of the call.
 napi_status CallOutside(napi_env env, napi_value function, size_t count, const napi_value* arguments);
 
 // Adds a function to the exports.
@@ -227,7 +226,7 @@ void ExportAbi(napi_env env, napi_value exports);
 // Ends readiness before the environment's loop does.
 void CloseReadiness(Environment* e);
 
-// Retries a system call that a signal interrupted. Never used for close: on Linux the descriptor is gone then.
+// Retries a system call that a signal interrupted. Never used for close: on Linux the descriptor is closed even then.
 template <typename SystemCall>
 inline auto Retry(SystemCall call) -> decltype(call()) {
   for (;;) {

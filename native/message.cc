@@ -1,5 +1,5 @@
-// The calls of every message: sendmsg, recvmsg, and the close of what came. They take their integers from the request block.
-// Control buffers are bytes that the core wrote or will read; nothing here looks into them.
+// The calls of every message: sendmsg, recvmsg, and close of the received descriptors. They take their integers from the request
+// block. Control buffers are written and read by the core; this file does not read them.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,9 +29,9 @@ constexpr size_t kIovMax = IOV_MAX;
 constexpr size_t kIovMax = 1024;
 #endif
 
-// On 64-bit Linux the kernel is called directly. glibc's wrappers are cancellation points, which costs as much as the rest
-// of this file; musl's copies the control data, and up to 1.2.3 refuses more than 252 descriptors with ENOMEM. The kernel's
-// msghdr is theirs, with musl's pads zero.
+// On 64-bit Linux the kernel is called directly. glibc's wrappers are cancellation points, which takes as long as the rest of this
+// file. musl's sendmsg copies the control data, and up to 1.2.3 refuses more than 252 descriptors with ENOMEM. The kernel's msghdr is
+// the same as theirs, with musl's padding zero.
 #if defined(__linux__) && defined(__LP64__)
 long SendMessage(int fd, const msghdr* message, int flags) { return syscall(SYS_sendmsg, fd, message, flags); }
 long ReceiveMessage(int fd, msghdr* message, int flags) { return syscall(SYS_recvmsg, fd, message, flags); }
@@ -42,7 +42,7 @@ long ReceiveMessage(int fd, msghdr* message, int flags) { return recvmsg(fd, mes
 int CloseFd(int fd) { return close(fd); }
 #endif
 
-// kLength bytes of a Uint8Array from kOffset on, or the bytes up to its end.
+// kLength bytes of a Uint8Array from kOffset on, but not beyond its end.
 size_t OneIovec(napi_env env, Environment* e, napi_value payload, iovec* iov) {
   const Memory bytes = MemoryOf(env, payload);
   const size_t offset = std::min(bytes.length, static_cast<size_t>(e->words[kOffset]));
@@ -51,7 +51,7 @@ size_t OneIovec(napi_env env, Environment* e, napi_value payload, iovec* iov) {
   return 1;
 }
 
-// An array of Uint8Array without its first kOffset bytes. False: it has more pieces than one call takes.
+// An array of Uint8Array without its first kOffset bytes. Returns false if it has more elements than one call accepts.
 bool ManyIovecs(napi_env env, Environment* e, napi_value payload, std::vector<iovec>* iov) {
   uint32_t pieces = 0;
   napi_get_array_length(env, payload, &pieces);
@@ -68,7 +68,7 @@ bool ManyIovecs(napi_env env, Environment* e, napi_value payload, std::vector<io
   return iov->size() <= kIovMax;
 }
 
-// Sets the iovec, the control buffer and, if not null, where the name goes.
+// Sets the iovec, the control buffer and, if not null, the buffer for the name.
 void Fill(Environment* e, msghdr* message, iovec* iov, size_t count, sockaddr_un* name) {
   message->msg_iov = iov;
   message->msg_iovlen = static_cast<decltype(message->msg_iovlen)>(count);
@@ -158,12 +158,12 @@ napi_value RecvmsgMany(napi_env env, napi_callback_info info) {
 
 napi_value Close(napi_env env, napi_callback_info info) {
   Environment* e = EnvironmentOf(env, info);
-  // Before the call: afterwards another thread may already have the number.
+  // Before close: afterwards another thread may already have opened the same number.
   e->Disown(e->words[kFd]);
   return Return(e, Result(CloseFd(e->words[kFd])));
 }
 
-// closeBatch(), the count in kLength: 0, or the first error after every descriptor was closed.
+// closeBatch(), with the count in kLength. Closes every descriptor. Returns 0, or the first error.
 napi_value CloseBatch(napi_env env, napi_callback_info info) {
   Environment* e = EnvironmentOf(env, info);
   const size_t count = std::min(static_cast<size_t>(e->words[kLength]), e->batch_capacity);
@@ -177,13 +177,13 @@ napi_value CloseBatch(napi_env env, napi_callback_info info) {
   return Return(e, first);
 }
 
-// cloexecBatch(), the count in kLength: 0, or the first error, at which it stops.
+// cloexecBatch(), with the count in kLength. Returns 0, or the first error, at which it stops.
 napi_value CloexecBatch(napi_env env, napi_callback_info info) {
   Environment* e = EnvironmentOf(env, info);
   const size_t count = std::min(static_cast<size_t>(e->words[kLength]), e->batch_capacity);
   for (size_t i = 0; i < count; i++) {
     if (e->batch[i] < 0) continue;
-    // Keeps the other flag, close-on-fork.
+    // Keeps the other descriptor flag, close-on-fork.
     const int flags = Result(fcntl(e->batch[i], F_GETFD));
     const int result = flags < 0 ? flags : Result(fcntl(e->batch[i], F_SETFD, flags | FD_CLOEXEC));
     if (result < 0) return Return(e, result);
@@ -191,14 +191,14 @@ napi_value CloexecBatch(napi_env env, napi_callback_info info) {
   return Return(e, 0);
 }
 
-// hasStack(): 1, or 0 when it is not known.
+// hasStack(): 1 if there is enough stack, 0 if that is not known.
 napi_value HasStackNow(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   return call.Return(HasStack(call.environment()) ? 1 : 0);
 }
 
-// stackReached(): called by a function of JavaScript that calls itself. 1 when the stack has reached twice the need below the call that
-// asked: then that much is known, and 0 before.
+// stackReached(): called by a JavaScript function that calls itself. Returns 1 when the stack has reached twice kStackNeeded below the
+// call that asked, and records that this much stack exists; returns 0 before.
 napi_value StackReached(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   Environment* e = call.environment();

@@ -1,4 +1,4 @@
-// Names of sockets: sun_path, bind, and the calls on files that a name in the file system needs.
+// Names of sockets: sun_path, bind, and the calls for the files of sockets.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,16 +29,16 @@ namespace {
 
 constexpr size_t kPathOffset = offsetof(sockaddr_un, sun_path);
 
-// bind(2) in a child process, whose umask is its own: the file has these permissions from its creation on. chmod(2) takes a path,
-// which may name another file by then, and umask(2) applies to all threads. On Linux the child shares the memory and this thread
-// sleeps meanwhile, as in posix_spawn(3); elsewhere it is a fork (compiled, not run).
+// bind(2) in a child process, which has its own umask, so that the file is created with these permissions. chmod(2) takes a path, which
+// may name another file by then, and umask(2) applies to all threads. On Linux the child shares the memory, and this thread sleeps
+// meanwhile, as in posix_spawn(3); elsewhere it is a fork (compiled, not run).
 int BindWithMode(int fd, const Name& name, mode_t mode) {
   void* shared = mmap(nullptr, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON, -1, 0);
   if (shared == MAP_FAILED) return -errno;
   volatile int* result = static_cast<volatile int*>(shared);
-  // It stays so if the child is killed.
+  // The result if the child is killed.
   *result = -EIO;
-  // No signal handler of this process runs in the child.
+  // So that no signal handler of this process runs in the child.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
@@ -56,7 +56,7 @@ int BindWithMode(int fd, const Name& name, mode_t mode) {
   if (child == -1) {
     *result = -errno;
   } else {
-    // ECHILD: other code of this process waited for the child. It has ended all the same.
+    // ECHILD: other code of this process has waited for the child, so it has ended.
     Retry([&] { return waitpid(child, nullptr, 0); });
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -65,7 +65,7 @@ int BindWithMode(int fd, const Name& name, mode_t mode) {
   return answer;
 }
 
-// bind(fd, Uint8Array, mode); a mode of -1: the umask decides.
+// bind(fd, Uint8Array, mode). With a mode of -1 the umask decides.
 napi_value Bind(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   const int fd = call.Integer(0);
@@ -77,8 +77,8 @@ napi_value Bind(napi_env env, napi_callback_info info) {
   return call.Return(Result(bind(fd, name.address(), name.length())));
 }
 
-// The low 32 bits of the inode that a socket is bound to. No system call reports it; Linux does through sock_diag(7), to every
-// user (UDIAG_SHOW_VFS). -ENOTSUP elsewhere.
+// The low 32 bits of the inode that a socket is bound to. No system call reports it. On Linux sock_diag(7) does, to every user
+// (UDIAG_SHOW_VFS). -ENOTSUP elsewhere.
 int BoundInode([[maybe_unused]] int fd, [[maybe_unused]] uint32_t* inode) {
 #ifdef __linux__
   struct stat status;
@@ -101,7 +101,7 @@ int BoundInode([[maybe_unused]] int fd, [[maybe_unused]] uint32_t* inode) {
   } answer;
   const int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
   if (netlink == -1) return -errno;
-  // The kernel answers before send returns.
+  // The reply is queued before send returns.
   long length = send(netlink, &question, sizeof question, 0);
   if (length >= 0) length = recv(netlink, &answer, sizeof answer, 0);
   const int error = errno;
@@ -169,8 +169,8 @@ napi_value Flock(napi_env env, napi_callback_info info) {
   return call.Return(Result(Retry([&] { return flock(fd, LOCK_EX | LOCK_NB); })));
 }
 
-// keepPath(fd). A pipe of libuv unlinks the path that it bound when it is closed (uv__pipe_close, src/unix/pipe.c): the pipe with
-// this descriptor forgets the path. libuv frees the string, so it is only emptied; an empty path names nothing (ENOENT).
+// keepPath(fd). When a libuv pipe is closed, it unlinks the path that it was bound to (uv__pipe_close, src/unix/pipe.c). This empties the
+// path of the pipe with this descriptor: unlink of an empty path is ENOENT. The string itself remains, because libuv frees it.
 napi_value KeepPath(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   uv_loop_t* loop = nullptr;
@@ -199,7 +199,7 @@ napi_value KeepPath(napi_env env, napi_callback_info info) {
 Name::Name(const char* path, size_t length) {
   address_.sun_family = AF_UNIX;
   const bool abstract = length == 0 || path[0] == '\0';
-  // A path is counted with its NUL (unix(7)); an abstract name, and no name at all, exactly.
+  // The length of a path includes its NUL (unix(7)); that of an abstract name, or of no name, is exact.
   const size_t bytes = length + (abstract ? 0 : 1);
   if (bytes <= sizeof address_.sun_path) {
     // An empty array of JavaScript has no address.
@@ -235,7 +235,7 @@ void GetAddress(Environment* e, const sockaddr_un* name, socklen_t length) {
     e->words[kAddressLength] = -1;
     return;
   }
-  // Linux counts a NUL behind a path that fills sun_path.
+  // Linux counts a NUL after a path that fills sun_path.
   const size_t bytes = std::min(static_cast<size_t>(length) - kPathOffset, sizeof name->sun_path);
   memcpy(e->address, reinterpret_cast<const char*>(name) + kPathOffset, bytes);
   e->words[kAddressLength] = static_cast<int>(bytes);

@@ -1,8 +1,8 @@
-// Readiness, with two backends. On Node: uv_poll, one handle for each descriptor. Elsewhere (Bun has no uv_poll and aborts
-// the process, on Deno it fires once): one thread with poll(2). JavaScript chooses before the first watch.
+// Readiness, with two backends. On Node it is uv_poll, with one handle for each descriptor. Elsewhere (on Bun uv_poll aborts the
+// process, on Deno it fires once) it is one thread with poll(2). JavaScript chooses before the first watch.
 //
-// Watchers have numbers, which are used again: JavaScript keeps its watchers in an array. A late event, which the thread can
-// deliver, may reach the next watcher with its number; that one tries in vain.
+// Watchers have numbers, which are reused: JavaScript keeps its watchers in an array. The thread can deliver an event late, to the next
+// watcher with the same number; its attempt then finds nothing.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,11 +30,11 @@ class Readiness {
   virtual int Watch(int fd) = 0;
   virtual void Arm(int id, int events) = 0;
   virtual void Unwatch(int id) = 0;
-  // Ends all watchers; the object deletes itself when the loop has closed its handles.
+  // Ends all watchers. The object deletes itself when the loop has closed its handles.
   virtual void Close() = 0;
 
-  // Keeps the loop alive while kAlive is above zero. One anchor serves all watchers: with one for each, a message that the
-  // next wait follows would take two more calls of the addon and of the loop.
+  // Keeps the loop alive while kAlive is above zero. There is one anchor for all watchers: with an anchor for each, a message that is
+  // followed by another wait would take two more calls of the addon and of the loop.
   void Anchor() {
     const bool wanted = e_->words[kAlive] > 0;
     if (wanted == anchored_) return;
@@ -45,7 +45,7 @@ class Readiness {
  protected:
   virtual void SetAnchor(bool on) = 0;
 
-  // Calls JavaScript with the watcher's number and the bits. Next ticks and microtasks run after it.
+  // Calls JavaScript with the watcher's number and the readiness bits. Next ticks and microtasks run afterwards.
   void Notify(int id, int events) {
     napi_handle_scope scope;
     napi_open_handle_scope(env_, &scope);
@@ -74,7 +74,7 @@ class Readiness {
 
   void FreeId(int id) { free_ids_.push_back(id); }
 
-  // Releases what Node does not release by itself; nothing is notified afterwards.
+  // Releases what Node does not release by itself. No event is reported afterwards.
   void Release() {
     napi_delete_reference(env_, callback_);
   }
@@ -111,7 +111,7 @@ class UvReadiness final : public Readiness {
     anchor_.data = this;
     uv_prepare_start(&anchor_, [](uv_prepare_t* handle) { static_cast<UvReadiness*>(handle->data)->Apply(); });
     SetAnchor(false);
-    // The environment waits for this hook, until the loop has closed the last handle.
+    // Makes the environment wait until the loop has closed the last handle.
     napi_add_async_cleanup_hook(
         env,
         [](napi_async_cleanup_hook_handle, void* data) {
@@ -178,15 +178,16 @@ class UvReadiness final : public Readiness {
     return reinterpret_cast<uv_handle_t*>(handle);
   }
 
-  // Runs before the loop waits. A send that is complete disarms its watcher, and the next one, in a reaction of its promise, arms
-  // it again: applied at once that takes three needless calls of epoll, 12 % of the processor time of 64 KiB messages (2026-11).
+  // Runs before the loop waits, and applies the changes since the last wait. A complete send disarms its watcher, and the next send, in a
+  // reaction of its promise, arms it again. Applying each change at once would take three needless epoll calls, 12 % of the processor
+  // time of 64 KiB messages (2026-11).
   void Apply() {
-    // JavaScript, when it is notified, arms watchers again.
+    // The JavaScript that is notified arms watchers again.
     while (!changed_.empty()) {
       applying_.swap(changed_);
       for (const int id : applying_) {
         Watcher* watcher = Find(id);
-        // The attempt that follows takes the error from the descriptor: EBADF.
+        // The next attempt gets the error from the descriptor: EBADF.
         if (watcher != nullptr && watcher->changed && !Apply(watcher)) Notify(id, POLLIN | POLLOUT);
       }
       applying_.clear();
@@ -203,8 +204,8 @@ class UvReadiness final : public Readiness {
       uv_poll_stop(&watcher->poll);
       return true;
     }
-    // libuv aborts the process when epoll or kqueue refuses a descriptor (uv__io_poll). It was a socket: another owner of its
-    // number has closed it since, and may have opened a file, which cannot be watched.
+    // libuv aborts the process when epoll or kqueue refuses a descriptor (uv__io_poll). That happens when other code has closed the
+    // socket's number, and perhaps opened a file with it, which cannot be watched.
     int fd;
     struct stat status;
     const bool socket =
@@ -223,8 +224,8 @@ class UvReadiness final : public Readiness {
   static void Ready(uv_poll_t* poll, int status, int events) {
     Watcher* watcher = static_cast<Watcher*>(poll->data);
     int bits = ((events & UV_READABLE) ? POLLIN : 0) | ((events & UV_WRITABLE) ? POLLOUT : 0);
-    // After an error libuv has stopped the handle. JavaScript relies on the watcher: an attempt takes the error from the socket,
-    // and other operations may wait behind it.
+    // After an error libuv has stopped the handle. It is started again: an attempt gets the error from the socket, and other
+    // operations may still wait for events.
     if (status < 0) {
       bits = POLLIN | POLLOUT;
       watcher->events = 0;
@@ -256,9 +257,9 @@ class UvReadiness final : public Readiness {
   std::vector<Watcher*> watchers_;
   // Watchers whose `wanted` was set since the loop last waited.
   std::vector<int> changed_;
-  // Those of them that Apply is busy with.
+  // The watchers that Apply is processing.
   std::vector<int> applying_;
-  // Called before each wait of the loop; keeps the loop alive while it is referenced.
+  // Called before each wait of the loop. Keeps the loop alive while it is referenced.
   uv_prepare_t anchor_;
   int ending_ = 0;
 };
@@ -267,7 +268,7 @@ class ThreadReadiness final : public Readiness {
   struct Watched {
     int fd;
     int events;
-    // JavaScript has not seen the last event yet; the descriptor is polled again afterwards.
+    // JavaScript has not handled the last event yet. The descriptor is polled again afterwards.
     bool notified;
   };
 
@@ -316,7 +317,7 @@ class ThreadReadiness final : public Readiness {
     }
     Release();
     napi_release_threadsafe_function(function_, napi_tsfn_release);
-    // The environment ends, and the function with it: no callback follows.
+    // The environment ends, and the function with it, so no callback follows.
     delete this;
   }
 
@@ -327,7 +328,7 @@ class ThreadReadiness final : public Readiness {
   }
 
  private:
-  // Node's resource of the function keeps the asynchronous context in which it is made.
+  // The async resource that Node makes for the function keeps the asynchronous context of this moment.
   void MakeFunction(napi_env env) {
     napi_value name;
     napi_create_string_utf8(env, "unix-ancillary readiness", NAPI_AUTO_LENGTH, &name);
@@ -343,8 +344,8 @@ class ThreadReadiness final : public Readiness {
     return nullptr;
   }
 
-  // Makes pipe and thread, at the first watcher: 0, or -errno, and the next watcher tries again. (std::thread throws, and the
-  // addon is compiled without exceptions.)
+  // Makes the pipe and the thread, at the first watcher. Returns 0, or -errno, and then the next watcher tries again. (std::thread
+  // throws, and the addon is compiled without exceptions.)
   int Start() {
 #ifdef SOCK_CLOEXEC
     // Systems with SOCK_CLOEXEC have pipe2.
@@ -370,7 +371,7 @@ class ThreadReadiness final : public Readiness {
   }
 
   void Wake() {
-    // A full pipe wakes the thread too.
+    // If the pipe is full, the thread wakes too.
     const ssize_t ignored = write(wake_[1], "", 1);
     (void)ignored;
   }
@@ -440,7 +441,7 @@ class ThreadReadiness final : public Readiness {
   int wake_[2];
 };
 
-// onReady(function, 1 for the thread or 0 for uv_poll): the function is called with a watcher's number and its events.
+// onReady(function, 1 for the thread or 0 for uv_poll): sets the function that is called with a watcher's number and its events.
 napi_value OnReady(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   Environment* e = call.environment();
@@ -455,7 +456,7 @@ napi_value Watch(napi_env env, napi_callback_info info) {
   return call.Return(call.environment()->readiness->Watch(call.Integer(0)));
 }
 
-// Once the environment has begun to end, these do nothing.
+// The functions below do nothing after the environment has begun to end.
 
 // arm(watcher, events)
 napi_value Arm(napi_env env, napi_callback_info info) {
@@ -465,7 +466,7 @@ napi_value Arm(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// anchor(): kAlive has passed zero.
+// anchor(): called when kAlive has become zero or left zero.
 napi_value Anchor(napi_env env, napi_callback_info info) {
   Readiness* readiness = EnvironmentOf(env, info)->readiness;
   if (readiness != nullptr) readiness->Anchor();

@@ -1,4 +1,4 @@
-// Sockets: how they are made and connected, and their options. One system call a function.
+// Sockets: making and connecting them, and their options. Each function makes one system call.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@ namespace unix_ancillary {
 
 namespace {
 
-// CLOEXEC and non-blocking, for systems without flags for it in socket(2).
+// Sets CLOEXEC and O_NONBLOCK, for systems where socket(2) has no flags for them.
 [[maybe_unused]] int Prepare(int fd) {
   if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 || fcntl(fd, F_SETFL, O_NONBLOCK) == -1) return -errno;
 #ifdef SO_NOSIGPIPE
@@ -36,14 +36,14 @@ namespace {
 #ifdef SOCK_CLOEXEC
 constexpr int kSocketFlags = SOCK_CLOEXEC | SOCK_NONBLOCK;
 #ifdef __linux__
-// MSG_DONTWAIT is enough here, and a child that gets one end of a pair expects it to block.
+// MSG_DONTWAIT is enough here, and a child that gets one end of a pair expects a blocking socket.
 constexpr int kConnectedFlags = SOCK_CLOEXEC;
 #else
 constexpr int kConnectedFlags = kSocketFlags;
 #endif
 #endif
 
-// socketpair(type, Int32Array): both descriptors go to the array.
+// socketpair(type, Int32Array): writes both descriptors to the array.
 napi_value Socketpair(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   const int type = call.Integer(0);
@@ -93,7 +93,7 @@ napi_value Accept(napi_env env, napi_callback_info info) {
 #endif
 }
 
-// poll(2) until the deadline; signals do not end it.
+// poll(2) until the deadline. Signals do not end it early.
 int PollUntil(int fd, short events, int timeout) {
   pollfd polled = {fd, events, 0};
   timespec start;
@@ -119,7 +119,7 @@ napi_value Connect(napi_env env, napi_callback_info info) {
   const Memory path = call.Array(1);
   const Name name(path.data, path.length);
   if (name.error() < 0) return call.Return(name.error());
-  // Sockets that connect here do not block: an interrupted call leaves nothing half done.
+  // The sockets are non-blocking, so an interrupted call can be repeated.
   return call.Return(Result(Retry([&] { return connect(fd, name.address(), name.length()); })));
 }
 
@@ -135,7 +135,7 @@ napi_value Shutdown(napi_env env, napi_callback_info info) {
   return call.Return(Result(shutdown(call.Integer(0), call.Integer(1))));
 }
 
-// The family; the bytes behind the family field go to the address area.
+// Returns the family. The bytes after the family field are written to the address area.
 int NameOf(Environment* e, int fd, int (*ask)(int, sockaddr*, socklen_t*)) {
   union {
     sockaddr any;
@@ -160,7 +160,7 @@ napi_value Getpeername(napi_env env, napi_callback_info info) {
   return call.Return(NameOf(call.environment(), call.Integer(0), getpeername));
 }
 
-// getsockopt(fd, level, name, Uint8Array): how many bytes are in the array now.
+// getsockopt(fd, level, name, Uint8Array): returns the number of bytes written to the array.
 napi_value Getsockopt(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   const Memory into = call.Array(3);
@@ -169,7 +169,7 @@ napi_value Getsockopt(napi_env env, napi_callback_info info) {
   return call.Return(result < 0 ? result : static_cast<int>(length));
 }
 
-// getsockoptFd(fd, level, name): the descriptor that the kernel makes as the option's value.
+// getsockoptFd(fd, level, name): returns the descriptor that the kernel makes as the value of the option.
 napi_value GetsockoptFd(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   int made = -1;

@@ -14,7 +14,7 @@ import { hostPlatform } from "./system/platform.ts";
 export interface ListenFd {
   /** The descriptor. */
   readonly fd: OwnedFd;
-  /** `"unknown"` when it has no name. */
+  /** The name; `"unknown"` when it has none. */
   readonly name: string;
 }
 
@@ -24,19 +24,19 @@ export interface ListenFdsOptions {
   unset?: boolean | undefined;
 }
 
-/** The first passed descriptor, SD_LISTEN_FDS_START. */
+/** The first passed descriptor: SD_LISTEN_FDS_START. */
 const FIRST = 3;
 
 /** The variables of the protocol. systemd 258 added LISTEN_PIDFDID, the inode of this process's pidfd. */
 const VARIABLES = ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 
 /**
- * The descriptors that the service manager passed to this process (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), now owned and
- * CLOEXEC. Empty when it passed none, or passed them to another process. What something of this library owns already, after an
- * earlier call or in another thread, is left out.
+ * Adopts the descriptors that the service manager passed to this process (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), and sets CLOEXEC on
+ * them. The result is empty when it passed none, or passed them to another process. Descriptors that an object of this library owns
+ * already, from an earlier call or in another thread, are left out.
  *
- * @throws RangeError when LISTEN_FDS is not a number of descriptors; SystemError `EBADF` when one of them is not open. No
- *   descriptor is then adopted.
+ * @throws RangeError when LISTEN_FDS is not a number of descriptors; SystemError `EBADF` when one of them is not open. Then no
+ *   descriptor is adopted.
  */
 export function listenFds(options?: ListenFdsOptions): ListenFd[] {
   const { unset = true } = readOptions("options", options, { unset: (name, value) => void boolean(name, value) });
@@ -66,11 +66,11 @@ export function listenFds(options?: ListenFdsOptions): ListenFd[] {
 }
 
 /**
- * Sends the state of this service to the service manager (NOTIFY_SOCKET): `"READY=1"`, `{ READY: "1", STATUS: "serving" }`.
- * Descriptors are for `FDSTORE=1`.
+ * Sends the state of this service to the service manager (NOTIFY_SOCKET), for example `"READY=1"` or
+ * `{ READY: "1", STATUS: "serving" }`. Descriptors are sent for `FDSTORE=1`.
  *
  * @returns false when there is no service manager
- * @throws RangeError for a line break in a value; SystemError as a send does, `ENOTSUP` for a vsock address
+ * @throws RangeError for a line break in a value; SystemError of the send, or `ENOTSUP` for a vsock address
  */
 export async function notify(state: string | Record<string, string>, fds: readonly AsFd[] = []): Promise<boolean> {
   return sendState(typeof state === "string" ? state : lines(state), fds);
@@ -91,14 +91,15 @@ async function sendState(text: string, fds: readonly AsFd[], signal?: AbortSigna
 }
 
 /**
- * Waits until the service manager has processed all earlier notifications and their descriptors. Until then the files of these
- * descriptors must exist. Without a service manager it returns at once.
+ * Waits until the service manager has processed all earlier notifications and their descriptors. The files of these descriptors must
+ * exist until then. Without a service manager it returns at once.
  *
  * @param options `timeout`: milliseconds after which the promise is rejected with `ETIMEDOUT`; no limit by default
  */
 export async function notifyBarrier(options?: { timeout?: number | undefined }): Promise<void> {
   const { timeout = Infinity } = readOptions("options", options, TIMEOUT);
-  // The manager closes the descriptor sent with BARRIER=1 (systemd, manager_process_barrier_fd): our end then reads the end.
+  // The manager closes the descriptor sent with BARRIER=1 (systemd, manager_process_barrier_fd). Then `ours`
+  // receives the end of the stream.
   const [ours, theirs] = UnixStream.pair();
   const timeUp = new AbortController();
   const timer =

@@ -6,15 +6,15 @@ import { OUT, type System } from "./system.ts";
 
 const encoder = new TextEncoder();
 
-/** The longest beginning of a path through a descriptor of its folder. */
+/** The length of the longest prefix that leads through a descriptor of the folder. */
 const THROUGH_FOLDER = "/proc/self/fd/2147483647/".length;
 
 /**
- * The bytes of `sun_path` for a path. A leading NUL is Linux's abstract namespace, there every byte counts; elsewhere a
- * NUL would cut the path in silence and is refused, and so is one that is too long.
+ * The bytes of `sun_path` for a path. A leading NUL means Linux's abstract namespace, where every byte counts. Any other NUL is
+ * refused, because the kernel would end the path there without an error. A path that is too long is refused too.
  *
  * Where the table has `longPathBytes`, a path may be longer than `sun_path`: the {@link System} resolves it through a descriptor of
- * its folder, `/proc/self/fd/N/name`. The name at its end must be short enough for that.
+ * its folder, `/proc/self/fd/N/name`. The last component of the path must be short enough for that.
  */
 export function sunPath({ abi }: Pick<Platform, "abi">, path: unknown): Uint8Array {
   if (typeof path !== "string") throw wrongType("path", "a string", path);
@@ -25,7 +25,7 @@ export function sunPath({ abi }: Pick<Platform, "abi">, path: unknown): Uint8Arr
   if (!abstract && path.includes("\0")) throw outOfRange("path", "a path without NUL", path, "ERR_INVALID_ARG_VALUE");
   const bytes = encoder.encode(path);
   const { length } = bytes;
-  // Both kinds fill sun_path to the end at most; a path in the file system needs its closing NUL on some systems.
+  // An abstract name may fill sun_path. A path in the file system needs a terminating NUL on some systems.
   const most = abi.sunPathBytes - (abstract ? 0 : 1);
   if (length <= most) return bytes;
   const { longPathBytes } = abi;
@@ -40,14 +40,17 @@ export function sunPath({ abi }: Pick<Platform, "abi">, path: unknown): Uint8Arr
   return bytes;
 }
 
-/** A path that stays the same when the process changes its folder. Not normalised: `..` behind a symbolic link is elsewhere. */
+/**
+ * The absolute path, which a change of the working directory does not affect. Not normalised: `a/..` is another folder if `a` is a
+ * symbolic link.
+ */
 export function absolutePath(path: string): string {
   return path.startsWith("/") ? path : `${process.cwd()}/${path}`;
 }
 
 /**
- * {@link sunPath} of another socket's name, for calls that may be made again when the process is in another folder. A relative path
- * stays relative only where the absolute path is too long, or the folder is removed.
+ * {@link sunPath} of the name of another socket, for calls that may be repeated after the process has changed its working directory.
+ * A relative path is made absolute, unless the result is too long or the working directory was removed.
  */
 export function peerPath(platform: Pick<Platform, "abi">, path: unknown): Uint8Array {
   const bytes = sunPath(platform, path);
@@ -59,12 +62,12 @@ export function peerPath(platform: Pick<Platform, "abi">, path: unknown): Uint8A
   }
 }
 
-/** The name that the last call left; null: the socket has none. */
+/** The name that the last call reported; null if the socket has none. */
 export function addressOf(system: System): string | null {
   const length = system.out[OUT.ADDRESS_LENGTH]!;
   if (length <= 0) return null;
   const bytes = system.address.subarray(0, length);
-  // A path ends at its NUL, which is counted on some systems; an abstract name is all of its bytes.
+  // A path ends at its NUL, which some systems include in the length. In an abstract name every byte counts.
   const end = bytes[0] === 0 ? -1 : bytes.indexOf(0);
   return Buffer.from(end === -1 ? bytes : bytes.subarray(0, end)).toString();
 }

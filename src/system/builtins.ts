@@ -1,9 +1,9 @@
 /**
  * Node's own modules, for the library.
  *
- * `process.getBuiltinModule` takes 0.2 ms of a program's start where `import` of six modules takes 2.1 ms, because Node makes an
- * ES module with all exports of each. `node:net` and `node:child_process`, 1.6 ms more, are loaded when they are first needed
- * (Node 20.20, 2026-11).
+ * `process.getBuiltinModule` takes 0.2 ms at the start of a program; `import` of six modules takes 2.1 ms, because Node makes an ES
+ * module with all exports of each. `node:net` and `node:child_process`, which take 1.6 ms more, are loaded when they are first
+ * needed (Node 20.20, 2026-11).
  */
 
 export const fs: typeof import("node:fs") = process.getBuiltinModule("node:fs");
@@ -11,20 +11,20 @@ export const os: typeof import("node:os") = process.getBuiltinModule("node:os");
 export const url: typeof import("node:url") = process.getBuiltinModule("node:url");
 export const util: typeof import("node:util") = process.getBuiltinModule("node:util");
 
-/** Taken once, as node:net takes them: a test that puts fake timers in their place later does not stop a socket. */
+/** Read once at the start, as in node:net: a test that installs fake timers later does not stop a socket. */
 export const timers: Readonly<
   Pick<typeof import("node:timers"), "setTimeout" | "clearTimeout" | "setImmediate" | "clearImmediate">
 > = { ...process.getBuiltinModule("node:timers") };
 
 const { hrtime } = process;
 
-/** Milliseconds of a monotonic clock, that of `performance.now()`. Taken once, like {@link timers}. */
+/** Milliseconds of the monotonic clock of `performance.now()`. Read once at the start, like {@link timers}. */
 export function now(): number {
   const [seconds, nanoseconds] = hrtime();
   return seconds * 1000 + nanoseconds / 1e6;
 }
 
-/** Taken once: they stand between a check and a system call. */
+/** Read once at the start: these functions run between a check and a system call. */
 export const min: (a: number, b: number) => number = Math.min;
 export const max: (a: number, b: number) => number = Math.max;
 
@@ -36,7 +36,7 @@ export function childProcess(): typeof import("node:child_process") {
   return process.getBuiltinModule("node:child_process");
 }
 
-/** A function that runs in the asynchronous context of now: with the stores of AsyncLocalStorage that the caller has. */
+/** Binds a function to the current asynchronous context: it sees the AsyncLocalStorage stores of the caller. */
 export function inContextOfNow(run: () => void): () => void {
   return process.getBuiltinModule("node:async_hooks").AsyncResource.bind(run);
 }
@@ -47,7 +47,7 @@ export function isMainThread(): boolean {
 
 let mark: ((memory: object) => void) | null | undefined;
 
-/** Makes it an error, or without effect, to transfer a buffer; null where the host cannot. Node marks its own pool so. */
+/** Prevents the transfer of a buffer; null where the host cannot do that. Node marks its own pool in the same way. */
 export function markAsUntransferable(): ((memory: object) => void) | null {
   if (mark === undefined) {
     const node = !("Bun" in globalThis || "Deno" in globalThis);
@@ -56,7 +56,7 @@ export function markAsUntransferable(): ((memory: object) => void) | null {
   return mark;
 }
 
-/** Taken once: what a program puts in their place later (jsdom, a polyfill) does not count. */
+/** Read once at the start: classes that a program installs later (jsdom, a polyfill) are not used. */
 const NodeAbortSignal = AbortSignal;
 const { addEventListener, removeEventListener } = EventTarget.prototype;
 const call = Function.prototype.call;
@@ -72,14 +72,14 @@ const unlisten: (signal: AbortSignal, type: "abort", listener: () => void) => vo
   removeEventListener as (this: unknown, ...parameters: never[]) => void,
 );
 
-/** Signals that are not Node's, and the reason of those that have none: a signal is aborted with one reason. */
+/** Signals that are not Node's, with their reasons. A reason is stored, so that all operations of a signal get the same one. */
 const foreign = new WeakMap<AbortSignal, { reason?: unknown }>();
 let anyForeign = false;
 const isForeign = (signal: AbortSignal): boolean => anyForeign && foreign.has(signal);
 
 /**
- * Whether a value is an AbortSignal: Node's, or by its members one of another realm, of jsdom or of a polyfill. Of the latter the
- * code is the caller's.
+ * Whether a value is an AbortSignal: Node's own, or an object with the members of one, from another realm, jsdom or a polyfill. The
+ * members of the latter are code of the caller's.
  */
 export function isAbortSignal(value: unknown): value is AbortSignal {
   if (value instanceof NodeAbortSignal) return true;
@@ -96,22 +96,22 @@ export function isAbortSignal(value: unknown): value is AbortSignal {
   return true;
 }
 
-/** The reason of a foreign signal. Older polyfills have none: then it is the one that Node gives. */
+/** The reason of a foreign signal. Older polyfills have no reason; then it is the error that Node uses. */
 function foreignReason(signal: AbortSignal): unknown {
   const known = foreign.get(signal)!;
   if ("reason" in known) return known.reason;
   try {
     known.reason = signal.reason ?? new DOMException("This operation was aborted", "AbortError");
   } catch (error) {
-    // Thrown on, it would keep the operations behind this one from being cancelled.
+    // If this threw, the other operations of the signal would not be cancelled.
     known.reason = error;
   }
   return known.reason;
 }
 
 /**
- * `signal.aborted`, `signal.reason` and the listeners of an AbortSignal that {@link isAbortSignal} has seen. What a signal of
- * Node's has of its own does not run.
+ * `signal.aborted`, `signal.reason` and the listeners of an AbortSignal that {@link isAbortSignal} has accepted. For Node's signals,
+ * own properties of the object are ignored.
  */
 export const signals: {
   readonly aborted: (signal: AbortSignal) => boolean;

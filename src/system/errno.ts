@@ -1,20 +1,20 @@
-/** Errors from the kernel, shaped as Node's own. */
+/** Errors of the kernel, with the properties of Node's system errors. */
 
 import { os, util } from "./builtins.ts";
 
-/** What the kernel refused: `EPIPE: broken pipe, sendmsg`. */
+/** The error of a system call: `EPIPE: broken pipe, sendmsg`. */
 export interface SystemError extends Error {
   /** The name, `"EPIPE"`. */
   readonly code: string;
-  /** The number, negative, of this host. */
+  /** This host's number of the error, negative. */
   readonly errno: number;
   /** The system call, `"sendmsg"`. */
   readonly syscall: string;
-  /** The name of the socket that the call was about: a path, or an abstract name. Not every error has it. */
+  /** The name of the socket in the call: a path, or an abstract name. Not every error has it. */
   readonly address?: string;
 }
 
-/** Numbers of this host, negative as the {@link System} returns them. The virtual kernel uses the same ones. */
+/** This host's numbers, negative, as a {@link System} returns them. The virtual kernel uses the same numbers. */
 export const EAGAIN: number = -os.constants.errno.EAGAIN;
 export const EWOULDBLOCK: number = -os.constants.errno.EWOULDBLOCK;
 export const EPERM: number = -os.constants.errno.EPERM;
@@ -36,19 +36,19 @@ export const EBADF: number = -os.constants.errno.EBADF;
 export const ENOENT: number = -os.constants.errno.ENOENT;
 export const EACCES: number = -os.constants.errno.EACCES;
 
-/** What libuv, and so Node's table, has no words for but this library's callers meet. */
+/** Messages for errors that callers of this library can get, and that libuv and Node have no message for. */
 const WORDS: Readonly<Record<string, string>> = {
   EDEADLK: "resource deadlock would occur",
   // Linux: more descriptors in flight than the sender may have (unix(7)).
   ETOOMANYREFS: "too many references: too many descriptors are in flight",
 };
-/** Node has no name for it. */
+/** Node has no constant for this error. */
 const ETOOMANYREFS = process.platform === "linux" ? -109 : null;
 
-/** Node builds it anew for each call. */
+/** Stored, because Node makes a new map for each call. */
 let named: ReadonlyMap<number, [string, string]> | undefined;
 
-/** The name and the words of `-errno`. */
+/** The name and the message of `-errno`. */
 function describe(errno: number): readonly [string, string] {
   named ??= util.getSystemErrorMap();
   const known = named.get(errno);
@@ -59,7 +59,7 @@ function describe(errno: number): readonly [string, string] {
   return [name!, WORDS[name!] ?? "unknown error"];
 }
 
-/** The error for `-errno`. `hint` is appended to the message; `address` is in it, and a property, as of Node's own errors. */
+/** The error for `-errno`. `hint` is appended to the message. `address` is in the message and a property, as in Node's own errors. */
 export function errnoError(errno: number, syscall: string, hint?: string, address?: string): SystemError {
   const [code, message] = describe(errno);
   const where = address === undefined ? "" : ` ${util.inspect(address)}`;

@@ -1,12 +1,12 @@
-/** What programs that this process starts inherit. */
+/** The descriptors that a started program inherits. */
 
 import { fs } from "./builtins.ts";
 import type { Platform } from "./platform.ts";
 
 /**
- * Calls `start`, which starts a program, while every descriptor but 0, 1 and 2 is CLOEXEC: the program gets those of its `stdio`
- * and no others. Node sets the flag on what it opens and on the lowest of what it inherited, not on all. Afterwards the flags are
- * as they were.
+ * Calls `start`, which starts a program, while every descriptor except 0, 1 and 2 is CLOEXEC: the program inherits the descriptors
+ * of its `stdio` and no others. Node sets the flag on descriptors that it opens and on the lowest inherited ones, but not on all.
+ * Afterwards the former flags are restored.
  */
 export function withoutInheritance<T>({ system, constants }: Platform, start: () => T): T {
   const { F_GETFD, F_SETFD, FD_CLOEXEC } = constants as Record<string, number>;
@@ -26,7 +26,7 @@ export function withoutInheritance<T>({ system, constants }: Platform, start: ()
   }
 }
 
-/** The numbers above 2. Empty where the system has no /dev/fd. */
+/** The open descriptors above 2. Empty where the system has no /dev/fd. */
 function openDescriptors(): number[] {
   try {
     return fs

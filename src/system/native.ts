@@ -1,10 +1,10 @@
 /**
- * The addon wall: the only file that loads the addon and knows its request block.
+ * The only file that loads the addon and uses its request block.
  *
- * The integers of `sendmsg`, `recvmsg` and `close` cross in shared memory: a call writes them, calls a function with at most
- * the payload as an argument, and reads the result. That costs a tenth of passing arguments (2026-11, Node 20: one send,
- * receive and close of a descriptor take 1.13 times a C program's time this way, 1.18 with arguments). All other calls take
- * arguments and return a number.
+ * The integers of `sendmsg`, `recvmsg` and `close` are passed in shared memory: a call writes them, calls a function with at most the
+ * payload as an argument, and reads the result. That takes a tenth of the time of passing arguments (2026-11, Node 20: a send, receive
+ * and close of a descriptor take 1.13 times as long as in a C program, and 1.18 times with arguments). All other calls take arguments
+ * and return a number.
  */
 
 import { isUint8Array, setBytes } from "../core/bytes.ts";
@@ -25,23 +25,23 @@ const ALIVE = 11;
 const NOTIFYING = 12;
 const WORDS = 16;
 
-/** The largest word: a call sees that much of a longer payload. No kernel takes more in one call (read(2), NOTES). */
+/** The largest word. A call uses at most this many bytes of a payload; no kernel accepts more in one call (read(2), NOTES). */
 const WORD_MAX = 0x7fffffff;
 
-/** The result of a call that was not made, kStackUnknown of native/environment.h. */
+/** The result of a call that was not made: kStackUnknown in native/environment.h. */
 const STACK_UNKNOWN = -0x80000000;
 
 /** Descriptors in one batch. */
 const BATCH = 1024;
 
-/** Milliseconds after which `poll(2)` returns to JavaScript: only there can a worker be terminated, or Ctrl-C end a line of the REPL. */
+/** Milliseconds after which `poll(2)` returns to JavaScript: only there can a worker be terminated, or Ctrl-C interrupt the REPL. */
 const POLL_MS = 100;
 
 /** A call whose integers are in the request block. */
 type BlockCall = () => void;
 type BlockCallWith<T> = (argument: T) => void;
 
-/** The layout of control messages in the C compiler's headers; checked against the ABI table. */
+/** The layout of control messages in the C headers, which is checked against the ABI table. */
 export interface HeaderLayout {
   readonly pointerBytes: number;
   readonly littleEndian: number;
@@ -112,13 +112,13 @@ interface Addon {
   unwatch(watcher: number): void;
 }
 
-/** Called with control data that a terminated worker had received: see native/addon.cc. It returns the descriptors in them. */
+/** Called with the control data that a terminated worker had received (see native/addon.cc). Returns the descriptors in them. */
 export type OrphanCallback = (control: Uint8Array) => readonly number[];
 
 /** This process's system calls. */
 export class NativeSystem implements System {
   readonly #addon: Addon;
-  /** The calls of every message have fields of their own: an object of many functions is a hash table. */
+  /** The functions that every message calls are in fields: V8 stores an object with many functions as a hash table. */
   readonly #sendmsg: BlockCallWith<Uint8Array>;
   readonly #recvmsg: BlockCallWith<Uint8Array>;
   readonly #close: BlockCall;
@@ -128,11 +128,11 @@ export class NativeSystem implements System {
   readonly address: Uint8Array;
   readonly constants: Constants;
   readonly layout: HeaderLayout;
-  /** The addon's path. */
+  /** The path of the addon. */
   readonly file: string;
-  /** One bit for each descriptor, set while this thread owns it; the addon reads the bits when the thread ends. */
+  /** One bit for each descriptor, set while this thread owns it. The addon reads the bits when the thread ends. */
   #owned: Uint32Array;
-  /** By the watchers' numbers. */
+  /** The index is the watcher's number. */
   readonly #watchers: (Watched | null)[] = [];
   #watching = false;
 
@@ -157,8 +157,8 @@ export class NativeSystem implements System {
   }
 
   /**
-   * Sets the callback for control data of terminated workers, and calls it for those that are waiting. What the clean-up of the
-   * worker has not closed is closed. This thread owns it first: it may be terminated as well.
+   * Sets the callback for control data of terminated workers, and calls it for those that exist already. Descriptors that the worker's
+   * clean-up has not closed are closed. This thread owns them first, because it may be terminated too.
    */
   onOrphan(callback: OrphanCallback): void {
     const control = new Uint8Array(65536);
@@ -295,7 +295,7 @@ export class NativeSystem implements System {
     try {
       return fs.readlinkSync(`/proc/self/fd/${fd}`);
     } catch {
-      // No such descriptor, or no /proc, as on other systems.
+      // There is no such descriptor, or no /proc (other systems).
       return null;
     }
   }
@@ -377,7 +377,7 @@ export class NativeSystem implements System {
   }
 
   getsockopt(fd: number, level: number, name: number, into: Uint8Array): number {
-    // Some options bring a descriptor.
+    // The value of some options is a descriptor.
     this.#needStack();
     return this.#addon.getsockopt(fd, level, name, into);
   }
@@ -444,19 +444,19 @@ export class NativeSystem implements System {
   }
 
   /**
-   * Throws before a call that makes a descriptor, where the stack ends too soon behind it: its owner could not be made. Messages ask
-   * in the addon, for one comparison of addresses.
+   * Throws before a call that makes a descriptor, if too little stack is left to make the owner. For messages the addon checks this
+   * itself, with one comparison of addresses.
    */
   #needStack(): void {
     if (this.#addon.hasStack() === 0) this.#reachStack();
   }
 
-  /** Calls itself until the addon has seen that there is stack enough. @throws RangeError when there is not */
+  /** Calls itself until the addon has found that there is enough stack. @throws RangeError when there is not */
   #reachStack(): void {
     if (this.#addon.stackReached() === 0) this.#reachStack();
   }
 
-  /** Makes a call on as many of `fds[from]` up to, not including, `fds[to]` as the batch has room for. */
+  /** Makes a call for `fds[from]` up to, not including, `fds[to]`, as far as they fit in the batch. */
   #callBatch(call: BlockCall, fds: ArrayLike<number>, from: number, to: number): number {
     const count = min(to - from, BATCH);
     for (let i = 0; i < count; i++) this.#batch[i] = fds[from + i]!;
@@ -465,7 +465,7 @@ export class NativeSystem implements System {
     return this.out[RESULT]!;
   }
 
-  /** A new descriptor. The addon has recorded that this thread owns it; there are too few bits if RLIMIT_NOFILE was raised. */
+  /** Adds ownership bits for a new descriptor if RLIMIT_NOFILE was raised. The addon has already recorded that this thread owns it. */
   #made(result: number, fd: number = result): number {
     if (fd >>> 5 >= this.#owned.length && result >= 0) this.own(fd);
     return result;
@@ -496,20 +496,20 @@ function bufferOf(view: { readonly buffer: ArrayBufferLike }): ArrayBuffer {
   return view.buffer as ArrayBuffer;
 }
 
-/** Whether the handles of Node's modules are libuv's. Bun and Deno have others, and little of libuv works there. */
+/** Whether the handles of Node's modules are libuv's. Bun and Deno have their own, and little of libuv works there. */
 function hasLibuv(): boolean {
   return !("Bun" in globalThis || "Deno" in globalThis);
 }
 
 /**
- * Which backend readiness uses. `uv_poll` aborts the process on Bun and fires once on Deno, so there it is a thread;
- * UNIX_ANCILLARY_READINESS=thread selects the thread elsewhere.
+ * The backend of readiness. On Bun, where `uv_poll` aborts the process, and on Deno, where it fires once, it is a thread. Elsewhere
+ * UNIX_ANCILLARY_READINESS=thread selects the thread.
  */
 export function readinessBackend(): "uv_poll" | "a thread" {
   return hasLibuv() && process.env.UNIX_ANCILLARY_READINESS !== "thread" ? "uv_poll" : "a thread";
 }
 
-/** Loads the addon. The error when it finds none lists what was tried and what helps. */
+/** Loads the addon. If there is none, the error lists the files that were tried, and what to do. */
 function load(): { addon: Addon; file: string } {
   // The bundler puts this file into dist/.
   const prebuilds = url.fileURLToPath(new URL("../prebuilds", import.meta.url));
@@ -519,7 +519,7 @@ function load(): { addon: Addon; file: string } {
     if (path === undefined || path === "") continue;
     try {
       const module = { exports: {} };
-      // Like `require`, without the 1 ms in which that looks for packages.
+      // Like `require`, which takes 1 ms longer because it looks for packages.
       process.dlopen(module, path);
       return { addon: (module.exports as { open(): Addon }).open(), file: path };
     } catch (error) {

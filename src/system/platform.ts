@@ -1,6 +1,6 @@
 /**
- * Composition: the core configured for an ABI, the system calls, and what follows from both. Everything above takes a
- * {@link Platform}; the virtual kernel of `unix-ancillary/testing` is another one.
+ * A {@link Platform}: a core configured for an ABI, a system, and what follows from both. All higher rooms take a platform. The
+ * virtual kernel of `unix-ancillary/testing` provides others.
  */
 
 import { type Abi, abis, hostAbiName } from "../core/abis/table.ts";
@@ -11,10 +11,10 @@ import { ReceiveBuffer } from "./receive-buffer.ts";
 import type { Constants, System } from "./system.ts";
 import { isMusl } from "./target.ts";
 
-/** Largest security label that fits: SELinux and AppArmor keep theirs within a page. */
+/** The largest security label that fits: those of SELinux and AppArmor are at most a page. */
 const SECURITY_BYTES = 4096;
 
-/** An operating system as the library sees it. Two platforms share nothing. */
+/** An operating system as the library uses it. Platforms share no state. */
 export class Platform {
   /** The row of the ABI table that its kernel follows. */
   readonly abi: Abi;
@@ -22,18 +22,18 @@ export class Platform {
   readonly core: Core;
   /** @internal */
   readonly system: System;
-  /** @internal Flags of every send: no SIGPIPE, no waiting. */
+  /** @internal Flags of every send: no SIGPIPE, non-blocking. */
   readonly sendFlags: number;
-  /** @internal Flags of every receive: no waiting, and CLOEXEC in the same step where the system can. */
+  /** @internal Flags of every receive: non-blocking, and CLOEXEC where `recvmsg` has a flag for it. */
   readonly receiveFlags: number;
   /** @internal Whether received descriptors need `fcntl` to become CLOEXEC. */
   readonly needsCloexec: boolean;
   /**
-   * @internal Control capacity in bytes with which no legal message is ever truncated: the most descriptors, with every other
-   * message that a socket option can add.
+   * @internal Size in bytes of a control buffer that no legal message exceeds: the most descriptors, and every other control message
+   * that a socket option can add.
    */
   readonly receiveCapacity: number;
-  /** @internal What the C headers say, and the table: headers are older than kernels at times. -1: this system has no such thing. */
+  /** @internal Constants of the C headers and of the ABI table: headers may be older than the kernel. -1: the system has none. */
   readonly constants: Constants;
   /** @internal */
   readonly receiveBuffer: ReceiveBuffer = new ReceiveBuffer();
@@ -64,9 +64,9 @@ function numbersOf(abi: Abi): Record<string, number> {
   return Object.fromEntries(Object.entries(abi).filter(([, value]) => typeof value === "number"));
 }
 
-/** What everything that makes a socket also takes. */
+/** Options of every function that makes a socket. */
 export interface PlatformOptions {
-  /** Where the socket lives: a virtual kernel, in tests. This process's system by default. */
+  /** The platform of the socket, for example of a virtual kernel in tests. By default that of this process. */
   platform?: Platform | undefined;
 }
 
@@ -77,7 +77,7 @@ export const PLATFORM: Checks = {
   },
 };
 
-/** Options as they were read, and the platform that they name. */
+/** Reads options, and the platform in them. */
 export function readPlatform<T extends PlatformOptions>(
   given: T | undefined,
   known: Checks,
@@ -86,19 +86,19 @@ export function readPlatform<T extends PlatformOptions>(
   return { options, platform: options.platform ?? hostPlatform() };
 }
 
-/** {@link readPlatform}, of what takes no other options. */
+/** {@link readPlatform}, for functions without other options. */
 export function platformFrom(given: PlatformOptions | undefined): Platform {
   return readPlatform(given, {}).platform;
 }
 
 let host: Platform | undefined;
 
-/** Whether it is the platform of this process. Composes nothing. */
+/** Whether a platform is that of this process, without creating that. */
 export function isHostPlatform(platform: Platform): boolean {
   return platform === host;
 }
 
-/** The platform of this process. Composed when it is first needed, one in each thread. */
+/** The platform of this process. It is created when it is first needed, once in each thread. */
 export function hostPlatform(): Platform {
   if (host === undefined) {
     const libc = process.platform === "linux" ? (isMusl() ? "musl" : "glibc") : null;
@@ -117,7 +117,7 @@ export function hostPlatform(): Platform {
   return host;
 }
 
-/** A table that disagrees with the C compiler's headers would misread every message: refuse to start. */
+/** Throws if the table differs from the C headers: it would misread every message. */
 function checkAgainstHeaders(abi: Abi, { layout, constants }: NativeSystem): void {
   const differs = (what: string, headers: number, table: unknown) => {
     throw new Error(
@@ -136,7 +136,7 @@ function checkAgainstHeaders(abi: Abi, { layout, constants }: NativeSystem): voi
   if (align !== abi.headerAlignBytes) differs("the alignment", align, abi.headerAlignBytes);
 }
 
-/** What a terminated worker had received and not taken: its own clean-up could not read control messages. */
+/** The descriptors in an orphan, the control data that a terminated worker left. The worker's clean-up cannot read control messages. */
 function descriptorsIn({ core }: Platform, control: Uint8Array): number[] {
   core.control.set(control);
   core.verdict(control.length, 0, 0, -1, true);

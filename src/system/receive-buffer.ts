@@ -1,19 +1,20 @@
-/** Where received bytes land when the caller gives no buffer of their own. */
+/** The memory for received bytes when the caller gives no buffers. */
 
 import { partOf, setBytes } from "../core/bytes.ts";
 import { markAsUntransferable } from "./builtins.ts";
 
-/** Buffers of up to this size are cut from a slab of several: a slice costs less than a buffer, or than a copy. */
+/** Buffers of up to this size are slices of a slab: a slice takes less time than a new buffer, or a copy. */
 const SLICED_BYTES = 4096;
 const SLAB_BYTES = 4 * SLICED_BYTES;
 
-/** Taken once: between a receive and its message nothing runs that a program can replace. */
+/** Read once at the start: nothing that a program can replace runs between a receive and its message. */
 const { allocUnsafeSlow } = Buffer;
 const fromMemory: (memory: ArrayBufferLike, offset: number, bytes: number) => Buffer = Buffer.from;
 
 /**
- * What makes the Buffers that `subarray` returns, in 0.4 times its time (`Buffer.from`: 0.8; Node 20, 2026-11): the Buffer is not
- * asked for its ArrayBuffer, nor that for what it is. Where a host has only Buffer itself, whose constructor is deprecated, that is not used.
+ * The class of the Buffers that `subarray` returns. Its constructor takes 0.4 times as long as `subarray` (`Buffer.from`: 0.8 times;
+ * Node 20, 2026-11), because it does not look up and check the ArrayBuffer. Not used where the class is Buffer itself, whose
+ * constructor is deprecated.
  */
 const { [Symbol.species]: Made } = Buffer as unknown as { [Symbol.species]?: typeof Uint8Array };
 const bufferOf: (memory: ArrayBufferLike, offset: number, bytes: number) => Buffer =
@@ -24,26 +25,26 @@ const bufferOf: (memory: ArrayBufferLike, offset: number, bytes: number) => Buff
 const NONE: Buffer = Buffer.alloc(0);
 
 /**
- * After so many small messages slabs are used. They are marked as Node's own pool is: to transfer the memory of one message would
- * empty the others. `node:worker_threads`, which marks them, takes 1.7 ms to load (Node 20.20, 2026-11), too much for a program
- * that receives little.
+ * Slabs are used after this many small messages. They are marked as untransferable, like Node's own pool: transferring the memory of
+ * one message would empty the others. The function for that is in `node:worker_threads`, which takes 1.7 ms to load (Node 20.20,
+ * 2026-11), too much for a program that receives few messages.
  */
 const UNTIL_SLABS = 8;
 
-/** Hands out parts of memory that no two messages have in common. One receive at a time: {@link prepare}, then {@link take} or nothing. */
+/** Provides memory that no two messages share. For each receive, {@link prepare} is called, then {@link take} if bytes arrived. */
 export class ReceiveBuffer {
   #slab: Buffer = NONE;
   #memory: ArrayBufferLike = this.#slab.buffer;
   #used = 0;
   #large: Buffer = NONE;
-  /** Messages of up to this size get a slice of a slab; 0: they get memory of their own. */
+  /** Messages of up to this size get a slice of a slab; 0 means that all messages get their own memory. */
   #sliced = 0;
   #small = 0;
-  /** Where to receive to, and from which offset on. */
+  /** The buffer for the next receive, and the offset in it. */
   buffer: Buffer = this.#slab;
   offset = 0;
 
-  /** Makes room for `size` bytes. Room that is not taken is used again. */
+  /** Makes room for `size` bytes. Room that is not taken is reused. */
   prepare(size: number): void {
     if (size <= this.#sliced) {
       if (this.#slab.length - this.#used < size) {
@@ -52,7 +53,7 @@ export class ReceiveBuffer {
         markAsUntransferable()!(this.#memory);
         this.#used = 0;
       }
-      // As a rule it is: a store into an old object costs more than asking.
+      // It usually is the slab: a store into an old object takes longer than the comparison.
       if (this.buffer !== this.#slab) this.buffer = this.#slab;
       this.offset = this.#used;
     } else {
@@ -62,7 +63,7 @@ export class ReceiveBuffer {
     }
   }
 
-  /** The first `bytes` that were received, the caller's from now on. */
+  /** Takes the first `bytes` of the room. They are not used for other messages. */
   take(bytes: number): Buffer {
     const { buffer, offset } = this;
     if (buffer === this.#slab) {
@@ -78,7 +79,7 @@ export class ReceiveBuffer {
   }
 }
 
-/** The first `bytes` in memory of their own: not of Buffer's pool, which some hosts do not mark. */
+/** Copies the first `bytes` to new memory, not to Buffer's pool, which some hosts do not mark as untransferable. */
 function ownCopy(buffer: Buffer, bytes: number): Buffer {
   const copy = allocUnsafeSlow(bytes);
   setBytes(copy, partOf(buffer, 0, bytes));

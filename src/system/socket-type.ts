@@ -1,4 +1,4 @@
-/** What a descriptor that somebody hands to us really is. */
+/** Types of sockets, and checks of descriptors that callers give. */
 
 import { AncillaryError, boolean } from "../core/errors.ts";
 import { ENOTCONN, ENOTSUP, errnoError } from "./errno.ts";
@@ -7,17 +7,17 @@ import type { Platform } from "./platform.ts";
 /** The kinds of Unix socket. */
 export type SocketType = "stream" | "dgram" | "seqpacket";
 
-/** Their names in the headers. */
+/** The names of their constants in the C headers. */
 const SOCK = { stream: "SOCK_STREAM", dgram: "SOCK_DGRAM", seqpacket: "SOCK_SEQPACKET" } as const;
 
-/** The number of a type on this system. @throws SystemError `ENOTSUP` where AF_UNIX has none such (seqpacket on Darwin) */
+/** This system's number of a type. @throws SystemError `ENOTSUP` where AF_UNIX has no such type (seqpacket on Darwin) */
 export function socketType({ abi, constants }: Platform, type: SocketType): number {
   if (abi[SOCK[type]] === null)
     throw errnoError(ENOTSUP, "socket", `${abi.os} has no Unix sockets of type ${SOCK[type]}`);
   return constants[SOCK[type]]!;
 }
 
-/** An `int` option of SOL_SOCKET; `-errno` when there is none. */
+/** An `int` option of SOL_SOCKET, or `-errno`. */
 export function getsockoptInt({ system, constants }: Platform, fd: number, name: string): number {
   const length = system.getsockopt(fd, constants.SOL_SOCKET!, constants[name]!, INT);
   return length < 0 ? length : INT_VIEW[0]!;
@@ -36,8 +36,8 @@ export function setFlag({ system, constants }: Platform, fd: number, name: strin
 }
 
 /**
- * Checks that `fd` is a Unix socket of a type. On anything else the kernel would take descriptors and drop them: TCP
- * reports success (measured on Linux 6.18).
+ * Checks that `fd` is a Unix socket of a type. Other sockets would accept descriptors and drop them: TCP reports success (measured
+ * on Linux 6.18).
  *
  * @throws AncillaryError `ERR_NOT_UNIX_SOCKET`; SystemError `EBADF`
  */
@@ -47,7 +47,7 @@ export function checkUnixSocket(platform: Platform, fd: number, type: SocketType
   if (actual !== platform.constants[SOCK[type]]) throw notUnix(type, `a Unix socket of type ${actual}`);
 }
 
-/** {@link checkUnixSocket}, of whatever type. */
+/** Checks that `fd` is a Unix socket. `type` is only for the message. */
 export function checkAnyUnixSocket(platform: Platform, fd: number, type: SocketType | null = null): void {
   const { system, constants } = platform;
   const family = system.getsockname(fd);
@@ -63,7 +63,7 @@ export function isStream(platform: Platform, fd: number): boolean {
   return getsockoptInt(platform, fd, "SO_TYPE") === platform.constants.SOCK_STREAM;
 }
 
-/** {@link checkUnixSocket}, and that it is connected. */
+/** Checks that `fd` is a connected Unix socket of a type. */
 export function checkConnected(platform: Platform, fd: number, type: SocketType): void {
   checkUnixSocket(platform, fd, type);
   if (isListening(platform, fd)) throw notUnix(type, "a listening socket");
@@ -71,7 +71,7 @@ export function checkConnected(platform: Platform, fd: number, type: SocketType)
   if (peer === ENOTCONN) throw notUnix(type, "a socket that is not connected");
 }
 
-/** Which type of listening Unix socket `fd` is. @throws AncillaryError `ERR_NOT_UNIX_SOCKET` when it is none */
+/** The type of a listening Unix socket. @throws AncillaryError `ERR_NOT_UNIX_SOCKET` when `fd` is not one */
 export function listeningType(platform: Platform, fd: number): "stream" | "seqpacket" {
   const actual = getsockoptInt(platform, fd, "SO_TYPE");
   const type = actual === platform.constants.SOCK_SEQPACKET ? "seqpacket" : "stream";

@@ -1,12 +1,11 @@
 /**
  * The seam between the library and an operating system.
  *
- * Everything above this file talks to a {@link System}: one method is one system call, a failure is `-errno` (the host's own
- * numbers), and nothing throws. A call with more than one result writes the others into arrays of the caller, at positions
- * that have names here. The addon is one implementation (`native.ts`), the virtual kernel of `unix-ancillary/testing` is
- * another.
+ * All other files use the operating system through a {@link System}. A method is one system call. It returns `-errno` (the host's own
+ * number) on failure, and does not throw. Further results are written to arrays, at positions that are named here. `native.ts`
+ * implements the interface with the addon, `unix-ancillary/testing` with the virtual kernel.
  *
- * `EINTR` is retried below this line and `EAGAIN` is handled above it; neither is seen anywhere else.
+ * Implementations retry `EINTR`. Their callers handle `EAGAIN`.
  */
 
 /** Positions in {@link System.out}. */
@@ -15,36 +14,36 @@ export const OUT = {
   CONTROL_LENGTH: 0,
   /** `msg_flags` after `recvmsg`. */
   FLAGS: 1,
-  /** Bytes of a name in {@link System.address} after `recvmsg`, `getsockname` and `getpeername`; -1: the socket has no name. */
+  /** Bytes of the name in {@link System.address} after `recvmsg`, `getsockname` and `getpeername`; -1 if the socket has no name. */
   ADDRESS_LENGTH: 2,
   /**
-   * `msg_controllen` again, until the receiver owns the descriptors and writes 0. When a worker thread is terminated in
-   * between, its clean-up finds the descriptors through it.
+   * `msg_controllen` again, until the receiver owns the descriptors and writes 0. If a worker thread is terminated before that, its
+   * clean-up uses this to pass on the control data.
    */
   UNSETTLED: 3,
 } as const;
 
 /** Positions in the result of {@link System.fstat} and {@link System.lstat}, the fields of `struct stat`. */
 export const FILE_STATUS = {
-  /** `st_mode`; `S_IFMT` of it is the type. */
+  /** `st_mode`; its `S_IFMT` bits are the type. */
   MODE: 0,
-  /** `st_size`, bytes. */
+  /** `st_size`, in bytes. */
   SIZE: 1,
-  /** `st_dev`; with the inode it identifies a file. */
+  /** `st_dev`; together with the inode it identifies a file. */
   DEVICE: 2,
   /** `st_ino`. */
   INODE: 3,
-  /** Elements of the array. */
+  /** The number of elements. */
   LENGTH: 4,
 } as const;
 
-/** Readiness bits, those of `poll(2)` on every system. */
+/** Readiness bits, the same as in `poll(2)` on every system. */
 export const POLLIN = 1;
 export const POLLOUT = 4;
 
-/** What is notified of readiness. */
+/** An object that is notified of readiness. */
 export interface Watched {
-  /** Called with the readiness bits. Errors and hang-ups set both, so that an attempt meets them. */
+  /** Called with the readiness bits. Errors and hang-ups set both bits, so that an attempt gets the error. */
   ready(events: number): void;
 }
 
@@ -57,8 +56,8 @@ export interface Timer {
 }
 
 /**
- * Constants of the C headers, by their own names; a name is missing where the headers lack it. Those that the ABI table also
- * holds are compared with the table when a platform is composed.
+ * Constants of the C headers, by their names, as far as the headers have them. Constants that are also in the ABI table are compared
+ * with it when a platform is created.
  */
 export interface Constants {
   readonly [name: string]: number;
@@ -67,17 +66,17 @@ export interface Constants {
 /** The system calls. */
 export interface System {
   readonly constants: Constants;
-  /** Further results of the last call that has any; see {@link OUT}. */
+  /** Further results of the last call that writes any; see {@link OUT}. */
   readonly out: Int32Array;
-  /** The last name that a call reported: `sun_path`, without the family. */
+  /** The name that a call reported last: `sun_path`, without the family. */
   readonly address: Uint8Array;
 
-  /** Sets the control area: the part of the Wasm memory in which control buffers live. Once, before any message. */
+  /** Sets the control area: the part of the Wasm memory for control buffers. Called once, before any message. */
   bindControl(memory: ArrayBuffer, offset: number, capacity: number): void;
 
   /**
-   * `sendmsg(2)`: the bytes sent. `offset` and `length` select bytes of a single `Uint8Array`; of a list, `offset` bytes are
-   * skipped and `length` is ignored. The first `controlLength` bytes of the control area are the control buffer (0: none).
+   * `sendmsg(2)`. Returns the number of bytes sent. `offset` and `length` select bytes of a single `Uint8Array`; for a list, `offset`
+   * bytes are skipped and `length` is ignored. The first `controlLength` bytes of the control area are the control buffer (0: none).
    * `to` is a `sun_path` or `null`.
    */
   sendmsg(
@@ -90,8 +89,8 @@ export interface System {
     to: Uint8Array | null,
   ): number;
   /**
-   * `recvmsg(2)` into the same kinds of payload, with `controlCapacity` bytes of the control area (0: no control buffer): the
-   * bytes received. `msg_controllen` and `msg_flags` are in {@link out}; with `wantAddress` the sender's name is in
+   * `recvmsg(2)` into the same kinds of payload, with `controlCapacity` bytes of the control area as control buffer (0: none). Returns
+   * the number of bytes received. `msg_controllen` and `msg_flags` are in {@link out}; with `wantAddress` the sender's name is in
    * {@link address}.
    */
   recvmsg(
@@ -107,22 +106,23 @@ export interface System {
   /** Records that this thread owns `fd`, so that it is closed when the thread ends. */
   own(fd: number): void;
   /**
-   * {@link own} of a number whose owner nothing here tells of: its `FD_*` flags; `EBADF` when it is not open; `EBUSY` when a
-   * thread of this process owns it.
+   * {@link own} for a number that a caller gives. Returns its `FD_*` flags; `EBADF` when it is not open; `EBUSY` when a thread of this
+   * process already owns it.
    */
   claim(fd: number): number;
   /** The opposite of {@link own}, without closing. */
   disown(fd: number): void;
   /**
-   * Disowns `fd` for an owner outside the library, such as a `net.Socket`, that is about to take it; with -1 it has taken it, or
-   * {@link own} was called again. If the thread ends in between, `fd` is closed unless that owner has closed it.
+   * Disowns `fd` because an owner outside of the library, such as a `net.Socket`, is about to take it. A second call with -1 ends this:
+   * the owner has taken it, or {@link own} was called again. If the thread ends in between, `fd` is closed unless the new owner has
+   * closed it.
    */
   give(fd: number): number;
-  /** `close(2)` and disown. Never retried: on Linux the number is free even after `EINTR`. */
+  /** `close(2)`, and {@link disown}. Never retried: on Linux the descriptor is closed even after `EINTR`. */
   close(fd: number): number;
-  /** {@link close} of `fds[from]` up to, not including, `fds[to]`; negative ones are skipped. The first error, after all. */
+  /** {@link close} for `fds[from]` up to, not including, `fds[to]`; negative numbers are skipped. Returns the first error, after all. */
   closeAll(fds: ArrayLike<number>, from: number, to: number): number;
-  /** Sets `FD_CLOEXEC` on the same kind of range; stops at the first error. */
+  /** Sets `FD_CLOEXEC` on a range of `fds`; stops at the first error. */
   cloexecAll(fds: ArrayLike<number>, from: number, to: number): number;
   /** `fcntl(2)` with an `int` argument. */
   fcntl(fd: number, command: number, argument: number): number;
@@ -131,14 +131,14 @@ export interface System {
 
   /** `fstat(2)`; `into` has {@link FILE_STATUS}.LENGTH elements. */
   fstat(fd: number, into: BigUint64Array): number;
-  /** `memfd_create(2)`: an empty one, CLOEXEC and owned. `ENOSYS` where there is no such call. */
+  /** `memfd_create(2)`: an empty memfd, CLOEXEC and owned. `ENOSYS` where there is no such call. */
   memfd(): number;
   /** The target of `/proc/self/fd/N` (Linux): the path, or the kind of an anonymous file. `null` where there is none. */
   fdLink(fd: number): string | null;
 
   /**
-   * `socketpair(2)` of AF_UNIX, CLOEXEC; both descriptors go to `pair` and are owned. Non-blocking only where MSG_DONTWAIT
-   * is not enough: often another program gets one end.
+   * `socketpair(2)` of AF_UNIX, CLOEXEC; both descriptors are written to `pair` and owned. Non-blocking only where MSG_DONTWAIT is not
+   * enough, because another program often gets one end.
    */
   socketpair(type: number, pair: Int32Array): number;
   /** `socket(2)` of AF_UNIX, CLOEXEC and non-blocking, owned. */
@@ -147,44 +147,44 @@ export interface System {
   /** `bind(2)`. The file has the permissions `mode` from its creation on; -1: the umask decides. */
   bind(fd: number, path: Uint8Array, mode: number): number;
   /**
-   * The low 32 bits of the inode of the file that a socket is bound to, into the first element of `into`; an error where the
+   * Writes the low 32 bits of the inode of the file that a socket is bound to into the first element of `into`; an error where the
    * system does not report it.
    */
   boundInode(fd: number, into: Uint32Array): number;
   /** `lstat(2)`, as {@link fstat}. */
   lstat(path: string, into: BigUint64Array): number;
-  /** `unlink(2)`, `rename(2)` and `link(2)`, of the names of sockets. */
+  /** `unlink(2)`, `rename(2)` and `link(2)`, for names of sockets. */
   unlink(path: string): number;
   rename(from: string, to: string): number;
   link(from: string, to: string): number;
-  /** `open(2)` of a folder, to {@link flock} it: CLOEXEC and owned. */
+  /** `open(2)` of a folder, for {@link flock}: CLOEXEC and owned. */
   openFolder(path: string): number;
-  /** `flock(2)`, exclusive, without waiting: EWOULDBLOCK while another descriptor has the lock. A close gives it up. */
+  /** `flock(2)`, exclusive, non-blocking: EWOULDBLOCK while another descriptor has the lock. Closing releases it. */
   flock(fd: number): number;
   /**
-   * The pipe of libuv (of a `net.Server`) with this descriptor no longer unlinks its path when it is closed. An error: it still
-   * does.
+   * Makes the libuv pipe (of a `net.Server`) with this descriptor keep its path when it is closed. On an error, the pipe still unlinks
+   * the path.
    */
   keepPath(fd: number): number;
   listen(fd: number, backlog: number): number;
-  /** `accept4(2)`: CLOEXEC and owned; blocking or not as {@link socketpair}. */
+  /** `accept4(2)`: CLOEXEC and owned; non-blocking where {@link socketpair} is. */
   accept(fd: number): number;
   /** `how`: 0 read, 1 write, 2 both, as in `<sys/socket.h>`. */
   shutdown(fd: number, how: number): number;
-  /** `getsockname(2)`: the address family. The bytes behind it, of AF_UNIX the name, are in {@link address}. */
+  /** `getsockname(2)`: the address family. The bytes after the family (for AF_UNIX, the name) are in {@link address}. */
   getsockname(fd: number): number;
-  /** The same of the peer. */
+  /** `getpeername(2)`, with the same results. */
   getpeername(fd: number): number;
-  /** Writes an option's bytes into `into`; the number of bytes. */
+  /** Writes the value of an option to `into`. Returns the number of bytes. */
   getsockopt(fd: number, level: number, name: number, into: Uint8Array): number;
-  /** {@link getsockopt} of an option whose value is a new descriptor: it, CLOEXEC and owned by this thread. */
+  /** {@link getsockopt} for an option whose value is a new descriptor. Returns the descriptor, CLOEXEC and owned by this thread. */
   getsockoptFd(fd: number, level: number, name: number): number;
   /** Sets an `int` option. */
   setsockopt(fd: number, level: number, name: number, value: number): number;
 
-  /** `poll(2)` on one descriptor, blocking for up to `timeout` ms (-1: without limit). 0: it was not ready in time. */
+  /** `poll(2)` on one descriptor, for at most `timeout` ms (-1: without limit). Returns 0 if it was not ready in time. */
   poll(fd: number, events: number, timeout: number): number;
-  /** Adds a watcher of `fd`, which waits for no event yet: its number. */
+  /** Adds a watcher of `fd`, which waits for no event yet. Returns the watcher's number. */
   watch(fd: number, watched: Watched): number;
   /** Sets the events that a watcher waits for (0: none). Level-triggered: it notifies again until disarmed. */
   arm(watcher: number, events: number): void;
@@ -195,6 +195,6 @@ export interface System {
 
   /** Milliseconds of a monotonic clock. */
   now(): number;
-  /** Calls `fired` once, after so many milliseconds; 0: after a turn of the event loop. It keeps the process alive. */
+  /** Calls `fired` once, after this many milliseconds (0: after a turn of the event loop). The timer keeps the process alive. */
   timer(milliseconds: number, fired: () => void): Timer;
 }

@@ -1,4 +1,4 @@
-/** The name of this machine among the folders of `prebuilds/`. */
+/** The folder of `prebuilds/` for this machine. */
 
 import { fs } from "./builtins.ts";
 
