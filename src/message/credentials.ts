@@ -67,7 +67,7 @@ export function peerCredentials(platform: Platform, fd: number): Credentials {
   const { system, abi, constants } = platform;
   const layout = abi.peerCredentials;
   const option = layout === null ? -1 : (constants[layout.option] ?? -1);
-  if (layout === null || option === -1) throw errnoError(ENOTSUP, "getsockopt", `${abi.os} has no option for the credentials of a peer`);
+  if (layout === null || option === -1) throw errnoError(ENOTSUP, "getsockopt", `${abi.os} has no such option`);
   const length = system.getsockopt(fd, constants[layout.level]!, option, answerBytes);
   if (length < 0) throw errnoError(length, "getsockopt");
   const uid = answer.getUint32(layout.uid, LITTLE_ENDIAN);
