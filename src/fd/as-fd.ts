@@ -187,7 +187,7 @@ function handleFd(platform: Platform, source: object, name: string): number | nu
  * @throws TypeError
  */
 function checkUnread(source: object, name: string): void {
-  if ("encrypted" in source) throw wrongType(name, "a net.Socket without TLS (the keys would stay in this process)", source);
+  if ("encrypted" in source) throw wrongType(name, "a net.Socket without TLS (its keys stay in this process)", source);
   const { readableLength = 0 } = source as Partial<Socket>;
   if (readableLength > 0) {
     const expected = `a net.Socket without unread bytes: ${readableLength} bytes were read and would not be sent; use pauseOnConnect, or read them first`;

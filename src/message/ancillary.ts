@@ -246,7 +246,7 @@ export class SocketAncillary implements Disposable {
   #checkMayAdd(besideOthers: boolean): void {
     const { abi } = this.#platform;
     if (besideOthers && abi.severalRights === "first")
-      throw errnoError(ENOTSUP, "sendmsg", `${abi.os} sends the first control message and drops the others without an error`);
+      throw errnoError(ENOTSUP, "sendmsg", `${abi.os} sends the first control message and drops the others silently`);
   }
 
   #add(message: ControlMessage): void {
