@@ -46,7 +46,7 @@ export type Direction = "reading" | "writing";
 /** Operations that are served in order: those of a direction, or the sends to one receiver, which do not wait for sends to others. */
 export type Line = Direction | `to ${string}`;
 
-/** The sends that wait for one receiver. No readiness tells that a receiver has room, so a timer tries them again. */
+/** The sends that wait for one receiver. No readiness reports that a receiver has room, so a timer tries them again. */
 interface Lane {
   queue: Queue<Waiting>;
   timer: Timer | null;

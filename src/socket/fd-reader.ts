@@ -49,8 +49,8 @@ const LIMITS: Checks = {
 };
 
 /**
- * After so many reads the event loop gets a turn: those of one receive are served without one, and a peer that floods with small
- * messages would starve timers and every other socket. A turn costs as much as two or three of them.
+ * After this many reads the event loop gets a turn. Reads of bytes that have arrived need no turn, so a peer that floods with small
+ * messages would starve timers and every other socket. A turn takes as long as two or three reads.
  */
 const BURST = 256;
 
@@ -86,7 +86,7 @@ export class FdReader implements Disposable, AsyncDisposable {
   readonly #ranges: { from: number; to: number; count: number }[] = [];
   #ended = false;
   #failure: unknown = null;
-  /** Whether what reads through this, a channel, has nothing under way. */
+  /** Whether the channel that uses this reader has no operation in progress. */
   #userIdle: () => boolean = always;
   readonly #reads: Turns = new Turns();
   /** Reads since the last turn of the event loop that this reader asked for. */
@@ -146,8 +146,8 @@ export class FdReader implements Disposable, AsyncDisposable {
   }
 
   /**
-   * @internal Whether a read is under way, or has come back and was not seen: what it received is neither in the queues nor with
-   * the caller.
+   * @internal Whether a read is in progress, or has finished and its result has not reached the caller: the data are then in neither
+   * queue.
    */
   get busy(): boolean {
     return !this.#reads.idle || !this.#userIdle();
@@ -334,8 +334,8 @@ export class FdReader implements Disposable, AsyncDisposable {
     const ahead = this.#records ? this.#ahead : Math.min(this.#ahead, this.#maxQueuedBytes - queued);
     // For a large read, at most double what has arrived: a peer must send much data before it costs much memory.
     const room = Math.max(ahead, Math.min(bytes - queued, Math.max(this.#ahead, queued)));
-    // A stream goes on in what is left of the buffer, which grows when that is used up: a peer that sends byte after byte must not
-    // have all that is queued copied for each.
+    // On a stream, use the rest of the buffer first, and grow it only when it is full. Otherwise a peer that sends byte after byte
+    // would cause a copy of all queued bytes for each.
     const free = this.#buffer.length - this.#end;
     if (free >= room || (!this.#records && free >= this.#receiveBytes)) return Math.min(room, free);
     const grown = queued + room > this.#buffer.length ? Buffer.allocUnsafeSlow(queued + room) : this.#buffer;
