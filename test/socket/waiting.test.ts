@@ -447,8 +447,8 @@ for (const what of Object.keys(REPLACEMENTS)) {
       const { code, signal, stdout, stderr } = await again(import.meta.url, "stolen", [direction, what]);
       assert.is(signal, null, stderr);
       assert.is(code, 0, stderr);
-      const expected = what === "nothing" ? "EBADF" : "ENOTSOCK";
-      assert.is(stdout, direction === "receive" ? expected : `${expected} ${expected}`);
+      // Other threads of Node open and close files: the number may be theirs for a moment.
+      assert.match(stdout, direction === "receive" ? /^(EBADF|ENOTSOCK)$/ : /^(EBADF|ENOTSOCK) (EBADF|ENOTSOCK)$/);
     });
   }
 }
@@ -475,6 +475,8 @@ async function stolen(direction: string, path: string | null): Promise<string> {
     closeSync(a.fd);
     // Node may have closed a lower number meanwhile.
     if (path !== null) while (openSync(path, "r") < a.fd);
+    // A thread that is in poll(2) already waits for the socket itself, not for its number: it ends when the peer closes.
+    if (process.env.UNIX_ANCILLARY_READINESS === "thread") b.close();
     codes.push(await codeOf(waiting));
     b.close();
   }
