@@ -194,7 +194,7 @@ class UvReadiness final : public Readiness {
     }
   }
 
-  // Whether the events are watched for now.
+  // False if the events cannot be watched: the number is no socket any more, or libuv refuses it.
   static bool Apply(Watcher* watcher) {
     const int events = watcher->wanted;
     watcher->changed = false;

@@ -15,7 +15,7 @@ const ABI: Option = {
 };
 
 /** The name of this machine's row in the ABI table; null if it has none. */
-export function hostAbi(): AbiName | null {
+function hostAbi(): AbiName | null {
   return hostAbiName(
     process.platform,
     process.arch,

@@ -98,7 +98,7 @@ export function count(number: number, what: string): string {
 }
 
 /** What a descriptor refers to, with its path where the system reports it. */
-export type Described = FdDescription & { readonly path?: string };
+type Described = FdDescription & { readonly path?: string };
 
 export function describe(fd: OwnedFd): Described {
   const description = fd.describe();

@@ -28,7 +28,7 @@ const SCRIPT = 'export LISTEN_PID=$$; exec "$@"';
 const FORWARDED = ["SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
 
 /** How to run the command. */
-export interface RunnerOptions {
+interface RunnerOptions {
   readonly command: readonly string[];
   /** Names for LISTEN_FDNAMES: one for all descriptors, or one each. */
   readonly names: readonly string[];

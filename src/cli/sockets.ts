@@ -12,7 +12,7 @@ export type Connected = UnixStream | UnixSeqpacket;
 export type Listener = UnixListener<UnixStream | UnixSeqpacket>;
 
 /** The socket at an address. */
-export type Opened =
+type Opened =
   | { readonly kind: "listener"; readonly socket: Listener }
   | { readonly kind: "connected"; readonly socket: Connected }
   | { readonly kind: "datagram"; readonly socket: UnixDatagram };

@@ -41,7 +41,7 @@ export const TIMEOUT: Checks = {
   },
 };
 
-export type Direction = "reading" | "writing";
+type Direction = "reading" | "writing";
 
 /** Operations that are served in order: those of a direction, or the sends to one receiver, which do not wait for sends to others. */
 export type Line = Direction | `to ${string}`;

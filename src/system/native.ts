@@ -42,7 +42,7 @@ type BlockCall = () => void;
 type BlockCallWith<T> = (argument: T) => void;
 
 /** The layout of control messages in the C headers, which is checked against the ABI table. */
-export interface HeaderLayout {
+interface HeaderLayout {
   readonly pointerBytes: number;
   readonly littleEndian: number;
   readonly headerBytes: number;
@@ -113,7 +113,7 @@ interface Addon {
 }
 
 /** Called with the control data that a terminated worker had received (see native/addon.cc). Returns the descriptors in them. */
-export type OrphanCallback = (control: Uint8Array) => readonly number[];
+type OrphanCallback = (control: Uint8Array) => readonly number[];
 
 /** This process's system calls. */
 export class NativeSystem implements System {

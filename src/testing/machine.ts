@@ -14,7 +14,7 @@ import {
 } from "./files.ts";
 
 /** The sizes of a machine. */
-export interface MachineLimits {
+interface MachineLimits {
   /** Bytes that a socket keeps for its reader. */
   readonly bufferBytes: number;
   /** Datagrams that a socket keeps. */
