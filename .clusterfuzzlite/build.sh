@@ -1,0 +1,2 @@
+#!/bin/bash -eu
+exec bash "$SRC/unix-ancillary/fuzz/build.sh"
