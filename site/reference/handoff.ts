@@ -1,0 +1,7 @@
+/**
+ * Accepted connections for other processes.
+ *
+ * @module unix-ancillary/handoff
+ */
+
+export * from "unix-ancillary/handoff";

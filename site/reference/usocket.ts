@@ -1,0 +1,7 @@
+/**
+ * The classes and events of the npm package `usocket`.
+ *
+ * @module unix-ancillary/usocket
+ */
+
+export * from "unix-ancillary/usocket";
