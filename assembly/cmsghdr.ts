@@ -20,13 +20,13 @@ export function align(n: i32): i32 {
   return n < 0 ? -1 : size(roundUp(n, abi.alignBytes));
 }
 
-/** `CMSG_LEN(n)`, likewise. */
+/** `CMSG_LEN(n)`; -1 likewise. */
 export function len(n: i32): i32 {
   return n < 0 ? -1 : size(<u64>abi.dataOffset + n);
 }
 
 /**
- * `CMSG_SPACE(n)`, likewise: the distance from this header to the next. Everywhere but on illumos/sparcv9 the payload begins
+ * `CMSG_SPACE(n)`; -1 likewise. It is the distance from this header to the next. Everywhere but on illumos/sparcv9 the payload begins
  * at a multiple of the alignment, so that this is also `dataOffset + CMSG_ALIGN(n)`.
  */
 export function space(n: i32): i32 {
@@ -53,13 +53,9 @@ export function readType(header: usize): i32 {
   return readInt(header + abi.typeOffset);
 }
 
-/** Writes the three fields. The caller has zeroed what lies between them (musl's pad). */
+/** Writes the three fields. The caller has zeroed what lies between them (musl's pad), and the upper half of a length of 8 bytes. */
 export function writeHeader(header: usize, length: u32, level: i32, type: i32): void {
-  if (abi.lengthBytes === 4) {
-    writeInt(header + abi.lengthOffset, length);
-  } else {
-    store<u64>(header + abi.lengthOffset, abi.bigEndian ? bswap<u64>(length) : <u64>length);
-  }
+  writeInt(header + abi.lengthOffset + (abi.bigEndian ? abi.lengthBytes - 4 : <u32>0), length);
   writeInt(header + abi.levelOffset, level);
   writeInt(header + abi.typeOffset, type);
 }

@@ -5,7 +5,7 @@
 
 import { abi } from "./abi";
 import { space, writeHeader } from "./cmsghdr";
-import { CONTROL, CONTROL_BYTES, clear } from "./memory";
+import { CONTROL, CONTROL_BYTES } from "./memory";
 
 /** Where the next message begins, where the last one ends without its padding, and the capacity. */
 let at: u32 = 0;
@@ -30,7 +30,7 @@ export function put(level: i32, type: i32, length: i32): i32 {
   // `at` is at most the capacity: the difference cannot wrap. The padding of the message before may have left no room at all.
   if ((abi.padLast ? <u32>whole : bare) > capacity - at) return -1;
   const header: usize = CONTROL + at;
-  clear(header, min<u32>(whole, capacity - at));
+  memory.fill(header, 0, min<u32>(whole, capacity - at));
   writeHeader(header, bare, level, type);
   const data = at + abi.dataOffset;
   reach = at + bare;

@@ -1,8 +1,9 @@
 /** The payload of SCM_RIGHTS: `int`s, here and in the descriptor table. */
 
-import { abi, readInt, writeInt } from "./abi";
+import { abi, readInt } from "./abi";
 import { begin, length, put } from "./encode";
 import { CONTROL, CONTROL_BYTES, FDS, FDS_CAPACITY } from "./memory";
+import { encodeOne } from "./short";
 
 /** Appends one SCM_RIGHTS message with the first `count` `int`s of the table. The result is its payload's offset; -1: no room. */
 export function putRights(count: i32): i32 {
@@ -11,14 +12,20 @@ export function putRights(count: i32): i32 {
   if (data < 0) return -1;
   const to: usize = CONTROL + data;
   const bytes: usize = (<usize>count) << 2;
-  let i: usize = 0;
-  if (!abi.bigEndian) for (; i + 8 <= bytes; i += 8) store<u64>(to + i, load<u64>(FDS + i));
-  for (; i < bytes; i += 4) writeInt(to + i, load<i32>(FDS + i));
+  if (!abi.bigEndian) memory.copy(to, FDS, bytes);
+  else for (let i: usize = 0; i < bytes; i += 4) store<i32>(to + i, bswap<i32>(load<i32>(FDS + i)));
   return data;
 }
 
-/** Makes a control buffer of one such message. The result is its length; -1: no room. */
+/**
+ * Makes a control buffer of one SCM_RIGHTS message with the first `count` `int`s of the table, to which nothing can be appended. The
+ * result is its length; -1: no room.
+ */
 export function encodeRights(count: i32): i32 {
+  if (count === 1) {
+    const bytes = encodeOne();
+    if (bytes > 0) return bytes;
+  }
   begin(-1);
   return putRights(count) < 0 ? -1 : length();
 }

@@ -10,7 +10,9 @@ import { readCredentials } from "./credentials";
 import { next, open } from "./decode";
 import { CONTROL, FDS, get, Register, set } from "./memory";
 import { readRights } from "./rights";
+import { readOne } from "./short";
 
+/** Nothing is wrong with what came. */
 export const OK: i32 = 0;
 /** The kernel had more control data than it delivered. It outranks the rest: a cut message also looks malformed. */
 export const ANCILLARY_TRUNCATED: i32 = 1;
@@ -22,8 +24,8 @@ export const DATA_TRUNCATED: i32 = 3;
 export const FD_COUNT: i32 = 4;
 
 /**
- * Judges what a receive left in the control area. The result is one of the outcomes above; the registers COUNT to SECURITY_LENGTH
- * are set.
+ * Judges what a receive left in the control area. The result is one of the outcomes above; the registers FAULT_OFFSET to
+ * SECURITY_LENGTH are set. Those of `next`, OFFSET to CLAMPED, mean nothing afterwards, and `next` finds nothing.
  *
  * @param length `msg_controllen` as `recvmsg` left it
  * @param flags `msg_flags`, likewise: bits are tested, as several kernels echo input flags there
@@ -41,8 +43,14 @@ export function verdict(length: i32, flags: i32, maxFds: i32, exactly: i32, allo
   set(Register.CREDENTIALS, 0);
   set(Register.SECURITY_LENGTH, -1);
 
-  open(length, truncated || abi.losesCtrunc);
-  while (next()) {
+  const one = readOne(length);
+  // After a verdict the walk has ended, by either way.
+  open(one ? 0 : length, truncated || abi.losesCtrunc);
+  if (one) {
+    count = 1;
+    invalid = load<u32>(FDS) >>> 31;
+  }
+  while (!one && next()) {
     if (get(Register.CLAMPED) !== 0) truncated = true;
     // Level and type are compared together: the same type numbers mean other things at other levels. A negative type stands
     // for what a system does not have, and never for a message.

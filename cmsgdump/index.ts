@@ -2,14 +2,16 @@
  * The core as a WASI command: it reads control bytes from standard input and prints what `inspect` prints.
  *
  *     cmsgdump [--hex] ABI
+ *     cmsgdump --help
  *
  * Exit status: 0 whole, 1 malformed, 2 invalid arguments or input.
  */
 
-import { abi, readInt, setLayout } from "../assembly/abi";
+import { abi, readInt } from "../assembly/abi";
 import { len, space } from "../assembly/cmsghdr";
 import { next, open } from "../assembly/decode";
 import { CONTROL, CONTROL_BYTES, get, Register } from "../assembly/memory";
+import { setLayout } from "../assembly/target";
 import { Kind, TABLE } from "./table";
 import { args, exit, read, write } from "./wasi";
 
@@ -331,20 +333,39 @@ function input(asHex: bool): i32 {
   return high < 0 ? length : -2;
 }
 
+const USAGE = "usage: cmsgdump [--hex] ABI < control bytes\n";
+
 function usage(why: string): void {
   output = 2;
   text("cmsgdump: ");
   text(why);
-  text("\nusage: cmsgdump [--hex] ABI < control bytes\nABI is one of\n");
+  text("\n");
+  text(USAGE);
+  text("ABI is one of\n");
   listNames();
   flush();
   exit(2);
 }
 
-function isHexOption(given: usize): bool {
-  const option = "--hex";
-  for (let i = 0; i < 5; i++) if (<i32>load<u8>(given + i) !== option.charCodeAt(i)) return false;
-  return load<u8>(given + 5) === 0;
+function help(): void {
+  text(USAGE);
+  text(
+    "\nReads a control buffer, the first msg_controllen bytes of msg_control, from standard input, and prints every\n" +
+      "control message in it: where it is, its header, its bytes, and what they mean.\n\n" +
+      "  --hex   the input is hex: two digits for each byte, with any blanks between digits\n" +
+      "  --help  prints this\n\n" +
+      "exit status: 0 the buffer is whole, 1 it is malformed, 2 invalid arguments or input\n\n" +
+      "ABI is the system and the processor that the bytes are of, one of\n",
+  );
+  listNames();
+  flush();
+  exit(0);
+}
+
+/** Whether the C string at `given` is this one. */
+function isOption(given: usize, option: string): bool {
+  for (let i = 0; i < option.length; i++) if (<i32>load<u8>(given + i) !== option.charCodeAt(i)) return false;
+  return load<u8>(given + option.length) === 0;
 }
 
 export function _start(): void {
@@ -353,7 +374,11 @@ export function _start(): void {
   let asHex = false;
   for (let i: u32 = 1; i < count; i++) {
     const given: usize = load<u32>(ARGS + 4 * i);
-    if (isHexOption(given)) asHex = true;
+    if (isOption(given, "--help") || isOption(given, "-h")) {
+      help();
+      return;
+    }
+    if (isOption(given, "--hex")) asHex = true;
     else if (name === 0) name = given;
     else {
       usage("expected one ABI, got several");

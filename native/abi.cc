@@ -10,12 +10,29 @@
 
 #include "environment.h"
 
+#ifdef __linux__
+// Numbers of uapi/linux/fcntl.h and memfd.h that the C libraries, or older ones, do not have. They are the same on every processor.
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020
+#endif
+#ifndef MFD_ALLOW_SEALING
+#define MFD_ALLOW_SEALING 0x0002
+#endif
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008
+#endif
+#endif
+
 namespace unix_ancillary {
 
 namespace {
 
+// The name is stored in place: a pointer would need a relocation, and 68 of them are a tenth of the file.
 struct Named {
-  const char* name;
+  char name[24];
   int value;
 };
 
@@ -108,11 +125,29 @@ constexpr Named kConstants[] = {
 #ifdef SO_RCVBUF
     {"SO_RCVBUF", SO_RCVBUF},
 #endif
+#ifdef SO_SNDBUFFORCE
+    {"SO_SNDBUFFORCE", SO_SNDBUFFORCE},
+#endif
+#ifdef SO_RCVBUFFORCE
+    {"SO_RCVBUFFORCE", SO_RCVBUFFORCE},
+#endif
+#ifdef SO_GET_FILTER
+    {"SO_GET_FILTER", SO_GET_FILTER},
+#endif
+#ifdef SO_PEEK_OFF
+    {"SO_PEEK_OFF", SO_PEEK_OFF},
+#endif
 #ifdef SO_NOSIGPIPE
     {"SO_NOSIGPIPE", SO_NOSIGPIPE},
 #endif
 #ifdef SO_TIMESTAMP
     {"SO_TIMESTAMP", SO_TIMESTAMP},
+#endif
+#ifdef SO_TIMESTAMPNS
+    {"SO_TIMESTAMPNS", SO_TIMESTAMPNS},
+#endif
+#ifdef SO_TIMESTAMPING
+    {"SO_TIMESTAMPING", SO_TIMESTAMPING},
 #endif
 #ifdef SO_PASSCRED
     {"SO_PASSCRED", SO_PASSCRED},
@@ -180,6 +215,9 @@ constexpr Named kConstants[] = {
 #ifdef F_DUPFD_CLOEXEC
     {"F_DUPFD_CLOEXEC", F_DUPFD_CLOEXEC},
 #endif
+#ifdef F_ADD_SEALS
+    {"F_ADD_SEALS", F_ADD_SEALS},
+#endif
 #ifdef F_GET_SEALS
     {"F_GET_SEALS", F_GET_SEALS},
 #endif
@@ -200,6 +238,12 @@ constexpr Named kConstants[] = {
 #endif
 #ifdef F_SEAL_EXEC
     {"F_SEAL_EXEC", F_SEAL_EXEC},
+#endif
+#ifdef MFD_ALLOW_SEALING
+    {"MFD_ALLOW_SEALING", MFD_ALLOW_SEALING},
+#endif
+#ifdef MFD_NOEXEC_SEAL
+    {"MFD_NOEXEC_SEAL", MFD_NOEXEC_SEAL},
 #endif
 #ifdef FD_CLOEXEC
     {"FD_CLOEXEC", FD_CLOEXEC},
@@ -285,6 +329,11 @@ void ExportAbi(napi_env env, napi_value exports) {
   const Named layout[] = {
       {"pointerBytes", sizeof(void*)},
       {"littleEndian", LittleEndian()},
+#ifdef __GLIBC__
+      {"glibc", 1},
+#else
+      {"glibc", 0},
+#endif
       {"headerBytes", sizeof(cmsghdr)},
       {"lengthOffset", offsetof(cmsghdr, cmsg_len)},
       {"lengthBytes", sizeof(cmsghdr::cmsg_len)},

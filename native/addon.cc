@@ -5,22 +5,30 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <memory>
-
 #include "environment.h"
+// After environment.h, which chooses the version of Node-API.
+#include <napi.h>
 
 namespace unix_ancillary {
 
 namespace {
 
-using Environments = std::vector<std::unique_ptr<Environment>>;
+// The environments that one thread has opened.
+struct Instance : Allocated {
+  Environment* first = nullptr;
+};
 
 // The orphans and the list of open environments, with one lock for both. They outlive the last environment: Node unloads an addon
 // that only workers had loaded, so the addon is linked with nodelete, and the next worker finds the orphans.
-std::mutex process_mutex;
-std::vector<Orphan> orphans;
-std::vector<Environment*> living;
+pthread_mutex_t process_mutex = PTHREAD_MUTEX_INITIALIZER;
+Orphan* orphans = nullptr;
+Environment* living = nullptr;
+
+// Called with the lock held.
+void PushOrphan(Orphan* orphan) {
+  orphan->next = orphans;
+  orphans = orphan;
+}
 
 }  // namespace
 
@@ -28,7 +36,7 @@ std::vector<Environment*> living;
 // claim, so the list is changed with the lock held.
 void Environment::Own(int fd) {
   if (fd < 0 || OwnWithinBits(fd)) return;
-  std::lock_guard<std::mutex> lock(process_mutex);
+  const Lock lock(&process_mutex);
   owned_beyond.push_back(fd);
 }
 
@@ -44,15 +52,14 @@ void Environment::Disown(int fd) {
     __atomic_store_n(&owned[fd >> 5], owned[fd >> 5] & ~(1u << (fd & 31)), __ATOMIC_RELAXED);
     return;
   }
-  std::lock_guard<std::mutex> lock(process_mutex);
-  owned_beyond.erase(std::remove(owned_beyond.begin(), owned_beyond.end(), fd), owned_beyond.end());
+  const Lock lock(&process_mutex);
+  owned_beyond.remove_if([fd](int other) { return other == fd; });
 }
 
 // Called in any thread, with the lock held. A thread that owns the number has set its bit long before, or is in claim itself.
 bool Environment::Owns(int fd) const {
   if (fd < 0) return false;
-  if (static_cast<size_t>(fd) >= owned_bits)
-    return std::find(owned_beyond.begin(), owned_beyond.end(), fd) != owned_beyond.end();
+  if (static_cast<size_t>(fd) >= owned_bits) return owned_beyond.contains(fd);
   return (__atomic_load_n(&owned[fd >> 5], __ATOMIC_RELAXED) >> (fd & 31) & 1) != 0;
 }
 
@@ -70,10 +77,9 @@ Environment* EnvironmentOf(napi_env env, napi_callback_info info, napi_value* fi
   return static_cast<Environment*>(data);
 }
 
-napi_status CallOutside(napi_env env, napi_value function, size_t count, const napi_value* arguments) {
-  napi_value receiver, result;
-  napi_create_object(env, &receiver);
-  return napi_make_callback(env, nullptr, receiver, function, count, arguments, &result);
+napi_status CallOutside(napi_env env, napi_value function) {
+  napi_value result;
+  return napi_make_callback(env, nullptr, function, function, 0, nullptr, &result);
 }
 
 void Export(napi_env env, napi_value exports, const char* name, napi_callback function, void* data) {
@@ -123,10 +129,11 @@ napi_value Claim(napi_env env, napi_callback_info info) {
   const int flags = Result(fcntl(fd, F_GETFD));
   if (flags < 0) return call.Return(flags);
   // The lock also serializes two threads that claim the same number.
-  std::lock_guard<std::mutex> lock(process_mutex);
-  for (const Environment* other : living) {
+  const Lock lock(&process_mutex);
+  for (const Environment* other = living; other != nullptr; other = other->next_living) {
     if (other->Owns(fd)) return call.Return(-EBUSY);
   }
+  if (IsHandedOver(fd)) return call.Return(-EBUSY);
   Environment* e = call.environment();
   if (!e->OwnWithinBits(fd)) e->owned_beyond.push_back(fd);
   return call.Return(flags);
@@ -139,11 +146,10 @@ napi_value BindOwned(napi_env env, napi_callback_info info) {
   size_t length;
   void* bits = Keep(env, e, buffer, &length);
   // Other threads read the bits in claim.
-  std::lock_guard<std::mutex> lock(process_mutex);
+  const Lock lock(&process_mutex);
   e->owned = static_cast<uint32_t*>(bits);
   e->owned_bits = length * 8;
-  const auto moved = [e](int fd) { return e->OwnWithinBits(fd); };
-  e->owned_beyond.erase(std::remove_if(e->owned_beyond.begin(), e->owned_beyond.end(), moved), e->owned_beyond.end());
+  e->owned_beyond.remove_if([e](int fd) { return e->OwnWithinBits(fd); });
   return nullptr;
 }
 
@@ -164,26 +170,28 @@ napi_value BindControl(napi_env env, napi_callback_info info) {
 napi_value TakeOrphan(napi_env env, napi_callback_info info) {
   napi_value into;
   Environment* e = EnvironmentOf(env, info, &into);
-  std::lock_guard<std::mutex> lock(process_mutex);
-  if (orphans.empty()) return Return(e, -1);
-  const Orphan& orphan = orphans.back();
+  const Lock lock(&process_mutex);
+  Orphan* const orphan = orphans;
+  if (orphan == nullptr) return Return(e, -1);
   const Memory memory = MemoryOf(env, into);
-  const size_t length = std::min(memory.length, orphan.control.size());
-  memcpy(memory.data, orphan.control.data(), length);
+  const size_t length = Min(memory.length, orphan->control.size());
+  memcpy(memory.data, orphan->control.data(), length);
   napi_value closed;
   void* bits = nullptr;
-  const size_t bytes = orphan.closed.size() * sizeof(uint32_t);
+  const size_t bytes = orphan->closed.size() * sizeof(uint32_t);
   if (napi_create_arraybuffer(env, bytes, &bits, &closed) != napi_ok) return Return(e, -ENOMEM);
-  memcpy(bits, orphan.closed.data(), bytes);
-  e->orphan = std::make_unique<Orphan>(std::move(orphans.back()));
-  orphans.pop_back();
+  memcpy(bits, orphan->closed.data(), bytes);
+  orphans = orphan->next;
+  e->orphan = orphan;
   e->words[kResult] = static_cast<int>(length);
   return closed;
 }
 
 // settleOrphan(): this environment now owns the descriptors of the orphan that it took.
 napi_value SettleOrphan(napi_env env, napi_callback_info info) {
-  EnvironmentOf(env, info)->orphan = nullptr;
+  Environment* e = EnvironmentOf(env, info);
+  delete e->orphan;
+  e->orphan = nullptr;
   return nullptr;
 }
 
@@ -192,10 +200,11 @@ napi_value Give(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   Environment* e = call.environment();
   const int fd = call.Integer(0);
-  struct stat status = {};
-  if (fd >= 0 && fstat(fd, &status) == -1) return call.Return(-errno);
-  e->given_device = status.st_dev;
-  e->given_inode = status.st_ino;
+  FileStatus status = {};
+  const int result = fd < 0 ? 0 : StatusOf(fd, &status);
+  if (result < 0) return call.Return(result);
+  e->given_device = status.device;
+  e->given_inode = status.inode;
   e->given = fd;
   e->Disown(fd);
   return call.Return(0);
@@ -219,43 +228,68 @@ void CallOnOrphan(napi_env env, napi_value, void* context, void*) {
   napi_call_function(env, receiver, callback, 0, nullptr, nullptr);
 }
 
-// Called when the environment ends, by exit or because its worker was terminated at any point. Closes the descriptors that it owns.
-void CleanUp(void* data) {
-  Environment* e = static_cast<Environment*>(data);
-  CloseReadiness(e);
-  std::lock_guard<std::mutex> lock(process_mutex);
-  living.erase(std::remove(living.begin(), living.end(), e), living.end());
+// Passes on what a terminated thread had received and not owned. Called with the lock held.
+void LeaveOrphans(Environment* e) {
   if (e->words != nullptr && e->words[kUnsettled] > 0 && e->control != nullptr) {
-    const size_t length = std::min(e->control_capacity, static_cast<size_t>(e->words[kUnsettled]));
-    orphans.push_back({{e->control, e->control + length}, {e->owned, e->owned + e->owned_bits / 32}});
+    Orphan* const orphan = new Orphan();
+    orphan->control.append(e->control, Min(e->control_capacity, static_cast<size_t>(e->words[kUnsettled])));
+    orphan->closed.append(e->owned, e->owned_bits / 32);
+    PushOrphan(orphan);
   }
   if (e->orphan != nullptr) {
-    // Descriptors that this thread has recorded already are closed below.
-    std::vector<uint32_t>& closed = e->orphan->closed;
-    closed.resize(std::max(closed.size(), e->owned_bits / 32));
+    // Descriptors that this thread has recorded already are closed by CleanUp.
+    List<uint32_t>& closed = e->orphan->closed;
+    closed.resize(Max(closed.size(), e->owned_bits / 32));
     for (size_t word = 0; word < e->owned_bits / 32; word++) closed[word] |= e->owned[word];
-    orphans.push_back(std::move(*e->orphan));
+    PushOrphan(e->orphan);
     e->orphan = nullptr;
   }
   // Wakes all environments: one may be blocked, and another about to end. Each end wakes them again, as the environment that ends
   // may not have taken the orphans. An environment that is opened later looks for orphans itself.
-  if (!orphans.empty()) {
-    for (const Environment* other : living) napi_call_threadsafe_function(other->wake, nullptr, napi_tsfn_nonblocking);
-  }
+  if (orphans == nullptr) return;
+  for (const Environment* other = living; other != nullptr; other = other->next_living)
+    napi_call_threadsafe_function(other->wake, nullptr, napi_tsfn_nonblocking);
+}
+
+// Takes all that an environment owns out of its bits and lists. Called with the lock held.
+List<int> TakeOwned(Environment* e) {
+  List<int> fds;
+  fds.swap(e->owned_beyond);
   for (size_t word = 0; word < e->owned_bits / 32; word++) {
-    for (uint32_t bits = e->owned[word]; bits != 0; bits &= bits - 1) {
-      close(static_cast<int>(word * 32 + static_cast<size_t>(__builtin_ctz(bits))));
-    }
+    for (uint32_t bits = e->owned[word]; bits != 0; bits &= bits - 1)
+      fds.push_back(static_cast<int>(word * 32 + static_cast<size_t>(__builtin_ctz(bits))));
     e->owned[word] = 0;
   }
   e->owned_bits = 0;
-  for (const int fd : e->owned_beyond) close(fd);
-  e->owned_beyond.clear();
-  // Node closes its handles before it calls this hook. If the next owner has taken the descriptor, the number is free by now, or
+  // Node closes its handles before it calls CleanUp. If the next owner has taken the descriptor, the number is free by now, or
   // belongs to another file.
-  struct stat status;
-  if (e->given >= 0 && fstat(e->given, &status) == 0 && status.st_dev == e->given_device && status.st_ino == e->given_inode)
-    close(e->given);
+  FileStatus status;
+  if (e->given >= 0 && StatusOf(e->given, &status) == 0 && status.device == e->given_device && status.inode == e->given_inode)
+    fds.push_back(e->given);
+  return fds;
+}
+
+// Called with the lock held.
+void RemoveLiving(const Environment* e) {
+  Environment** link = &living;
+  while (*link != e) link = &(*link)->next_living;
+  *link = e->next_living;
+}
+
+// Called when the environment ends, by exit or because its worker was terminated at any point. Closes the descriptors that it owns.
+// Other threads claim numbers under the lock, so it is not held while a close waits.
+void CleanUp(void* data) {
+  Environment* e = static_cast<Environment*>(data);
+  CloseReadiness(e);
+  Closing* closing = nullptr;
+  {
+    const Lock lock(&process_mutex);
+    RemoveLiving(e);
+    LeaveOrphans(e);
+    List<int> fds = TakeOwned(e);
+    if (!fds.empty()) closing = HandOver(&fds);
+  }
+  if (closing != nullptr) AwaitClosed(closing);
   // Node does not release them by itself.
   for (const napi_ref reference : e->kept) napi_delete_reference(e->env, reference);
   e->kept.clear();
@@ -278,18 +312,21 @@ napi_value MakeWake(napi_env env, napi_callback_info info) {
 napi_value Open(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
-  Environment* e =
-      static_cast<Environments*>(data)->emplace_back(std::make_unique<Environment>()).get();
+  Instance* instance = static_cast<Instance*>(data);
+  Environment* e = new Environment();
   e->env = env;
+  e->next_of_instance = instance->first;
+  instance->first = e;
   // Made before the hook is added, because hooks run in reverse order: so CleanUp can wake every open environment.
   napi_value make_wake;
   napi_create_function(env, "makeWake", NAPI_AUTO_LENGTH, MakeWake, e, &make_wake);
-  if (CallOutside(env, make_wake, 0, nullptr) != napi_ok) MakeWake(env, e);
+  if (CallOutside(env, make_wake) != napi_ok) MakeWake(env, e);
   // The hook runs while the buffers still exist. The instance data are deleted after it.
   napi_add_env_cleanup_hook(env, CleanUp, e);
   {
-    std::lock_guard<std::mutex> lock(process_mutex);
-    living.push_back(e);
+    const Lock lock(&process_mutex);
+    e->next_living = living;
+    living = e;
   }
   napi_value exports;
   napi_create_object(env, &exports);
@@ -310,17 +347,29 @@ napi_value Open(napi_env env, napi_callback_info info) {
   return exports;
 }
 
+void DeleteInstance(napi_env, void* data, void*) {
+  Instance* instance = static_cast<Instance*>(data);
+  for (Environment* e = instance->first; e != nullptr;) {
+    Environment* const next = e->next_of_instance;
+    delete e;
+    e = next;
+  }
+  delete instance;
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  Environments* environments = new Environments();
-  napi_set_instance_data(
-      env, environments, [](napi_env, void* data, void*) { delete static_cast<Environments*>(data); }, nullptr);
-  Export(env, exports, "open", Open, environments);
+  Instance* instance = new Instance();
+  napi_set_instance_data(env, instance, DeleteInstance, nullptr);
+  Export(env, exports, "open", Open, instance);
   return exports;
 }
 
 }  // namespace
 
 }  // namespace unix_ancillary
+
+// What the table of a class has in place of a function without a body. Nothing calls it.
+extern "C" __attribute__((visibility("hidden"))) void __cxa_pure_virtual() { abort(); }
 
 using unix_ancillary::Init;
 NODE_API_MODULE(unix_ancillary, Init)

@@ -8,17 +8,11 @@
 #define NAPI_VERSION 8
 #include <errno.h>
 #include <limits.h>
-#include <napi.h>
+#include <node_api.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <mutex>
-#include <string>
-#include <vector>
+#include "plain.h"
 
 namespace unix_ancillary {
 
@@ -37,6 +31,8 @@ enum Word : int {
   kName = 10,       // sendmsg: 1 + the bytes of the name in the address area, 0 without a name; recvmsg: 1 asks for the name
   kAlive = 11,      // how many watchers keep the process alive; JavaScript counts them
   kNotifying = 12,  // 1 while JavaScript is notified of readiness; the anchor follows kAlive afterwards
+  kWatcher = 13,    // the watcher that is notified, and the readiness bits
+  kReady = 14,
   kWords = 16,
 };
 
@@ -51,12 +47,21 @@ class Readiness;
 // Control data of a thread that was terminated after it had received them and before it owned their descriptors. Only the core reads
 // control data, so the core of another thread finds the descriptors. `closed` are the ownership bits of the terminated thread: those
 // descriptors are already closed.
-struct Orphan {
-  std::vector<char> control;
-  std::vector<uint32_t> closed;
+struct Orphan : Allocated {
+  List<char> control;
+  List<uint32_t> closed;
+  Orphan* next = nullptr;
 };
 
-struct Environment {
+// What fstat(2) and lstat(2) report, as far as it is read. The device is in the C library's format.
+struct FileStatus {
+  uint64_t mode;
+  uint64_t size;
+  uint64_t device;
+  uint64_t inode;
+};
+
+struct Environment : Allocated {
   napi_env env = nullptr;
   // The request block, the batch of descriptors and the address area; the ownership bits; the control area. JavaScript
   // keeps these buffers alive: `kept` are strong references.
@@ -68,16 +73,16 @@ struct Environment {
   uint32_t* owned = nullptr;
   size_t owned_bits = 0;
   // Owned descriptors that have no bit until JavaScript adds bits, after RLIMIT_NOFILE was raised.
-  std::vector<int> owned_beyond;
+  List<int> owned_beyond;
   // A descriptor that another owner is about to take (-1: none), and the device and inode of its file.
   int given = -1;
-  dev_t given_device = 0;
-  ino_t given_inode = 0;
+  uint64_t given_device = 0;
+  uint64_t given_inode = 0;
   // The orphan that this thread is taking.
-  std::unique_ptr<Orphan> orphan;
+  Orphan* orphan = nullptr;
   char* control = nullptr;
   size_t control_capacity = 0;
-  std::vector<napi_ref> kept;
+  List<napi_ref> kept;
   Readiness* readiness = nullptr;
   // The lowest address below which kStackNeeded bytes of stack are known to be left, and the address of the last call for which that was
   // not known. Stacks grow downwards on every system of the ABI table.
@@ -86,6 +91,9 @@ struct Environment {
   // Wakes this environment from any thread, to call on_orphan.
   napi_threadsafe_function wake = nullptr;
   napi_ref on_orphan = nullptr;  // one of `kept`
+  // The next of all that are open, and of those of this copy of the addon.
+  Environment* next_living = nullptr;
+  Environment* next_of_instance = nullptr;
 
   void Own(int fd);
   // Returns false if there is no bit for it.
@@ -94,6 +102,15 @@ struct Environment {
   void Disown(int fd);
 };
 
+// Closes descriptors that nobody asked for, in other threads (closer.cc). HandOver takes ownership of them; the environment must have
+// given it up before. AwaitClosed, which must follow, waits until they are closed, but not for a close that waits itself; returns the first
+// error so far, or 0.
+struct Closing;
+Closing* HandOver(List<int>* fds);
+int AwaitClosed(Closing* closing);
+// Whether a descriptor was handed over, and its close has not begun.
+bool IsHandedOver(int fd);
+
 // The environment of a call, which is the data of the function, so no look-up is needed.
 Environment* EnvironmentOf(napi_env env, napi_callback_info info);
 // The same, and the first argument.
@@ -101,9 +118,12 @@ Environment* EnvironmentOf(napi_env env, napi_callback_info info, napi_value* fi
 
 // Whether there is enough stack for JavaScript to handle the result of a call. Near the end of the stack JavaScript would throw, and lose
 // the received message or descriptor.
-inline bool HasStack(Environment* e) {
+//
+// `later`: the call may follow another one, for which there was enough: what a receive brought is closed from a function that is deeper in
+// the stack. It may take half of what that call left for JavaScript; if it were refused, the message would be lost (seen on ia32, 2026-11).
+inline bool HasStack(Environment* e, bool later = false) {
   const uintptr_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  if (here >= e->stack_known) return true;
+  if (here + (later ? kStackNeeded / 2 : 0) >= e->stack_known) return true;
   e->stack_asked = here;
   return false;
 }
@@ -148,12 +168,20 @@ class Call {
     return value;
   }
 
+  int64_t Long(size_t argument) const {
+    int64_t value = 0;
+    napi_get_value_int64(env_, arguments_[argument], &value);
+    return value;
+  }
+
   Memory Array(size_t argument) const { return MemoryOf(env_, arguments_[argument]); }
 
-  std::string Text(size_t argument) const {
+  // A string with its NUL.
+  List<char> Text(size_t argument) const {
     size_t length = 0;
     napi_get_value_string_utf8(env_, arguments_[argument], nullptr, 0, &length);
-    std::string text(length, '\0');
+    List<char> text;
+    text.resize(length + 1);
     napi_get_value_string_utf8(env_, arguments_[argument], text.data(), length + 1, &length);
     return text;
   }
@@ -177,13 +205,25 @@ class Call {
   Environment* environment_;
 };
 
-// Writes the result of fstat or lstat to a BigUint64Array. Its positions are FILE_STATUS of src/system/system.ts.
-inline void PutStatus(const struct stat& status, const Memory& array) {
+// fstat(2) that asks no server. On a file system of FUSE, fstat(2) waits until the server answers, for ever if it never does, and the file
+// may be a peer's. The result is what the kernel knows: the type of a file never changes, the size may be old. Returns 0, or -errno.
+// Systems without statx(2) ask.
+int StatusOf(int fd, FileStatus* status);
+// lstat(2). Returns 0, or -errno.
+int StatusOfPath(const char* path, FileStatus* status);
+
+#ifdef __linux__
+// dev_t of the numbers of a device, as makedev(3) of both C libraries makes it.
+uint64_t DeviceOf(uint32_t major, uint32_t minor);
+#endif
+
+// Writes the result of StatusOf to a BigUint64Array. Its positions are FILE_STATUS of src/system/system.ts.
+inline void PutStatus(const FileStatus& status, const Memory& array) {
   uint64_t* into = reinterpret_cast<uint64_t*>(array.data);
-  into[0] = status.st_mode;
-  into[1] = static_cast<uint64_t>(status.st_size);
-  into[2] = static_cast<uint64_t>(status.st_dev);
-  into[3] = status.st_ino;
+  into[0] = status.mode;
+  into[1] = status.size;
+  into[2] = status.device;
+  into[3] = status.inode;
 }
 
 // The address for a sun_path (without the family). On Linux a path that is longer than sun_path is resolved through a descriptor of its
@@ -209,9 +249,10 @@ class Name {
 // Writes an address, without its family, to the address area.
 void GetAddress(Environment* e, const sockaddr_un* name, socklen_t length);
 
-// Calls a function outside of any asynchronous context, so that no object it makes keeps an AsyncLocalStorage store of the caller's. The
-// receiver is a new object each time, because Node treats it as the async resource of the call.
-napi_status CallOutside(napi_env env, napi_value function, size_t count, const napi_value* arguments);
+// Calls a function outside of any asynchronous context, so that no object it makes keeps an AsyncLocalStorage store of the caller's. Node
+// treats the receiver, which is the function itself, as the async resource of the call: the function runs no code of the caller's, which
+// could leave a store there. A new object for each call takes 400 instructions, 1.5 % of a ping-pong (2026-11).
+napi_status CallOutside(napi_env env, napi_value function);
 
 // Adds a function to the exports.
 void Export(napi_env env, napi_value exports, const char* name, napi_callback function, void* data);

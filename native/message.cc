@@ -14,9 +14,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <optional>
-
 #include "environment.h"
 
 namespace unix_ancillary {
@@ -45,14 +42,14 @@ int CloseFd(int fd) { return close(fd); }
 // kLength bytes of a Uint8Array from kOffset on, but not beyond its end.
 size_t OneIovec(napi_env env, Environment* e, napi_value payload, iovec* iov) {
   const Memory bytes = MemoryOf(env, payload);
-  const size_t offset = std::min(bytes.length, static_cast<size_t>(e->words[kOffset]));
+  const size_t offset = Min(bytes.length, static_cast<size_t>(e->words[kOffset]));
   iov->iov_base = bytes.data + offset;
-  iov->iov_len = std::min(bytes.length - offset, static_cast<size_t>(e->words[kLength]));
+  iov->iov_len = Min(bytes.length - offset, static_cast<size_t>(e->words[kLength]));
   return 1;
 }
 
 // An array of Uint8Array without its first kOffset bytes. Returns false if it has more elements than one call accepts.
-bool ManyIovecs(napi_env env, Environment* e, napi_value payload, std::vector<iovec>* iov) {
+bool ManyIovecs(napi_env env, Environment* e, napi_value payload, List<iovec>* iov) {
   uint32_t pieces = 0;
   napi_get_array_length(env, payload, &pieces);
   size_t skip = static_cast<size_t>(e->words[kOffset]);
@@ -60,7 +57,7 @@ bool ManyIovecs(napi_env env, Environment* e, napi_value payload, std::vector<io
     napi_value piece;
     napi_get_element(env, payload, i, &piece);
     const Memory bytes = MemoryOf(env, piece);
-    const size_t skipped = std::min(skip, bytes.length);
+    const size_t skipped = Min(skip, bytes.length);
     skip -= skipped;
     if (skipped == bytes.length) continue;
     iov->push_back({bytes.data + skipped, bytes.length - skipped});
@@ -77,7 +74,7 @@ void Fill(Environment* e, msghdr* message, iovec* iov, size_t count, sockaddr_un
   if (length > 0) {
     message->msg_control = e->control;
     message->msg_controllen = static_cast<decltype(message->msg_controllen)>(
-        std::min(static_cast<size_t>(length), e->control_capacity));
+        Min(static_cast<size_t>(length), e->control_capacity));
   }
   if (name != nullptr) {
     message->msg_name = name;
@@ -85,25 +82,31 @@ void Fill(Environment* e, msghdr* message, iovec* iov, size_t count, sockaddr_un
   }
 }
 
+int SendFilled(const Environment* e, const msghdr* message) {
+  const int fd = e->words[kFd];
+  const int flags = e->words[kFlags];
+  return Result(Retry([&] { return SendMessage(fd, message, flags); }));
+}
+
+// A function of its own: initializing a Name takes as long as the rest of Send.
+int SendTo(const Environment* e, msghdr* message) {
+  const Name name(e->address, Min(static_cast<size_t>(e->words[kName] - 1), e->address_capacity));
+  if (name.error() < 0) return name.error();
+  message->msg_name = const_cast<sockaddr*>(name.address());
+  message->msg_namelen = name.length();
+  return SendFilled(e, message);
+}
+
 int Send(Environment* e, iovec* iov, size_t count) {
   msghdr message = {};
   Fill(e, &message, iov, count, nullptr);
-  std::optional<Name> name;
-  const int named = e->words[kName];
-  if (named > 0) {
-    name.emplace(e->address, std::min(static_cast<size_t>(named - 1), e->address_capacity));
-    if (name->error() < 0) return name->error();
-    message.msg_name = const_cast<sockaddr*>(name->address());
-    message.msg_namelen = name->length();
-  }
-  const int fd = e->words[kFd];
-  const int flags = e->words[kFlags];
-  return Result(Retry([&] { return SendMessage(fd, &message, flags); }));
+  return e->words[kName] > 0 ? SendTo(e, &message) : SendFilled(e, &message);
 }
 
 int Receive(Environment* e, iovec* iov, size_t count) {
   msghdr message = {};
   sockaddr_un name;
+  name.sun_family = AF_UNSPEC;
   Fill(e, &message, iov, count, e->words[kName] > 0 ? &name : nullptr);
   const int fd = e->words[kFd];
   const int flags = e->words[kFlags];
@@ -116,7 +119,8 @@ int Receive(Environment* e, iovec* iov, size_t count) {
   e->words[kControlLength] = static_cast<int>(message.msg_controllen);
   e->words[kMessageFlags] = message.msg_flags;
   e->words[kUnsettled] = static_cast<int>(message.msg_controllen);
-  if (message.msg_name != nullptr) GetAddress(e, &name, message.msg_namelen);
+  // The name of a sender of another family is no path.
+  if (message.msg_name != nullptr) GetAddress(e, &name, name.sun_family == AF_UNIX ? message.msg_namelen : 0);
   return result;
 }
 
@@ -133,7 +137,7 @@ napi_value SendmsgMany(napi_env env, napi_callback_info info) {
   napi_value payload;
   Environment* e = EnvironmentOf(env, info, &payload);
   if (!HasStack(e)) return Return(e, kStackUnknown);
-  std::vector<iovec> iov;
+  List<iovec> iov;
   if (!ManyIovecs(env, e, payload, &iov)) return Return(e, -EMSGSIZE);
   return Return(e, Send(e, iov.data(), iov.size()));
 }
@@ -151,7 +155,7 @@ napi_value RecvmsgMany(napi_env env, napi_callback_info info) {
   napi_value payload;
   Environment* e = EnvironmentOf(env, info, &payload);
   if (!HasStack(e)) return Return(e, kStackUnknown);
-  std::vector<iovec> iov;
+  List<iovec> iov;
   if (!ManyIovecs(env, e, payload, &iov)) return Return(e, -EMSGSIZE);
   return Return(e, Receive(e, iov.data(), iov.size()));
 }
@@ -166,7 +170,8 @@ napi_value Close(napi_env env, napi_callback_info info) {
 // closeBatch(), with the count in kLength. Closes every descriptor. Returns 0, or the first error.
 napi_value CloseBatch(napi_env env, napi_callback_info info) {
   Environment* e = EnvironmentOf(env, info);
-  const size_t count = std::min(static_cast<size_t>(e->words[kLength]), e->batch_capacity);
+  if (!HasStack(e, true)) return Return(e, kStackUnknown);
+  const size_t count = Min(static_cast<size_t>(e->words[kLength]), e->batch_capacity);
   int first = 0;
   for (size_t i = 0; i < count; i++) {
     if (e->batch[i] < 0) continue;
@@ -177,10 +182,26 @@ napi_value CloseBatch(napi_env env, napi_callback_info info) {
   return Return(e, first);
 }
 
+// discardBatch(), with the count in kLength: closeBatch for descriptors that nobody asked for. Their close may wait, so other threads
+// make it. Returns 0, or the first error of those that are closed already.
+napi_value DiscardBatch(napi_env env, napi_callback_info info) {
+  Environment* e = EnvironmentOf(env, info);
+  if (!HasStack(e, true)) return Return(e, kStackUnknown);
+  const size_t count = Min(static_cast<size_t>(e->words[kLength]), e->batch_capacity);
+  List<int> fds;
+  fds.reserve(count);
+  for (size_t i = 0; i < count; i++) {
+    if (e->batch[i] < 0) continue;
+    e->Disown(e->batch[i]);
+    fds.push_back(e->batch[i]);
+  }
+  return Return(e, fds.empty() ? 0 : AwaitClosed(HandOver(&fds)));
+}
+
 // cloexecBatch(), with the count in kLength. Returns 0, or the first error, at which it stops.
 napi_value CloexecBatch(napi_env env, napi_callback_info info) {
   Environment* e = EnvironmentOf(env, info);
-  const size_t count = std::min(static_cast<size_t>(e->words[kLength]), e->batch_capacity);
+  const size_t count = Min(static_cast<size_t>(e->words[kLength]), e->batch_capacity);
   for (size_t i = 0; i < count; i++) {
     if (e->batch[i] < 0) continue;
     // Keeps the other descriptor flag, close-on-fork.
@@ -219,6 +240,7 @@ void ExportMessage(napi_env env, napi_value exports, Environment* data) {
   Export(env, exports, "stackReached", StackReached, data);
   Export(env, exports, "close", Close, data);
   Export(env, exports, "closeBatch", CloseBatch, data);
+  Export(env, exports, "discardBatch", DiscardBatch, data);
   Export(env, exports, "cloexecBatch", CloexecBatch, data);
 }
 

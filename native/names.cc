@@ -19,8 +19,6 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include <algorithm>
-
 #include "environment.h"
 
 namespace unix_ancillary {
@@ -77,12 +75,13 @@ napi_value Bind(napi_env env, napi_callback_info info) {
   return call.Return(Result(bind(fd, name.address(), name.length())));
 }
 
-// The low 32 bits of the inode that a socket is bound to. No system call reports it. On Linux sock_diag(7) does, to every user
-// (UDIAG_SHOW_VFS). -ENOTSUP elsewhere.
-int BoundInode([[maybe_unused]] int fd, [[maybe_unused]] uint32_t* inode) {
+// The low 32 bits of the inode that a socket is bound to, and the device of its file system, as in st_dev. No system call reports them.
+// On Linux sock_diag(7) does, to every user (UDIAG_SHOW_VFS). -ENOTSUP elsewhere.
+int BoundInode([[maybe_unused]] int fd, [[maybe_unused]] uint32_t* into) {
 #ifdef __linux__
-  struct stat status;
-  if (fstat(fd, &status) == -1) return -errno;
+  FileStatus status;
+  const int known = StatusOf(fd, &status);
+  if (known < 0) return known;
   struct {
     nlmsghdr header;
     unix_diag_req request;
@@ -92,7 +91,7 @@ int BoundInode([[maybe_unused]] int fd, [[maybe_unused]] uint32_t* inode) {
   question.header.nlmsg_flags = NLM_F_REQUEST;
   question.request.sdiag_family = AF_UNIX;
   question.request.udiag_states = ~0u;
-  question.request.udiag_ino = static_cast<uint32_t>(status.st_ino);
+  question.request.udiag_ino = static_cast<uint32_t>(status.inode);
   question.request.udiag_show = UDIAG_SHOW_VFS;
   question.request.udiag_cookie[0] = question.request.udiag_cookie[1] = ~0u;
   union {
@@ -115,7 +114,10 @@ int BoundInode([[maybe_unused]] int fd, [[maybe_unused]] uint32_t* inode) {
   int left = static_cast<int>(header->nlmsg_len - NLMSG_LENGTH(NLMSG_ALIGN(sizeof(unix_diag_msg))));
   for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
     if (attribute->rta_type != UNIX_DIAG_VFS || RTA_PAYLOAD(attribute) < sizeof(unix_diag_vfs)) continue;
-    *inode = static_cast<const unix_diag_vfs*>(RTA_DATA(attribute))->udiag_vfs_ino;
+    const unix_diag_vfs* vfs = static_cast<const unix_diag_vfs*>(RTA_DATA(attribute));
+    constexpr unsigned kMinorBits = 20;  // of the kernel's own dev_t
+    into[0] = vfs->udiag_vfs_ino;
+    into[1] = static_cast<uint32_t>(DeviceOf(vfs->udiag_vfs_dev >> kMinorBits, vfs->udiag_vfs_dev & ((1u << kMinorBits) - 1)));
     return 0;
   }
 #endif
@@ -131,35 +133,35 @@ napi_value BoundInode(napi_env env, napi_callback_info info) {
 // lstat(path, BigUint64Array)
 napi_value Lstat(napi_env env, napi_callback_info info) {
   const Call call(env, info);
-  struct stat status;
-  if (lstat(call.Text(0).c_str(), &status) == -1) return call.Return(-errno);
-  PutStatus(status, call.Array(1));
-  return call.Return(0);
+  FileStatus status;
+  const int result = StatusOfPath(call.Text(0).data(), &status);
+  if (result == 0) PutStatus(status, call.Array(1));
+  return call.Return(result);
 }
 
 // unlink(path)
 napi_value Unlink(napi_env env, napi_callback_info info) {
   const Call call(env, info);
-  return call.Return(Result(unlink(call.Text(0).c_str())));
+  return call.Return(Result(unlink(call.Text(0).data())));
 }
 
 // rename(from, to)
 napi_value Rename(napi_env env, napi_callback_info info) {
   const Call call(env, info);
-  return call.Return(Result(rename(call.Text(0).c_str(), call.Text(1).c_str())));
+  return call.Return(Result(rename(call.Text(0).data(), call.Text(1).data())));
 }
 
 // link(from, to)
 napi_value Link(napi_env env, napi_callback_info info) {
   const Call call(env, info);
-  return call.Return(Result(link(call.Text(0).c_str(), call.Text(1).c_str())));
+  return call.Return(Result(link(call.Text(0).data(), call.Text(1).data())));
 }
 
 // openFolder(path)
 napi_value OpenFolder(napi_env env, napi_callback_info info) {
   const Call call(env, info);
-  const std::string path = call.Text(0);
-  return call.ReturnOwned(Result(Retry([&] { return open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); })));
+  const List<char> path = call.Text(0);
+  return call.ReturnOwned(Result(Retry([&] { return open(path.data(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); })));
 }
 
 // flock(fd)
@@ -210,16 +212,18 @@ Name::Name(const char* path, size_t length) {
   error_ = -ENAMETOOLONG;
 #ifdef __linux__
   if (abstract) return;
-  const std::string whole(path, length);
-  const size_t slash = whole.rfind('/');
-  if (slash == std::string::npos) return;
-  folder_ = open(whole.substr(0, slash + 1).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  const char* const slash = static_cast<const char*>(memrchr(path, '/', length));
+  if (slash == nullptr) return;
+  List<char> folder(path, static_cast<size_t>(slash + 1 - path));
+  folder.push_back('\0');
+  folder_ = open(folder.data(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (folder_ == -1) {
     error_ = -errno;
     return;
   }
-  const char* name = whole.c_str() + slash + 1;
-  const int written = snprintf(address_.sun_path, sizeof address_.sun_path, "/proc/self/fd/%d/%s", folder_, name);
+  List<char> name(slash + 1, static_cast<size_t>(path + length - (slash + 1)));
+  name.push_back('\0');
+  const int written = snprintf(address_.sun_path, sizeof address_.sun_path, "/proc/self/fd/%d/%s", folder_, name.data());
   if (written < 0 || static_cast<size_t>(written) >= sizeof address_.sun_path) return;
   length_ = static_cast<socklen_t>(kPathOffset + static_cast<size_t>(written) + 1);
   error_ = 0;
@@ -236,7 +240,7 @@ void GetAddress(Environment* e, const sockaddr_un* name, socklen_t length) {
     return;
   }
   // Linux counts a NUL after a path that fills sun_path.
-  const size_t bytes = std::min(static_cast<size_t>(length) - kPathOffset, sizeof name->sun_path);
+  const size_t bytes = Min(static_cast<size_t>(length) - kPathOffset, sizeof name->sun_path);
   memcpy(e->address, reinterpret_cast<const char*>(name) + kPathOffset, bytes);
   e->words[kAddressLength] = static_cast<int>(bytes);
 }

@@ -8,18 +8,15 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
-
-#include <unordered_map>
 
 #include "environment.h"
 
 namespace unix_ancillary {
 
 // One of the backends.
-class Readiness {
+class Readiness : public Allocated {
  public:
   Readiness(napi_env env, Environment* e, napi_value callback) : env_(env), e_(e) {
     napi_create_reference(env, callback, 1, &callback_);
@@ -45,17 +42,16 @@ class Readiness {
  protected:
   virtual void SetAnchor(bool on) = 0;
 
-  // Calls JavaScript with the watcher's number and the readiness bits. Next ticks and microtasks run afterwards.
+  // Calls JavaScript, with the watcher's number in kWatcher and the readiness bits in kReady. Next ticks and microtasks run afterwards.
   void Notify(int id, int events) {
     napi_handle_scope scope;
     napi_open_handle_scope(env_, &scope);
     napi_value callback;
-    napi_value arguments[2];
     napi_get_reference_value(env_, callback_, &callback);
-    napi_create_int32(env_, id, &arguments[0]);
-    napi_create_int32(env_, events, &arguments[1]);
+    e_->words[kWatcher] = id;
+    e_->words[kReady] = events;
     e_->words[kNotifying] = 1;
-    if (CallOutside(env_, callback, 2, arguments) == napi_pending_exception) {
+    if (CallOutside(env_, callback) == napi_pending_exception) {
       napi_value error;
       // No error is pending when the thread is being terminated.
       if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
@@ -67,9 +63,7 @@ class Readiness {
 
   int AllocateId() {
     if (free_ids_.empty()) return next_id_++;
-    const int id = free_ids_.back();
-    free_ids_.pop_back();
-    return id;
+    return free_ids_.pop_back();
   }
 
   void FreeId(int id) { free_ids_.push_back(id); }
@@ -87,21 +81,21 @@ class Readiness {
  private:
   bool anchored_ = false;
   int next_id_ = 0;
-  std::vector<int> free_ids_;
+  List<int> free_ids_;
 };
 
 namespace {
 
 class UvReadiness final : public Readiness {
-  struct Watcher {
+  struct Watcher : Allocated {
     uv_poll_t poll;
-    UvReadiness* owner;
-    int id;
+    UvReadiness* owner = nullptr;
+    int id = 0;
     // The events that the loop watches for, and those that JavaScript asked for last.
-    int events;
-    int wanted;
+    int events = 0;
+    int wanted = 0;
     // Whether its number is in `changed_`.
-    bool changed;
+    bool changed = false;
   };
 
  public:
@@ -123,7 +117,8 @@ class UvReadiness final : public Readiness {
   }
 
   int Watch(int fd) override {
-    Watcher* watcher = new Watcher{{}, this, 0, 0, 0, false};
+    Watcher* watcher = new Watcher();
+    watcher->owner = this;
     // uv_poll_init makes the open file description non-blocking. Other processes may share it: undo that.
     const int flags = fcntl(fd, F_GETFL);
     const int result = uv_poll_init(loop_, &watcher->poll, fd);
@@ -206,10 +201,11 @@ class UvReadiness final : public Readiness {
     }
     // libuv aborts the process when epoll or kqueue refuses a descriptor (uv__io_poll). That happens when other code has closed the
     // socket's number, and perhaps opened a file with it, which cannot be watched.
-    int fd;
-    struct stat status;
-    const bool socket =
-        uv_fileno(Handle(&watcher->poll), &fd) == 0 && fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+    // fstat(2) would wait for the server of that file.
+    int fd, type;
+    socklen_t length = sizeof type;
+    const bool socket = uv_fileno(Handle(&watcher->poll), &fd) == 0 &&
+                        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0;
     const int bits = ((events & POLLIN) ? UV_READABLE : 0) | ((events & POLLOUT) ? UV_WRITABLE : 0);
     if (socket && uv_poll_start(&watcher->poll, bits, Ready) == 0) return true;
     uv_poll_stop(&watcher->poll);
@@ -254,11 +250,11 @@ class UvReadiness final : public Readiness {
 
   uv_loop_t* loop_ = nullptr;
   napi_async_cleanup_hook_handle hook_ = nullptr;
-  std::vector<Watcher*> watchers_;
+  List<Watcher*> watchers_;
   // Watchers whose `wanted` was set since the loop last waited.
-  std::vector<int> changed_;
+  List<int> changed_;
   // The watchers that Apply is processing.
-  std::vector<int> applying_;
+  List<int> applying_;
   // Called before each wait of the loop. Keeps the loop alive while it is referenced.
   uv_prepare_t anchor_;
   int ending_ = 0;
@@ -266,17 +262,24 @@ class UvReadiness final : public Readiness {
 
 class ThreadReadiness final : public Readiness {
   struct Watched {
-    int fd;
-    int events;
+    // Whether the watcher exists.
+    bool exists;
     // JavaScript has not handled the last event yet. The descriptor is polled again afterwards.
     bool notified;
+    int fd;
+    int events;
+  };
+
+  struct Event {
+    int id;
+    int events;
   };
 
  public:
   ThreadReadiness(napi_env env, Environment* e, napi_value callback) : Readiness(env, e, callback) {
     napi_value make;
     napi_create_function(env, "makeFunction", NAPI_AUTO_LENGTH, MakeFunction, this, &make);
-    if (CallOutside(env, make, 0, nullptr) != napi_ok) MakeFunction(env);
+    if (CallOutside(env, make) != napi_ok) MakeFunction(env);
   }
 
   int Watch(int fd) override {
@@ -284,23 +287,26 @@ class ThreadReadiness final : public Readiness {
       const int result = Start();
       if (result < 0) return result;
     }
-    std::lock_guard<std::mutex> lock(mutex_);
-    const int id = AllocateId();
-    watched_.emplace(id, Watched{fd, 0, false});
-    return id;
+    const Lock lock(&mutex_);
+    const size_t id = static_cast<size_t>(AllocateId());
+    watched_.resize(Max(watched_.size(), id + 1));
+    watched_[id] = {true, false, fd, 0};
+    return static_cast<int>(id);
   }
 
   void Arm(int id, int events) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = watched_.find(id);
-    if (found == watched_.end() || found->second.events == events) return;
-    found->second.events = events;
+    const Lock lock(&mutex_);
+    Watched* found = Find(id);
+    if (found == nullptr || found->events == events) return;
+    found->events = events;
     Wake();
   }
 
   void Unwatch(int id) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (watched_.erase(id) == 0) return;
+    const Lock lock(&mutex_);
+    Watched* found = Find(id);
+    if (found == nullptr) return;
+    found->exists = false;
     FreeId(id);
     Wake();
   }
@@ -308,7 +314,7 @@ class ThreadReadiness final : public Readiness {
   void Close() override {
     if (running_) {
       {
-        std::lock_guard<std::mutex> lock(mutex_);
+        const Lock lock(&mutex_);
         closing_ = true;
         Wake();
       }
@@ -344,8 +350,7 @@ class ThreadReadiness final : public Readiness {
     return nullptr;
   }
 
-  // Makes the pipe and the thread, at the first watcher. Returns 0, or -errno, and then the next watcher tries again. (std::thread
-  // throws, and the addon is compiled without exceptions.)
+  // Makes the pipe and the thread, at the first watcher. Returns 0, or -errno, and then the next watcher tries again.
   int Start() {
 #ifdef SOCK_CLOEXEC
     // Systems with SOCK_CLOEXEC have pipe2.
@@ -370,6 +375,11 @@ class ThreadReadiness final : public Readiness {
     return 0;
   }
 
+  // Called with the lock held.
+  Watched* Find(int id) {
+    return id >= 0 && static_cast<size_t>(id) < watched_.size() && watched_[id].exists ? &watched_[id] : nullptr;
+  }
+
   void Wake() {
     // If the pipe is full, the thread wakes too.
     const ssize_t ignored = write(wake_[1], "", 1);
@@ -377,57 +387,61 @@ class ThreadReadiness final : public Readiness {
   }
 
   void Run() {
-    std::vector<pollfd> polled;
-    std::vector<int> ids;
-    std::unique_lock<std::mutex> lock(mutex_);
+    List<pollfd> polled;
+    List<int> ids;
+    pthread_mutex_lock(&mutex_);
     while (!closing_) {
-      polled.assign(1, {wake_[0], POLLIN, 0});
-      ids.assign(1, -1);
-      for (const auto& [id, watched] : watched_) {
-        if (watched.events == 0 || watched.notified) continue;
+      polled.clear();
+      polled.push_back({wake_[0], POLLIN, 0});
+      ids.clear();
+      ids.push_back(-1);
+      for (size_t id = 0; id < watched_.size(); id++) {
+        const Watched& watched = watched_[id];
+        if (!watched.exists || watched.events == 0 || watched.notified) continue;
         polled.push_back({watched.fd, static_cast<short>(watched.events), 0});
-        ids.push_back(id);
+        ids.push_back(static_cast<int>(id));
       }
-      lock.unlock();
-      poll(polled.data(), polled.size(), -1);
+      pthread_mutex_unlock(&mutex_);
+      poll(polled.data(), static_cast<nfds_t>(polled.size()), -1);
       char drain[64];
       while (polled[0].revents != 0 && read(wake_[0], drain, sizeof drain) > 0) continue;
-      lock.lock();
+      pthread_mutex_lock(&mutex_);
       bool any = false;
       for (size_t i = 1; i < polled.size(); i++) {
         if (polled[i].revents == 0) continue;
-        const auto found = watched_.find(ids[i]);
-        if (found == watched_.end()) continue;
+        Watched* found = Find(ids[i]);
+        if (found == nullptr) continue;
         const bool failed = (polled[i].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
-        found->second.notified = true;
+        found->notified = true;
         ready_.push_back({ids[i], failed ? POLLIN | POLLOUT : polled[i].revents});
         any = true;
       }
       if (any && !closing_) napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
     }
+    pthread_mutex_unlock(&mutex_);
   }
 
   static void OnReady(napi_env env, napi_value, void* context, void*) {
     if (env == nullptr) return;
     ThreadReadiness* self = static_cast<ThreadReadiness*>(context);
-    std::vector<std::pair<int, int>> ready;
+    List<Event> ready;
     {
-      std::lock_guard<std::mutex> lock(self->mutex_);
+      const Lock lock(&self->mutex_);
       ready.swap(self->ready_);
     }
     for (const auto& [id, events] : ready) {
       // The callbacks before this one may have ended the watcher.
       bool exists;
       {
-        std::lock_guard<std::mutex> lock(self->mutex_);
-        exists = self->watched_.count(id) != 0;
+        const Lock lock(&self->mutex_);
+        exists = self->Find(id) != nullptr;
       }
       if (exists) self->Notify(id, events);
     }
-    std::lock_guard<std::mutex> lock(self->mutex_);
+    const Lock lock(&self->mutex_);
     for (const auto& [id, events] : ready) {
-      const auto found = self->watched_.find(id);
-      if (found != self->watched_.end()) found->second.notified = false;
+      Watched* found = self->Find(id);
+      if (found != nullptr) found->notified = false;
     }
     self->Wake();
   }
@@ -435,9 +449,10 @@ class ThreadReadiness final : public Readiness {
   napi_threadsafe_function function_ = nullptr;
   pthread_t thread_;
   bool running_ = false;
-  std::mutex mutex_;
-  std::unordered_map<int, Watched> watched_;
-  std::vector<std::pair<int, int>> ready_;
+  pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+  // The index is the watcher's number.
+  List<Watched> watched_;
+  List<Event> ready_;
   int wake_[2];
 };
 

@@ -6,8 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "environment.h"
 
 namespace unix_ancillary {
@@ -107,7 +105,7 @@ int PollUntil(int fd, short events, int timeout) {
       timespec now;
       clock_gettime(CLOCK_MONOTONIC, &now);
       const int64_t passed = (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000;
-      left = static_cast<int>(std::max<int64_t>(0, timeout - passed));
+      left = static_cast<int>(Max<int64_t>(0, timeout - passed));
     }
   }
 }
@@ -144,7 +142,7 @@ int NameOf(Environment* e, int fd, int (*ask)(int, sockaddr*, socklen_t*)) {
   } name = {};
   socklen_t length = sizeof name;
   if (ask(fd, &name.any, &length) == -1) return -errno;
-  GetAddress(e, &name.path, std::min<socklen_t>(length, sizeof name));
+  GetAddress(e, &name.path, Min<socklen_t>(length, sizeof name));
   return name.any.sa_family;
 }
 
@@ -178,11 +176,12 @@ napi_value GetsockoptFd(napi_env env, napi_callback_info info) {
   return call.ReturnOwned(result < 0 ? result : made);
 }
 
-// setsockopt(fd, level, name, int)
+// setsockopt(fd, level, name, Uint8Array)
 napi_value Setsockopt(napi_env env, napi_callback_info info) {
   const Call call(env, info);
-  const int value = call.Integer(3);
-  return call.Return(Result(setsockopt(call.Integer(0), call.Integer(1), call.Integer(2), &value, sizeof value)));
+  const Memory value = call.Array(3);
+  const socklen_t length = static_cast<socklen_t>(value.length);
+  return call.Return(Result(setsockopt(call.Integer(0), call.Integer(1), call.Integer(2), value.data, length)));
 }
 
 // poll(fd, events, milliseconds)

@@ -1,19 +1,27 @@
 #!/usr/bin/env node
-// The audit kit: whether core.wasm is what its sources compile to, and has the properties that docs/audit.md promises.
+// The audit kit: whether the core that runs is what its sources compile to, and has the properties that docs/audit.md promises.
 //
 //   npm run audit:core                  prints what it finds
 //   npm run audit:core -- --record      records the SHA-256 of the module that was built, after a change
-//   npm run audit:core -- --self-test   a module that lacks a property must be found, for each property
+//   npm run audit:core -- --self-test   a module that lacks a property must be found, for each property; so must a copy of the library
+//                                       that runs another module
+//
+// It is in the published package too, and needs nothing else of the checkout; there npx fetches the compiler:
+//
+//   node node_modules/unix-ancillary/scripts/audit-core.mjs
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { readOptions, Tally } from "./lane.mjs";
-import { compileCore } from "./planted-bugs.mjs";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { readOptions, Tally } from "./tally.mjs";
 
-const RECORD = "assembly/core.sha256";
+/** The checkout, or the installed package. */
+const root = fileURLToPath(new URL("..", import.meta.url));
+const dist = join(root, "dist");
+const RECORD = join(root, "assembly", "core.sha256");
 const LIMIT = 4096;
 
 const options = readOptions({
@@ -29,6 +37,9 @@ const FORBIDDEN = {
   "floating point": /\bf(32|64)\b/,
   "start function": /\(start/,
   "data segments": /\(data/,
+  // Bulk memory is needed: memory.copy and memory.fill.
+  "instruction beyond Wasm 1.0 and bulk memory":
+    /\bi(32|64)\.extend(8|16|32)_s|trunc_sat|v128|atomic|\bref\.|return_call|\b(try|throw)\b|memory\.init|\btable\./,
 };
 
 /** The properties of a module: [what, whether it holds, what was found]. */
@@ -48,54 +59,80 @@ function findings(bytes, text) {
   ];
 }
 
-/** What takes the place of CMSG_LEN in a copy of `assembly/cmsghdr.ts`, and what stands before it; options of the compiler. */
-const LEN = "return n < 0 ? -1 : size(<u64>abi.dataOffset + n);";
-const VIOLATIONS = {
-  size: [Array.from({ length: 400 }, (_, i) => `store<u64>(n + ${i * 1000}, ${i * 7919});`).join("") + LEN],
-  imports: [`host(); ${LEN}`, "declare function host(): void;"],
-  memory: [LEN, "", { maximumMemory: 4 }],
-  "no memory.grow": [`memory.grow(1); ${LEN}`],
-  "no indirect calls": ["return (n > 5 ? align : space)(n);"],
-  "no floating point": ["return <i32>(<f64>n * 1.5);"],
-  "no start function": [LEN, "store<i32>(0, load<i32>(4));"],
-  "no data segments": ['return "sixteen".charCodeAt(n & 3);'],
-  "no instruction that traps but memory access": ["return <i32>(<u32>n / abi.alignBytes);"],
-};
+const sha256 = (data) => createHash("sha256").update(data).digest("hex");
+
+/** Prints the SHA-256 of every module that the library in `folder` compiles: that of the codec, and that of a socket. */
+const PROBE = (folder) => `
+  import { createHash } from "node:crypto";
+  const compiled = [];
+  for (const name of ["Module", "compile", "instantiate"]) {
+    const original = WebAssembly[name];
+    WebAssembly[name] = function (...given) {
+      compiled.push(given[0] instanceof WebAssembly.Module ? "a module" : createHash("sha256").update(given[0]).digest("hex"));
+      return new.target === undefined ? original.apply(this, given) : new original(...given);
+    };
+    WebAssembly[name].prototype = original.prototype;
+  }
+  process.on("exit", () => console.log(JSON.stringify(compiled)));
+  const { Codec } = await import(${JSON.stringify(pathToFileURL(join(folder, "core", "index.js")))});
+  new Codec("linux-x86_64-glibc");
+  const { VirtualKernel } = await import(${JSON.stringify(pathToFileURL(join(folder, "testing.js")))});
+  const { UnixStream } = await import(${JSON.stringify(pathToFileURL(join(folder, "index.js")))});
+  const { platform } = new VirtualKernel("linux-x86_64-glibc", { seed: 1 }).process();
+  for (const socket of UnixStream.pair({ platform })) socket.close();`;
+
+/** Whether the library in a folder ships, embeds and runs the module with this SHA-256, and no other. */
+function identity(folder, expected) {
+  const sources = readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".js"));
+  // In base64 every module begins with these characters.
+  const embedded = sources.flatMap((name) =>
+    [...readFileSync(join(folder, name), "utf8").matchAll(/AGFzbQEAAAA[\w+/=]*/g)].map(([text]) => ({
+      name,
+      sha: sha256(Buffer.from(text, "base64")),
+    })),
+  );
+  const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", PROBE(folder)], { encoding: "utf8" });
+  const compiled = JSON.parse(stdout);
+  const shipped = sha256(readFileSync(join(folder, "core", "core.wasm")));
+  return [
+    ["shipped", shipped === expected, `core/core.wasm is ${shipped === expected ? "the same" : shipped}`],
+    [
+      "embedded",
+      embedded.length === 1 && embedded[0].sha === expected,
+      embedded.map(({ name, sha }) => `${name} has ${sha === expected ? "the same" : sha}`).join(", ") || "none",
+    ],
+    [
+      "run",
+      compiled.length > 0 && compiled.every((sha) => sha === expected),
+      `the library compiled ${compiled.map((sha) => (sha === expected ? "the same" : sha)).join(", ") || "nothing"}`,
+    ],
+  ];
+}
 
 const clean = mkdtempSync(join(tmpdir(), "unix-ancillary-audit-"));
 process.on("exit", () => rmSync(clean, { recursive: true, force: true }));
 
 if (options["self-test"]) {
-  for (const [what, [code, before = "", flags = {}]] of Object.entries(VIOLATIONS)) {
-    const wasm = join(clean, "planted.wasm");
-    const plant = ["cmsghdr.ts", LEN, code];
-    const declare = ["cmsghdr.ts", "function roundUp(", `${before}\nfunction roundUp(`];
-    compileCore(join(clean, "planted"), wasm, [plant, declare], flags);
-    const found = findings(readFileSync(wasm), readFileSync(`${wasm}.wat`, "utf8")).filter(([, holds]) => !holds);
-    check(
-      `${what}, violated`,
-      found.some(([name]) => name === what),
-      found.map(([name, , detail]) => `${name}: ${detail}`).join("; ") || "not found",
-    );
-  }
+  // Not in the published package.
+  const { selfTest } = await import("./audit-self-test.mjs");
+  selfTest({ findings, identity, check, clean, dist });
   tally.end();
 }
 
-cpSync("assembly", join(clean, "assembly"), { recursive: true });
-cpSync("asconfig.json", join(clean, "asconfig.json"));
-symlinkSync(resolve("node_modules"), join(clean, "node_modules"));
-execFileSync(
-  process.execPath,
-  [join("node_modules", "assemblyscript", "bin", "asc.js"), "--config", "asconfig.json", "--target", "release"],
-  {
-    cwd: clean,
-    stdio: ["ignore", "ignore", "inherit"],
-  },
-);
+cpSync(join(root, "assembly"), join(clean, "assembly"), { recursive: true });
+cpSync(join(root, "asconfig.json"), join(clean, "asconfig.json"));
+const { assemblyscript: version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).devDependencies;
+const installed = join(root, "node_modules", "assemblyscript", "bin", "asc.js");
+const [command, ...first] = existsSync(installed)
+  ? [process.execPath, installed]
+  : ["npx", "--yes", "--package", `assemblyscript@${version}`, "--", "asc"];
+execFileSync(command, [...first, "--config", "asconfig.json", "--target", "release"], {
+  cwd: clean,
+  stdio: ["ignore", "ignore", "inherit"],
+});
 
 const bytes = readFileSync(join(clean, "build", "core", "core.wasm"));
 const text = readFileSync(join(clean, "build", "core", "core.wat"), "utf8");
-const sha256 = (data) => createHash("sha256").update(data).digest("hex");
 const built = sha256(bytes);
 if (options.record) writeFileSync(RECORD, `${built}\n`);
 const recorded = readFileSync(RECORD, "utf8").trim();
@@ -108,7 +145,7 @@ check(
   built === recorded,
   `${built}${built === recorded ? "" : `, recorded ${recorded}; --record after a change`}`,
 );
-check("shipped", sha256(readFileSync("dist/core/core.wasm")) === built, "dist/core/core.wasm is the same");
+for (const finding of identity(dist, built)) check(...finding);
 for (const finding of findings(bytes, text)) check(...finding);
 console.log(`      functions: ${names("function").join(" ")}`);
 console.log(
@@ -116,5 +153,6 @@ console.log(
     .filter((name) => !name.includes("."))
     .join(" ")}`,
 );
+console.log(`      beyond Wasm 1.0: ${[...new Set(text.match(/memory\.(copy|fill)/g))].join(" ") || "nothing"}`);
 console.log(`      registers: ${names("global").filter((name) => name.includes(".")).length}`);
 tally.end();

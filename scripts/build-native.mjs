@@ -21,7 +21,7 @@ function headers() {
   );
 }
 
-function compiler() {
+export function compiler() {
   const tried = [process.env.CXX, "c++", "g++", "clang++"].filter(Boolean);
   const found = tried.find((name) => spawnSync(name, ["--version"]).status === 0);
   if (found !== undefined) return found;
@@ -30,14 +30,27 @@ function compiler() {
   );
 }
 
-/** The sources and flags of every target. */
-export function nativeSources(folder = "native") {
+/**
+ * The sources and flags of every target: `flags` compile, `linking` links objects, and `libraries` follow these. `strip` leaves out what
+ * the addon does not need to run, and optimizes all of it as one.
+ */
+export function nativeSources({ folder = "native", platform = process.platform, strip = false } = {}) {
   const [gyp] = JSON.parse(readFileSync(join(folder, "binding.gyp"), "utf8")).targets;
+  const [[, notMac]] = gyp.conditions;
+  const darwin = platform === "darwin";
   return {
     sources: gyp.sources.map((name) => join(folder, name)),
-    ldflags: gyp.ldflags,
+    linking: darwin
+      ? ["-bundle", "-Wl,-undefined,dynamic_lookup", ...(strip ? ["-Wl,-dead_strip", "-Wl,-x"] : [])]
+      : ["-shared", ...notMac.ldflags, ...(strip ? ["-s", "-Wl,-z,norelro", "-Wl,-z,noseparate-code"] : [])],
+    libraries: darwin ? [] : notMac.libraries,
     flags: [
       ...gyp.cflags_cc,
+      // -flto takes 3 KB from the packed addons, all nine together; -Oz, with which gcc gains nothing, 2 KB from two (2026-11-30).
+      // Without scheduling, the same instructions follow each other more often: 2.9 KB less of seven packed files (2026-11-30).
+      ...(strip
+        ? ["-flto", "-fno-ident", ...(darwin ? ["-Oz"] : ["-fno-schedule-insns", "-fno-schedule-insns2"])]
+        : []),
       ...gyp.defines.map((name) => `-D${name}`),
       "-DNODE_GYP_MODULE_NAME=unix_ancillary",
       "-fPIC",
@@ -53,19 +66,11 @@ export async function buildNative({ extraFlags = [], out, strip = true, folder =
     const { target } = await import("../build/lib/system/target.js");
     out = join("prebuilds", target(), "unix-ancillary.node");
   }
-  const darwin = process.platform === "darwin";
-  const { sources, flags: common, ldflags } = nativeSources(folder);
-  const flags = [
-    ...common,
-    ...(darwin ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared", "-pthread", ...ldflags]),
-    ...(strip && !darwin ? ["-s", "-Wl,--gc-sections", "-ffunction-sections"] : []),
-    ...extraFlags,
-  ];
+  const { sources, flags, linking, libraries } = nativeSources({ folder, strip });
   mkdirSync(dirname(out), { recursive: true });
   // The final name never refers to half a file: another process may be loading it.
   const temporary = `${out}.${process.pid}`;
-  execFileSync(compiler(), [...flags, ...sources, "-o", temporary], {
-    stdio: "inherit",
-  });
+  const args = [...flags, ...extraFlags, ...linking, ...sources, ...libraries, "-o", temporary];
+  execFileSync(compiler(), args, { stdio: "inherit" });
   renameSync(temporary, out);
 }

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { buildNative } from "./build-native.mjs";
 import { bundle } from "./bundle.mjs";
 import { makeTable } from "./cmsgdump-table.mjs";
+import { writeCoreAbi } from "./core-abi.mjs";
 import { writeDeclarations } from "./declarations.mjs";
 import { embedCore } from "./embed-core.mjs";
 import { readOptions } from "./lane.mjs";
@@ -51,6 +52,15 @@ function run(file, ...args) {
   execFileSync(process.execPath, [join("node_modules", ...file.split("/")), ...args], { stdio: "inherit" });
 }
 
+/** The sources of the addon for the package, to be built where it has no file: without comments, which are a third of their bytes. */
+function copyNative() {
+  mkdirSync("dist/native");
+  for (const name of readdirSync("native").filter((file) => /\.(cc|h|gyp)$/.test(file))) {
+    const lines = readFileSync(join("native", name), "utf8").split("\n");
+    writeFileSync(join("dist", "native", name), lines.filter((line) => !/^\s*(\/\/.*)?$/.test(line)).join("\n"));
+  }
+}
+
 /** Where a tool's entry point is, as its package.json says. */
 function tool(name, bin = name) {
   const at = JSON.parse(readFileSync(join("node_modules", name, "package.json"), "utf8")).bin;
@@ -61,13 +71,17 @@ await step("the core", "build/.core", ["assembly", "asconfig.json"], () => {
   run(tool("assemblyscript", "asc"), "--config", "asconfig.json", "--target", "release");
   embedCore();
 });
-await step("the library", "build/.library", ["src", "tsconfig.json", "tsconfig.base.json", "build/.core"], async () => {
+const library = ["src", "native", "tsconfig.json", "tsconfig.base.json", "build/.core"];
+await step("the library", "build/.library", library, async () => {
   for (const folder of ["dist", "build/lib", "build/types"]) rmSync(folder, { recursive: true, force: true });
   run(tool("typescript", "tsc"), "-p", "tsconfig.json");
   await bundle();
   writeDeclarations();
   writeFileSync("dist/core/core.wasm", readFileSync("build/core/core.wasm"));
+  await writeCoreAbi();
   chmodSync("dist/cli.js", 0o755);
+  writeFileSync("dist/unix-ancillary.1", execFileSync(process.execPath, ["dist/cli.js", "man"]));
+  copyNative();
 });
 await step("cmsgdump", "build/.cmsgdump", ["assembly", "cmsgdump", "build/.library"], async () => {
   await makeTable();

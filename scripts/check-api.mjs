@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 // Compares the public declarations with docs/api.d.ts, so that no name, type, option or docstring changes unnoticed. `--record`
-// writes the file. The check fails, too, when a public declaration mentions a type that no entry point exports, when a public name
+// writes the file, and the tables of docs/core-abi.md. The check fails, too, when a public declaration mentions a type that no entry point exports, when a public name
 // has no docstring, and when the file, the declarations that ship, or the examples do not type-check.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { checkCoreDocument } from "./core-abi.mjs";
 import { publicDeclarations, renderPage } from "./declarations.mjs";
 import { readOptions, run, Tally } from "./lane.mjs";
 
@@ -46,6 +47,7 @@ report(
 If the change is intended, run npm run check:api -- --record and describe it in CHANGELOG.md.`
     : "",
 );
+report("docs/core-abi.md has the exports, registers and numbers of the core", await checkCoreDocument(record));
 report(`${FILE} type-checks`, await typeCheck("page", [FILE]));
 report("what ships type-checks, and the examples against it", await typeCheck("examples", ["dist", "examples"]));
 tally.end();

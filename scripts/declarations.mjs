@@ -7,7 +7,7 @@
 // the class would get a public constructor instead.
 
 import { writeFileSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { getJSDocTags, ModifierFlags, SyntaxKind } from "typescript/unstable/ast";
 import { API } from "typescript/unstable/sync";
 
@@ -19,6 +19,9 @@ export const ENTRIES = [
   { specifier: "unix-ancillary/core", source: "core/index", file: "core/index" },
   { specifier: "unix-ancillary", source: "index", file: "index" },
   { specifier: "unix-ancillary/testing", source: "testing/index", file: "testing" },
+  { specifier: "unix-ancillary/stream", source: "stream/index", file: "stream" },
+  { specifier: "unix-ancillary/usocket", source: "usocket/index", file: "usocket" },
+  { specifier: "unix-ancillary/handoff", source: "handoff/index", file: "handoff" },
 ];
 
 const byName = ([a], [b]) => (a < b ? -1 : a > b ? 1 : 0);
@@ -268,19 +271,52 @@ export function renderPage(entries) {
     .join("\n");
 }
 
-/** Writes the file of each entry point below `dist/`. */
+/** The files of Wasm, and what they are for. */
+const MODULES = {
+  "core/core.wasm": "The codec, for `provideCoreModule` of `unix-ancillary/core`.",
+  "cmsgdump.wasm": "The WASI command `cmsgdump`, for `WebAssembly.Instance` with `wasi_snapshot_preview1`.",
+};
+
+/**
+ * The declarations of a file of Wasm. The type is in the libraries of browsers and of workerd, and nowhere else: an empty interface is
+ * merged with it.
+ */
+const moduleDeclarations = (what) => `declare global {
+  namespace WebAssembly {
+    interface Module {}
+  }
+}
+/**
+ * ${what}
+ *
+ * This is what an import gives where a file of Wasm is imported as a compiled module: workerd, and bundlers for it. With Node, read the
+ * file: \`readFileSync(fileURLToPath(import.meta.resolve(...)))\`.
+ */
+declare const module: WebAssembly.Module;
+export default module;
+`;
+
+/**
+ * Writes the files of each entry point below `dist/`, and those of the Wasm files. The declarations are those of CommonJS, because a
+ * module of either kind may import them; TypeScript before 5.8 lets no CommonJS module import those of an ES module. So a class is
+ * one type in both.
+ */
 export function writeDeclarations() {
+  for (const [file, what] of Object.entries(MODULES))
+    writeFileSync(join("dist", `${file}.d.ts`), moduleDeclarations(what));
   const { entries } = publicDeclarations();
   const files = new Map(ENTRIES.map(({ specifier, file }) => [specifier, file]));
   for (const entry of entries) {
     const path = (from) => {
       if (!files.has(from)) return from;
       const to = relative(dirname(entry.file), files.get(from));
-      return `${to.startsWith(".") ? "" : "./"}${to}.js`;
+      return `${to.startsWith(".") ? "" : "./"}${to}.cjs`;
     };
     // TypeScript 7 includes no @types package unless a tsconfig.json, or this line, names it.
     const usesNode = [...entry.imports.keys()].some((from) => from.startsWith("node:"));
     const reference = usesNode ? '/// <reference types="node" />\n' : "";
-    writeFileSync(join("dist", `${entry.file}.d.ts`), reference + render(entry, path, "declare "));
+    const file = join("dist", entry.file);
+    writeFileSync(`${file}.d.cts`, reference + render(entry, path, "declare "));
+    writeFileSync(`${file}.d.ts`, `export * from "./${basename(file)}.cjs";\n`);
   }
 }

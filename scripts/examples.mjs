@@ -1,16 +1,17 @@
 #!/usr/bin/env node
 // Runs the examples. Each exits with 0 only if what it shows held. Arguments select examples by a part of their name.
 //
-// An example that cannot run here prints SKIPPED and exits with 77, as in automake; in CI (the variable CI is set) it fails.
+// An example that cannot run here prints SKIPPED and exits with 77, as in automake. It fails, or with `--skip-missing` is
+// skipped.
 
 import { chmodSync, cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readOptions, run, select, Tally } from "./lane.mjs";
+import { readOptions, run, SKIP_MISSING, select, Tally } from "./lane.mjs";
 
 const TIMEOUT_MS = 120_000;
 const SKIPPED = 77;
-const { positionals } = readOptions({}, { allowPositionals: true });
+const options = readOptions(SKIP_MISSING, { allowPositionals: true });
 const names = readdirSync("examples")
   .filter((name) => name.endsWith(".ts"))
   .map((name) => name.slice(0, -".ts".length))
@@ -21,7 +22,7 @@ function prepareFolder() {
   if (process.getuid() !== 0) return ".";
   const folder = mkdtempSync(join(tmpdir(), "unix-ancillary-examples-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-  for (const path of ["package.json", "README.md", "dist", "prebuilds", "build/examples"]) {
+  for (const path of ["package.json", "README.md", "dist", "prebuilds", "build/examples", "examples"]) {
     cpSync(path, join(folder, path), { recursive: true });
   }
   chmodSync(folder, 0o755);
@@ -31,9 +32,9 @@ function prepareFolder() {
   return folder;
 }
 
-const selected = select(names, positionals, "example");
+const selected = select(names, options.positionals, "example");
 const folder = prepareFolder();
-const tally = new Tally();
+const tally = new Tally(options);
 for (const name of selected) {
   const file = join(folder, "build", "examples", `${name}.js`);
   const { output, code, how, milliseconds } = await run(process.execPath, [file], { timeout: TIMEOUT_MS });

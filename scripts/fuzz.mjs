@@ -4,25 +4,45 @@
 //   npm run fuzz -- --seconds 60           from seeds: canonical buffers of every layout
 //   npm run fuzz -- --seconds 60 --empty   from an empty corpus
 //   npm run fuzz -- --self-test            bugs are planted in a copy of the sources: the fuzzer (from an empty corpus), the oracles
-//                                          and the properties must each find each of them within a minute
+//                                          and the properties must each find each of them within a minute; --only PART: those
+//                                          with this in their name
+//   npm run fuzz -- --module FILE          another module, without counting branches
+//   npm run fuzz -- --record               writes fuzz/generated/, which fuzz/build.sh needs; the other ways compare it
 
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { abis, Codec, hostAbiName } from "unix-ancillary/core";
+import { hostAbiName } from "unix-ancillary/core";
 import { COMPILERS, REFERENCE_FLAGS } from "../test/oracles/targets.mjs";
-import { hasTool, readOptions, run, Tally, wholeNumber } from "./lane.mjs";
+import {
+  layouts,
+  runtimeFiles,
+  seeds,
+  translate,
+  writeDictionary,
+  writeGenerated,
+  writeLayouts,
+  wrongWithGenerated,
+} from "./fuzz-sources.mjs";
+import { hasTool, readOptions, run, SKIP_MISSING, select, Tally, wholeNumber } from "./lane.mjs";
 import { compileCore, PLANTED_BUGS } from "./planted-bugs.mjs";
+import { runtimeFolder } from "./wasm2c.mjs";
 
 const options = readOptions({
+  ...SKIP_MISSING,
   seconds: { type: "string", default: "60" },
   empty: { type: "boolean", default: false },
   "self-test": { type: "boolean", default: false },
+  only: { type: "string", default: "" },
+  module: { type: "string" },
+  record: { type: "boolean", default: false },
 });
 const seconds = wholeNumber("seconds", options.seconds);
 const folder = join("build", "fuzz");
-const tally = new Tally();
+const GENERATED = join("fuzz", "generated");
+const SHIPPED = join("dist", "core", "core.wasm");
+const tally = new Tally(options);
 
 /** Coverage and comparisons are recorded in the core alone: those of the harness are many more, and take most of the time. */
 const WATCHED = "-fsanitize=fuzzer-no-link";
@@ -31,40 +51,13 @@ function clang(...args) {
   execFileSync("clang", ["-O2", "-g", "-w", "-fsanitize=address", ...args], { stdio: "inherit" });
 }
 
-/** One row for each configuration of the core. */
-function layouts() {
-  const kinds = new Map();
-  for (const abi of Object.values(abis)) {
-    const credentials = Array.from({ length: 3 }, (_, i) => abi.credentials[i]);
-    const numbers = [
-      abi.headerBytes,
-      abi.lengthOffset,
-      abi.lengthBytes,
-      abi.levelOffset,
-      abi.typeOffset,
-      abi.dataOffset,
-      abi.alignBytes,
-      abi.headerAlignBytes,
-      abi.endian === "big" ? 1 : 0,
-      abi.SOL_SOCKET,
-      abi.SCM_RIGHTS,
-      abi.SCM_PIDFD ?? -1,
-      abi.SCM_SECURITY ?? -1,
-      abi.MSG_TRUNC,
-      abi.MSG_CTRUNC,
-      abi.sendControlLength === "space" ? 1 : 0,
-      abi.losesCtrunc ? 1 : 0,
-      abi.nextHeader === "musl" ? 1 : 0,
-      `{${credentials.map((kind) => (kind === undefined ? "{-1, 0, -1, 0, 0}" : `{${kind.type}, ${kind.bytes}, ${kind.pid ?? -1}, ${kind.uid}, ${kind.gid}}`)).join(", ")}}`,
-    ].join(", ");
-    if (!kinds.has(numbers)) kinds.set(numbers, abi.name);
-  }
-  return [...kinds].map(([numbers, name]) => ({ numbers, name, symbol: `macros_${name.replaceAll("-", "_")}` }));
-}
+let macrosAreThere = false;
 
 /** Compiles what does not depend on the module: the macros of every layout. Those of the host come from its own headers. */
 function compileMacros() {
   const out = join(folder, "macros");
+  if (macrosAreThere) return out;
+  macrosAreThere = true;
   mkdirSync(out, { recursive: true });
   const host = hostAbiName(process.platform, process.arch, "glibc");
   const native = COMPILERS.some(([name]) => name === host) && process.report.getReport().header.glibcVersionRuntime;
@@ -72,81 +65,47 @@ function compileMacros() {
     const flags = native && name === host ? [] : REFERENCE_FLAGS[name];
     clang(...flags, `-DTARGET=${symbol}`, "-c", "fuzz/macros.c", "-o", join(out, `${symbol}.o`));
   }
-  const rows = layouts().map(({ name, numbers, symbol }) => `  {${numbers}, &${symbol}}, /* ${name} */`);
-  const macros = layouts().map(({ symbol }) => `extern const Macros ${symbol};`);
-  writeFileSync(
-    join(out, "layouts.h"),
-    [...macros, "static const Layout kLayouts[] = {", ...rows, "};"].map((line) => `${line}\n`).join(""),
-  );
+  writeLayouts(out);
   return out;
 }
 
 /** Builds the fuzzer for a module. Returns its folder. */
-function build(wasm, name) {
+function build(wasm, name, counts = false) {
   const macros = compileMacros();
   const out = join(folder, name);
   rmSync(out, { recursive: true, force: true });
   mkdirSync(join(out, "corpus"), { recursive: true });
-  cpSync(wasm, join(out, "core.wasm"));
-  execFileSync("wasm2c", [join(out, "core.wasm"), "-o", join(out, "core.c")]);
-  const runtime = "/usr/share/wabt/wasm2c";
-  const include = [`-I${out}`, `-I${macros}`, `-I${runtime}`];
+  translate(wasm, out);
+  const runtime = runtimeFolder();
+  // A trap is a finding: AddressSanitizer reports accesses behind the memory, the harness the others.
+  const traps = ["-DWASM_RT_TRAP_HANDLER=on_trap", "-DWASM_RT_SKIP_SIGNAL_RECOVERY=1"];
+  const include = [`-I${out}`, `-I${macros}`, `-I${runtime}`, ...traps];
   const core = join(out, "core.o");
-  clang(WATCHED, "-O1", ...include, "-c", join(out, "core.c"), "-o", core);
+  clang(WATCHED, "-O1", ...include, "-c", join(out, "module.c"), "-o", core);
   const harness = join(out, "harness.o");
   clang(...include, "-c", "fuzz/core.c", "-o", harness);
   const objects = layouts().map(({ symbol }) => join(macros, `${symbol}.o`));
-  const runtimeSource = `${runtime}/wasm-rt-impl.c`;
-  clang("-fsanitize=fuzzer", ...include, runtimeSource, core, harness, ...objects, "-lm", "-o", join(out, "fuzzer"));
+  const sources = runtimeFiles().filter((path) => path.endsWith(".c"));
+  const rest = [...include, ...sources, harness, ...objects, "-lm"];
+  clang("-fsanitize=fuzzer", core, ...rest, "-o", join(out, "fuzzer"));
+  if (!counts) return out;
+  // The same with gcov's counters, not optimized: one branch in C for each in Wasm.
+  const counted = join(out, "counted.o");
+  execFileSync("gcc", ["-O0", "-w", "--coverage", ...include, "-c", join(out, "module.c"), "-o", counted]);
+  const library = execFileSync("gcc", ["-print-file-name=libgcov.a"], { encoding: "utf8" }).trim();
+  clang("-fsanitize=fuzzer", counted, library, ...rest, "-o", join(out, "counter"));
   return out;
 }
 
-/** Writes the seeds: canonical buffers of each layout. */
-function seeds(out) {
-  for (const [i, { name }] of layouts().entries()) {
-    const codec = new Codec(name);
-    const lists = [
-      [],
-      [codec.rights([3])],
-      [codec.rights([3, 4, 5]), codec.rights([6])],
-      [
-        ...codec.abi.credentials.map(({ type, bytes }) => ({
-          level: codec.abi.SOL_SOCKET,
-          type,
-          data: new Uint8Array(bytes),
-        })),
-        codec.rights([7]),
-      ],
-    ];
-    for (const [j, messages] of lists.entries()) {
-      const control = codec.encode(messages);
-      writeFileSync(
-        join(out, "corpus", `${name}-${j}`),
-        Buffer.concat([Uint8Array.of(i, 0, 0, 8, 0, 0, 1, 0), control]),
-      );
-    }
-  }
-}
-
-/** Writes the dictionary: the numbers of every row, as they lie in a header. */
-function dictionary(out) {
-  const words = new Set(["ffffffff"]);
-  for (const abi of Object.values(abis)) {
-    const codec = new Codec(abi);
-    const message = codec.encode([codec.rights([3])]);
-    const word = (at, bytes) => words.add(Buffer.from(message.subarray(at, at + bytes)).toString("hex"));
-    word(abi.lengthOffset, abi.lengthBytes);
-    word(abi.levelOffset, 4);
-    word(abi.typeOffset, 4);
-    word(abi.levelOffset, 8);
-  }
-  const lines = [...words].map((word) => `"${word.replace(/../g, "\\x$&")}"\n`);
-  writeFileSync(join(out, "dictionary"), lines.join(""));
+/** Writes the seeds to files. */
+function writeSeeds(folder) {
+  mkdirSync(folder, { recursive: true });
+  for (const [name, bytes] of seeds()) writeFileSync(join(folder, name), bytes);
 }
 
 async function fuzz(out, time, isEmpty) {
-  if (!isEmpty) seeds(out);
-  dictionary(out);
+  if (!isEmpty) writeSeeds(join(out, "corpus"));
+  writeDictionary(out);
   const started = Date.now();
   const start = (environment, ...args) =>
     run(join(out, "fuzzer"), [...args, `-artifact_prefix=${out}/`, "-timeout=10", join(out, "corpus")], {
@@ -157,7 +116,7 @@ async function fuzz(out, time, isEmpty) {
     `-max_total_time=${time}`,
     "-use_value_profile=1",
     "-max_len=1024",
-    `-dict=${join(out, "dictionary")}`,
+    `-dict=${join(out, "core.dict")}`,
     "-print_final_stats=1",
   );
   // Runs the corpus once more, each input repeated until the control area is full.
@@ -177,6 +136,45 @@ async function fuzz(out, time, isEmpty) {
   };
 }
 
+/**
+ * Runs the corpus and the seeds once, and counts the branches of the module that they take, and the lines of its C. A branch is a way out of a condition:
+ * `if`, `br_if`, `select`.
+ */
+async function branches(out) {
+  writeSeeds(join(out, "seeds"));
+  const inputs = ["corpus", "seeds"].flatMap((name) =>
+    readdirSync(join(out, name)).map((file) => join(out, name, file)),
+  );
+  for (const environment of [{}, { FILL: "1" }]) {
+    const { code, output } = await run(join(out, "counter"), inputs, { env: { ...process.env, ...environment } });
+    if (code !== 0) return { taken: 0, missed: [output.slice(-2000)], lines: "no lines" };
+  }
+  const gcov = ["--json-format", "--stdout", "--branch-probabilities", "counted.gcda"];
+  const { files } = JSON.parse(execFileSync("gcov", gcov, { cwd: out, encoding: "utf8", maxBuffer: 1 << 28 }));
+  const { lines } = files.find(({ file }) => file.endsWith("module.c"));
+  const source = readFileSync(join(out, "module.c"), "utf8").split("\n");
+  let taken = 0;
+  const executed = [];
+  const missed = [];
+  for (const { line_number: line, function_name: name, count: times, branches: ways } of lines) {
+    const text = source[line - 1].trim();
+    // The functions of the module, which have its instance. What wasm2c adds checks the depth of the stack.
+    if (
+      !source[line - 1].startsWith("  ") ||
+      name === undefined ||
+      !/^w2c_/.test(name) ||
+      /^FUNC_(PRO|EPI)LOGUE/.test(text)
+    )
+      continue;
+    executed.push(times > 0);
+    for (const { count } of ways) {
+      if (count > 0) taken++;
+      else missed.push(`${name}, line ${line} of ${join(out, "module.c")}: ${text}`);
+    }
+  }
+  return { taken, missed, lines: `${executed.filter(Boolean).length} of ${executed.length} lines` };
+}
+
 /** Runs other checks with another core: whether they fail, as they have to, after how many seconds, and their first complaint. */
 async function check(wasm, complaint, ...args) {
   const provide = pathToFileURL(resolve("scripts", "provide-core.mjs")).href;
@@ -189,41 +187,65 @@ async function check(wasm, complaint, ...args) {
   return { found: code === 1 && said !== "", seconds: milliseconds / 1000, said };
 }
 
-/** What finds a bug in a core: the fuzzer, the oracles, the properties. */
-async function findings(wasm, name) {
+/** What finds a bug in a core: the fuzzer, and, by means of the public codec, the oracles and the properties. */
+async function findings(wasm, name, byFuzzerAlone) {
   const { clean, seconds: time, stderr } = await fuzz(build(wasm, name), 60, true);
   const said = /^\d+: .* does not hold$/m.exec(stderr)?.[0] ?? /ERROR: AddressSanitizer: \S+/.exec(stderr)?.[0] ?? "";
+  const fuzzer = { found: !clean && said !== "", seconds: time, said };
+  if (byFuzzerAlone) return { fuzzer };
   return {
-    fuzzer: { found: !clean && said !== "", seconds: time, said },
-    oracles: await check(wasm, /^FAIL.*$/m, "scripts/oracles.mjs", "--until-one-fails"),
+    fuzzer,
+    oracles: await check(wasm, /^FAIL.*$/m, "scripts/oracles.mjs", "--until-one-fails", "--skip-missing"),
     properties: await check(wasm, /^ *FAIL.*$/m, "build/test/core/codec-properties.test.js"),
   };
 }
 
 async function selfTest() {
-  for (const [bug, replacement] of Object.entries(PLANTED_BUGS)) {
+  const files = new Set(Object.values(PLANTED_BUGS).map(([file]) => file));
+  const without = readdirSync("assembly").filter((name) => name.endsWith(".ts") && !files.has(name));
+  tally.result(without.length === 0, `bugs are planted in each file of assembly/ (${files.size})`, without.join(" "));
+  for (const bug of select(Object.keys(PLANTED_BUGS), [options.only], "planted bug")) {
+    const replacement = PLANTED_BUGS[bug];
     const name = bug.replaceAll(" ", "-");
     const wasm = resolve(folder, `${name}.wasm`);
     compileCore(join(folder, `assembly-${name}`), wasm, [replacement]);
-    for (const [checker, { found, seconds: time, said }] of Object.entries(await findings(wasm, name))) {
-      const how = found ? `found by the ${checker} after` : `not found by the ${checker} in`;
-      tally.result(found, `${bug}: ${how} ${time.toFixed(1)} s (${said})`);
+    const found = await findings(wasm, name, replacement[3] !== true);
+    for (const [checker, { found: isFound, seconds: time, said }] of Object.entries(found)) {
+      const how = isFound ? `found by the ${checker} after` : `not found by the ${checker} in`;
+      tally.result(isFound, `${bug}: ${how} ${time.toFixed(1)} s (${said})`);
     }
   }
 }
 
-const absent = ["wasm2c", "clang"].filter((name) => !hasTool(name));
+const absent = ["wasm2c", "clang", "gcc", "gcov"].filter((name) => !hasTool(name));
 if (absent.length > 0) {
-  tally.missing("the fuzzer", `there is no ${absent.join(" and no ")} (Debian: wabt, clang, libclang-rt-14-dev)`);
+  tally.missing("the fuzzer", `there is no ${absent.join(" and no ")} (Debian: wabt, clang, libclang-rt-14-dev, gcc)`);
 } else if (options["self-test"]) {
   await selfTest();
+} else if (options.record) {
+  rmSync(GENERATED, { recursive: true, force: true });
+  writeGenerated(SHIPPED, GENERATED);
+  rmSync(join(GENERATED, "core.wasm"));
+  tally.result(true, `${GENERATED} is that of core.wasm`);
+} else if (options.module !== undefined) {
+  const { clean, text, stderr } = await fuzz(build(options.module, "module"), seconds, options.empty);
+  tally.result(clean, `${options.module}: ${text}`, stderr.split("\n").slice(-60).join("\n"));
 } else {
-  const { clean, text, stderr } = await fuzz(
-    build(join("dist", "core", "core.wasm"), "shipped"),
-    seconds,
-    options.empty,
+  const wrong = wrongWithGenerated(SHIPPED, GENERATED, join(folder, "generated"));
+  tally.result(
+    wrong.length === 0,
+    `${GENERATED} is that of core.wasm (else: npm run fuzz -- --record)`,
+    wrong.join("\n"),
   );
+  const out = build(SHIPPED, "shipped", true);
+  const { clean, text, stderr } = await fuzz(out, seconds, options.empty);
   const from = options.empty ? "an empty corpus" : "seeds";
   tally.result(clean, `core.wasm, from ${from}: ${text}`, stderr.split("\n").slice(-60).join("\n"));
+  if (clean) {
+    const { taken, missed, lines } = await branches(out);
+    const all = taken + missed.length;
+    const what = `${taken} of ${all} branches of the module in C were taken, ${lines} were run`;
+    tally.result(missed.length === 0, what, missed.join("\n"));
+  }
 }
 tally.end();

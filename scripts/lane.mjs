@@ -1,33 +1,15 @@
-// What the lanes share: options, running a program, finding tools, and a tally that ends with "N passed, N failed".
+// What the lanes share: options, running a program and finding tools.
 
 import { spawn, spawnSync } from "node:child_process";
-import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { refuse } from "./tally.mjs";
 
-/** Whether a missing tool is a failure. In CI (the variable CI is set) nothing is skipped. */
-const strict = process.env.CI !== undefined;
+export { readOptions, Tally } from "./tally.mjs";
 
-/** Ends the script because of an invalid command line. */
-function refuse(message) {
-  console.error(message);
-  process.exit(2);
-}
-
-/**
- * Reads the command line as `util.parseArgs` does. An unknown option ends the script with exit code 2, as does any other argument
- * where none are taken.
- *
- * @param known the options; `allowPositionals`: whether other arguments are taken
- * @returns the options by name, and `positionals`
- */
-export function readOptions(known, { allowPositionals = false } = {}) {
-  try {
-    const { values, positionals } = parseArgs({ options: known, allowPositionals });
-    return { ...values, positionals };
-  } catch (error) {
-    return refuse(error.message);
-  }
-}
+/** The option of lanes that need more than Node and the packages of the checkout. Without it, what is missing is a failure. */
+export const SKIP_MISSING = { "skip-missing": { type: "boolean", default: false } };
 
 /** An option as a whole number of at least `least`. */
 export function wholeNumber(name, text, least = 1) {
@@ -47,16 +29,37 @@ export function hasTool(name) {
   return spawnSync(name, ["--version"]).error === undefined;
 }
 
+/** The process groups of running programs that have one of their own. */
+const groups = new Set();
+
+function killGroup(pid) {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // All its processes have ended.
+  }
+}
+
+process.on("exit", () => groups.forEach(killGroup));
+
 /**
  * Runs a program to its end.
  *
- * @param options those of `child_process.spawn`; `timeout`: milliseconds after which it is killed
+ * @param options those of `child_process.spawn`; `timeout`: milliseconds after which it is killed. With `detached`, the programs
+ *   that it started are killed when it has ended
  * @returns `stdout`; `output`, stdout and stderr in the order of arrival; `code`; `signal`; `how` it ended; `milliseconds`
  */
 export function run(command, args, { timeout, ...options } = {}) {
   const start = Date.now();
   return new Promise((resolve) => {
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
+    if (options.detached && child.pid !== undefined) {
+      groups.add(child.pid);
+      child.on("exit", () => {
+        killGroup(child.pid);
+        groups.delete(child.pid);
+      });
+    }
     let stdout = "";
     let output = "";
     let timer;
@@ -84,47 +87,48 @@ export function run(command, args, { timeout, ...options } = {}) {
   });
 }
 
-/** Runs jobs, as many at a time as there are processors. */
-export async function inParallel(jobs) {
+/**
+ * Runs a built test file in a process of its own. It fails when it has no test (skipped ones count), crashes, hangs, or leaves something in TMPDIR (uvu exits
+ * with 0 when it has run no test).
+ *
+ * @param options those of {@link run}; `program`: another runtime that takes the command line of Node
+ * @returns `good`; how many tests there are (`total`), have `passed` and were `skipped`; `output`, `detail`, `how` it ended and `milliseconds`
+ */
+export async function runTestFile(path, { env = process.env, program = process.execPath, ...options }) {
+  const temporary = mkdtempSync(join(tmpdir(), "tests-"));
+  // Some tests give up their privileges.
+  chmodSync(temporary, 0o1777);
+  const { output, code, how, milliseconds } = await run(program, ["--expose-gc", path], {
+    ...options,
+    env: { ...env, NO_COLOR: "1", TMPDIR: temporary },
+  });
+  const left = readdirSync(temporary);
+  rmSync(temporary, { recursive: true, force: true });
+  const counts = testCounts(output);
+  const none = counts.total + counts.skipped === 0;
+  const detail = `${output}\n${none ? "no test was run, " : ""}${left.length === 0 ? "" : `left in TMPDIR: ${left.join(", ")}; `}${how}`;
+  return { good: code === 0 && !none && left.length === 0, ...counts, output, detail, how, milliseconds };
+}
+
+/** The test files of `npm test`, by name: all below test/ but those of interop/ and site/, which are lanes of their own. */
+export function testFiles() {
+  return readdirSync(join("build", "test"), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".test.js") && !/^(interop|site)\//.test(name))
+    .map((name) => name.replace(".test.js", ""))
+    .sort();
+}
+
+/** Runs jobs, at most so many at a time: by default as many as there are processors. */
+export async function inParallel(jobs, most = availableParallelism()) {
   const waiting = [...jobs];
   const work = async () => {
     for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) await job();
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  await Promise.all(Array.from({ length: most }, work));
 }
 
 /** The summary that uvu prints: how many tests there are, and how many passed and were skipped. */
 export function testCounts(output) {
   const count = (name) => Number(new RegExp(`^ {2}${name}: +(\\d+)`, "m").exec(output)?.[1] ?? 0);
   return { total: count("Total"), passed: count("Passed"), skipped: count("Skipped") };
-}
-
-/** Counts and prints results. */
-export class Tally {
-  passed = 0;
-  failed = 0;
-  skipped = 0;
-
-  /** Prints a result, and the detail of a failure. `passed` and `failed`: how much it adds to each count, 1 by default. */
-  result(good, what, detail = "", { passed = good ? 1 : 0, failed = good ? 0 : 1 } = {}) {
-    console.log(`${good ? "ok  " : "FAIL"}  ${what}`);
-    if (!good && detail !== "") console.log(detail);
-    this.passed += passed;
-    this.failed += failed;
-  }
-
-  /** Records what cannot be tried here, and why. In CI this is a failure. */
-  missing(what, why) {
-    console.log(`${strict ? "FAIL" : "SKIPPED"}  ${what}: ${why}`);
-    if (strict) this.failed++;
-    else this.skipped++;
-  }
-
-  /** Prints the last line and ends the script, with 1 when something failed or nothing was tried. */
-  end() {
-    if (this.passed + this.failed + this.skipped === 0) this.result(false, "nothing was tried");
-    const skipped = this.skipped > 0 ? `, ${this.skipped} skipped` : "";
-    console.log(`${this.passed} passed, ${this.failed} failed${skipped}`);
-    process.exit(this.failed === 0 ? 0 : 1);
-  }
 }

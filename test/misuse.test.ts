@@ -3,7 +3,6 @@
 import { readdirSync } from "node:fs";
 import { Socket } from "node:net";
 import { inspect } from "node:util";
-import fc from "fast-check";
 import {
   AncillaryError,
   ChannelError,
@@ -21,6 +20,7 @@ import {
   UnixStream,
 } from "unix-ancillary";
 import * as assert from "uvu/assert";
+import { fc } from "./properties.ts";
 import { leakChecked, temporaryFolder } from "./support.ts";
 
 const test = leakChecked("misuse");
@@ -179,6 +179,9 @@ const credentials = or(
   fc.record({ pid: or(constant(null), constant(process.pid)), uid: or(constant(0)), gid: or(constant(0)) }),
 );
 
+const optionLevel = or(constantFrom("SOL_SOCKET", 1, "SOL_LOCAL"));
+const optionName = or(constantFrom("SO_SNDBUF", "SO_TYPE", "SO_PASSCRED", "SO_PEERPIDFD", 8, 77, 26));
+
 type Call = (world: World, ...args: never[]) => unknown;
 const calls: [string, Call, Arguments[]][] = [];
 const call = (name: string, body: Call, ...args: Arguments[]): void => void calls.push([name, body, args]);
@@ -203,6 +206,9 @@ for (const of of ["stream", "seqpacket", "datagram"] as const) {
   method(of, "setPassCredentials", flag);
   method(of, "setPassPidfd", flag);
   method(of, "setPassSecurity", flag);
+  method(of, "setPassRights", flag);
+  method(of, "getOption", optionLevel, optionName, or(constantFrom(undefined, 4, 100)));
+  method(of, "setOption", optionLevel, optionName, or(constantFrom(0, 1, 5000)));
   method(of, "shutdown", or(constantFrom("read", "write", "both", undefined)));
   call(`${of}.messages`, (world, max, given) => world[of].messages(max, given).next(), maxFds, options);
 }

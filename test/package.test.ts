@@ -1,23 +1,54 @@
 /** The packed tarball in an empty project, without scripts, and without a compiler in the PATH. */
 
 import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join, resolve } from "node:path";
+import zopfli from "@gfx/zopfli";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { run, temporaryFolder } from "./support.ts";
 
 const test = suite("package");
 const folder = temporaryFolder();
+let tarball = "";
 let installed = "";
 
-/** The first code block of the README's quick start. */
-const quickStart = /## Quick start[\s\S]*?```js\n([\s\S]*?)```/.exec(readFileSync("README.md", "utf8"))?.[1] ?? "";
+/** The code blocks of the README's quick start: as JavaScript, and as TypeScript with `using`. */
+const [, quickStart = "", withUsing = ""] =
+  /## Quick start[\s\S]*?```js\n([\s\S]*?)```[\s\S]*?```ts\n([\s\S]*?)```/.exec(readFileSync("README.md", "utf8")) ??
+  [];
+
+/** The program in a loop. It fails if a descriptor is left open. */
+const looped = (program: string): string => {
+  const [imports, ...body] = program.split("\n\n");
+  return `${imports}
+import { readdirSync } from "node:fs";
+const count = () => readdirSync("/proc/self/fd").length;
+const turns = 1000;
+let before = 0;
+for (let turn = 0; turn <= turns; turn++) {
+  // The first turn loads the addon.
+  if (turn === 1) before = count();
+${body.join("\n\n")}
+}
+if (count() !== before) throw new Error(\`\${before} descriptors became \${count()}\`);
+`;
+};
 
 test.before(async () => {
-  const packed = await run("npm", ["pack", "--ignore-scripts", "--pack-destination", folder]);
+  const packed = await run("node", ["scripts/pack.mjs", "--to", folder]);
   assert.is(packed.code, 0, packed.stderr);
-  const tarball = resolve(folder, packed.stdout.trim().split("\n").at(-1)!);
+  tarball = packed.stdout.trim();
   installed = join(folder, "project");
   mkdirSync(installed);
   writeFileSync(join(installed, "package.json"), "{}");
@@ -25,20 +56,65 @@ test.before(async () => {
   assert.is(added.code, 0, added.stderr);
 });
 
-test("the tarball has one file of declarations for each entry point, and none of internals", () => {
+test("the tarball has one file of declarations for each entry point and each file of Wasm, and none of internals", () => {
   const dist = join(installed, "node_modules", "unix-ancillary", "dist");
   const declarations = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((name) =>
     name.endsWith(".d.ts"),
   );
-  assert.equal(declarations.sort(), ["core/index.d.ts", "index.d.ts", "testing.d.ts"]);
+  assert.equal(declarations.sort(), [
+    "cmsgdump.wasm.d.ts",
+    "core/core.wasm.d.ts",
+    "core/index.d.ts",
+    "handoff.d.ts",
+    "index.d.ts",
+    "stream.d.ts",
+    "testing.d.ts",
+    "usocket.d.ts",
+  ]);
+  for (const name of declarations.filter((name) => !name.endsWith(".wasm.d.ts"))) {
+    const commonjs = name.replace(/ts$/, "cts");
+    assert.is(readFileSync(join(dist, name), "utf8"), `export * from "./${basename(name, ".d.ts")}.cjs";\n`);
+    assert.match(readFileSync(join(dist, commonjs), "utf8"), /^export declare /m);
+  }
+});
+
+test("the tarball has what the package needs, and with one addon at most 194,000 bytes", async () => {
+  const addons = readdirSync(join(installed, "node_modules", "unix-ancillary", "prebuilds"));
+  const others = addons.filter((name) => name !== `${process.platform}-${process.arch}`);
+  // npm run prebuilds checks the limit with all nine.
+  const rest = await Promise.all(
+    others.map((name) => zopfli.gzipAsync(readFileSync(join("prebuilds", name, "unix-ancillary.node")), {})),
+  );
+  const bytes = statSync(tarball).size - rest.reduce((sum, { length }) => sum + length, 0);
+  console.log(`held: the tarball with one addon: ${bytes} bytes`);
+  assert.ok(bytes <= 194_000, `${bytes} bytes`);
+  const all = readdirSync(join(installed, "node_modules", "unix-ancillary"), { recursive: true, encoding: "utf8" });
+  const folders = new Set(all.map((name) => name.split("/")[0]));
+  const expected = [
+    "LICENSE",
+    "README.md",
+    "asconfig.json",
+    "assembly",
+    "dist",
+    "package.json",
+    "prebuilds",
+    "scripts",
+  ];
+  assert.equal([...folders].sort(), expected);
+  const scripts = all.filter((name) => name.startsWith("scripts/"));
+  assert.equal(scripts.sort(), ["scripts/audit-core.mjs", "scripts/tally.mjs"]);
 });
 
 /** What a consumer may write, and (`@ts-expect-error`) what is refused. */
 const CONSUMER = `
 import { type ConnectedSocket, type Endpoint, FdReader, type Platform, UnixDatagram, UnixListener, UnixStream } from "unix-ancillary";
-import { AncillaryError, Codec, type TruncationReason } from "unix-ancillary/core";
+import { AncillaryError, Codec, provideCoreModule, type TruncationReason } from "unix-ancillary/core";
+import coreModule from "unix-ancillary/core.wasm";
+import cmsgdump from "unix-ancillary/cmsgdump.wasm";
 import { AncillaryError as Same, SocketAncillary } from "unix-ancillary";
+import { FdDuplex } from "unix-ancillary/stream";
 import { VirtualKernel, VirtualProcess } from "unix-ancillary/testing";
+import { UServer, USocket } from "unix-ancillary/usocket";
 
 const kernel = new VirtualKernel("darwin-arm64", { seed: 7 });
 const process = kernel.process();
@@ -48,12 +124,20 @@ const sockets: Endpoint[] = [a, b, UnixDatagram.unbound({ platform }), UnixListe
 const connected: ConnectedSocket = a;
 const same: typeof AncillaryError = Same;
 const reason: TruncationReason | undefined = new AncillaryError("ERR_FD_COUNT", "").reason;
+provideCoreModule(coreModule);
+export const command: WebAssembly.Module = cmsgdump;
 export const name: string = new Codec(platform.abi).abi.name;
 export async function use(): Promise<void> {
   await connected.sendFds("x", [process.open("a file")]);
   for await (const { fds, data, credentials } of b) console.log(fds[0]?.fd, data.toString(), credentials?.uid);
   for (const socket of sockets) socket.close();
   console.log(same, reason, new SocketAncillary(64, { platform }));
+  new FdDuplex(a).write("x", { fds: [0] });
+  for await (const chunk of new FdDuplex(b).pipe(new FdDuplex(a))) console.log(chunk);
+  const socket = new USocket({ path: "/socket" });
+  socket.write({ data: Buffer.from("x"), fds: [0] });
+  const fds: number[] | undefined = socket.read(1, null)?.fds;
+  new UServer().on("connection", (accepted: USocket) => accepted.end(fds));
 }
 // @ts-expect-error a kernel is not a platform, though both have an abi
 UnixStream.pair({ platform: kernel });
@@ -117,12 +201,122 @@ test("the README's quick start runs as an ES module", async () => {
   assert.match(stdout, "hello");
 });
 
+for (const [what, program] of [
+  ["quick start", quickStart],
+  ["quick start with using", withUsing],
+] as const) {
+  test(`the README's ${what} can be copied into a loop: 1000 times, and no descriptor is left`, async () => {
+    const name = what.replaceAll(" ", "-");
+    const source = join(installed, `${name}.mts`);
+    writeFileSync(source, looped(program));
+    // Node 20 has no `using`.
+    const flags = [
+      "--target",
+      "es2022",
+      "--module",
+      "nodenext",
+      "--lib",
+      "es2022,esnext.disposable",
+      "--types",
+      "node",
+    ];
+    const roots = ["--typeRoots", resolve("node_modules", "@types"), "--strict", "--noUncheckedIndexedAccess", "false"];
+    const tsc = resolve("node_modules/typescript/bin/tsc");
+    const compiled = await run("node", [tsc, "--ignoreConfig", ...flags, ...roots, source], { cwd: installed });
+    assert.is(compiled.code, 0, compiled.stdout);
+    const { code, stdout, stderr } = await run("node", [`${name}.mjs`], { cwd: installed, env: bare() });
+    assert.is(code, 0, stderr);
+    assert.is(stderr, "");
+    assert.is(stdout.match(/^(hello|take this) /gm)?.length, 1001);
+  });
+}
+
 test("the README's quick start runs from CommonJS, with require", async () => {
   const asRequire = quickStart.replace(/import (.*) from (".*?");/g, "const $1 = require($2);");
   writeFileSync(join(installed, "quick-start.cjs"), `(async () => {\n${asRequire}\n})();`);
   const { code, stdout, stderr } = await run("node", ["quick-start.cjs"], { cwd: installed, env: bare() });
   assert.is(code, 0, stderr);
   assert.match(stdout, "hello");
+});
+
+test("the programs of docs/threads.md run: a socket reaches a worker thread, and its first owner is closed", async () => {
+  const page = readFileSync("docs/threads.md", "utf8");
+  const programs = [...page.matchAll(/```js\n\/\/ (\S+)\n([\s\S]*?)```/g)];
+  assert.equal(
+    programs.map(([, name]) => name),
+    ["main.mjs", "worker.mjs"],
+  );
+  for (const [, name, text] of programs) writeFileSync(join(installed, name!), text!);
+  const { code, stdout, stderr } = await run("node", ["main.mjs"], { cwd: installed, env: bare() });
+  assert.equal([code, stdout, stderr], [0, "hello from the worker\n", ""]);
+});
+
+test("old Node: each file begins with a line that it cannot parse, and that says which Node is needed", () => {
+  const dist = join(installed, "node_modules", "unix-ancillary", "dist");
+  const files = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".js"));
+  assert.ok(files.length >= 6, files.join());
+  for (const name of files) {
+    const [first] = readFileSync(join(dist, name), "utf8")
+      .replace(/^#!.*\n/, "")
+      .split("\n");
+    assert.match(first!, /static \{\} .*\/\/ unix-ancillary needs Node 20\.19 or later/, name);
+  }
+});
+
+/** The output of a program that imports the library in a process that believes to be another one. */
+async function elsewhere(pretend: string, program: string): Promise<string> {
+  const before = `data:text/javascript,${encodeURIComponent(pretend)}`;
+  const script = `import("unix-ancillary").then((library) => { ${program} }).catch((error) => console.log(error.code, error.message))`;
+  const { stdout, stderr, code } = await run("node", ["--import", before, "-e", script], {
+    cwd: installed,
+    env: bare(),
+  });
+  assert.is(code, 0, stderr);
+  return stdout;
+}
+
+test("unknown systems: one sentence and a code, and not before something is used", async () => {
+  const pair = "library.UnixStream.pair()";
+  const windows = 'Object.defineProperty(process, "platform", { value: "win32" })';
+  assert.match(await elsewhere(windows, pair), /^ERR_UNSUPPORTED_PLATFORM .*Windows[^\n]*\n$/);
+  const aix = 'Object.defineProperty(process, "platform", { value: "aix" })';
+  const text = await elsewhere(aix, pair);
+  assert.match(text, /^ERR_UNSUPPORTED_PLATFORM .*aix on .*docs\/platforms\.md/);
+  assert.ok(text.length < 200, text);
+  assert.is(await elsewhere(aix, 'console.log("imported")'), "imported\n");
+});
+
+test("old Node: the import says which Node is needed, whatever it lacks", async () => {
+  const version = (number: string) =>
+    `Object.defineProperty(process, "versions", { value: { ...process.versions, node: "${number}" } });`;
+  for (const number of ["16.20.2", "18.20.8", "20.18.3"])
+    assert.match(await elsewhere(version(number), ""), "ERR_UNSUPPORTED_NODE unix-ancillary needs Node 20.19 or later");
+  const without = `${version("21.7.3")} process.getBuiltinModule = undefined;`;
+  assert.match(await elsewhere(without, ""), "this is Node 21.7.3");
+  for (const number of ["20.19.0", "22.3.0", "26.1.0"])
+    assert.is(await elsewhere(version(number), 'console.log("imported")'), "imported\n");
+});
+
+test("the start: of Node's modules the import and the first message load os alone, beside what every ES module loads", async () => {
+  const loads = async (program: string): Promise<string[]> => {
+    const list = "process.moduleLoadList.filter((name) => name.startsWith('NativeModule '))";
+    writeFileSync(join(installed, "loads.mjs"), `${program}\nconsole.log(JSON.stringify(${list}));`);
+    const { code, stdout, stderr } = await run("node", ["loads.mjs"], { cwd: installed, env: bare() });
+    assert.is(code, 0, stderr);
+    return JSON.parse(stdout) as string[];
+  };
+  const empty = new Set(await loads("export {};"));
+  const ours = await loads(`
+    const { UnixStream } = await import("unix-ancillary");
+    const [left, right] = UnixStream.pair();
+    left.sendFdsSync("x", [0]);
+    right.recvFdsSync(1);
+  `);
+  const more = ours.map((name) => name.replace("NativeModule ", "")).filter((name) => !name.startsWith("internal/"));
+  assert.equal(
+    more.filter((name) => !empty.has(`NativeModule ${name}`)),
+    ["os"],
+  );
 });
 
 test("the virtual kernel: the programs of the README and of docs/testing.md run, with no addon", async () => {
@@ -147,6 +341,69 @@ test("the virtual kernel: the programs of the README and of docs/testing.md run,
   assert.match(found.stderr, /leaked descriptor \d+: the file/);
 });
 
+test("UNIX_ANCILLARY_ADDON comes first: a wrong one is an error, and is not passed over", async () => {
+  const script = `
+    process.chdir("/");
+    const { UnixStream } = require(${JSON.stringify(join(installed, "node_modules", "unix-ancillary"))});
+    // Read at the first use: a program may set it after it has loaded the library.
+    process.env.UNIX_ANCILLARY_ADDON = process.argv[1];
+    try { for (const socket of UnixStream.pair()) socket.close(); console.log("works"); }
+    catch (error) { console.log(error.code, error.message); }
+  `;
+  const use = async (path: string) => (await run("node", ["-e", script, path], { env: bare() })).stdout;
+  const wrong = await use("none.node");
+  assert.match(wrong, /^ERR_ADDON_NOT_FOUND .*UNIX_ANCILLARY_ADDON names, \/none\.node: /);
+  const right = resolve("prebuilds", `${process.platform}-${process.arch}`, "unix-ancillary.node");
+  assert.is(await use(right), "works\n");
+  // Relative to the current folder, and not a name that dlopen(3) looks for elsewhere.
+  assert.is(await use(right.slice(1)), "works\n");
+  assert.is(await use(""), "works\n");
+});
+
+test("two copies in one process, each with its addon: one of them owns a descriptor", async () => {
+  const copies = ["one", "two"].map((name) => {
+    cpSync(join(installed, "node_modules", "unix-ancillary"), join(folder, name), { recursive: true });
+    return JSON.stringify(join(folder, name));
+  });
+  const script = `
+    const [{ OwnedFd: One }, { OwnedFd: Two }] = [require(${copies[0]}), require(${copies[1]})];
+    const owned = (act) => { try { act(); return "twice"; } catch (error) { return error.code; } };
+    const fd = require("node:fs").openSync("/dev/null", "r");
+    const first = One.fromRaw(fd);
+    console.log(owned(() => Two.fromRaw(fd)));
+    first.release();
+    const second = Two.fromRaw(fd);
+    console.log(owned(() => One.fromRaw(fd)));
+    second.close();
+    console.log(owned(() => One.fromRaw(fd)));
+  `;
+  const { code, stdout, stderr } = await run("node", ["-e", script], { env: bare() });
+  assert.is(code, 0, stderr);
+  assert.is(stdout, "ERR_FD_OWNED\nERR_FD_OWNED\nEBADF\n");
+});
+
+test("short names: public functions, classes and methods keep theirs, so that a stack says where an error came from", async () => {
+  const entries = [
+    "unix-ancillary",
+    ...["core", "testing", "stream", "usocket", "handoff"].map((name) => `unix-ancillary/${name}`),
+  ];
+  const script = `
+    for (const entry of ${JSON.stringify(entries)})
+      for (const [name, value] of Object.entries(require(entry)))
+        if (typeof value === "function" && value.name !== name) console.log(entry, name, value.name);
+    const { memfd, UnixStream } = require("unix-ancillary");
+    const [socket] = UnixStream.pair();
+    for (const wrong of [() => memfd(3), () => socket.sendFdsSync(3, [])]) try { wrong(); } catch (error) { console.log(error.stack); }
+  `;
+  const { code, stdout, stderr } = await run("node", ["-e", script], { cwd: installed, env: bare() });
+  assert.is(code, 0, stderr);
+  assert.match(
+    stdout,
+    /^TypeError: "name" [\s\S]* at (\w+\.)?memfd \([\s\S]*^TypeError: "data" [\s\S]* at UnixStream\.sendFdsSync \(/m,
+  );
+  assert.match(stdout, /^TypeError/);
+});
+
 test("the codec alone needs no addon", async () => {
   const script = `
     process.env.UNIX_ANCILLARY_ADDON = "/nowhere";
@@ -159,6 +416,41 @@ test("the codec alone needs no addon", async () => {
   assert.ok(Number(stdout) >= 43);
 });
 
+test("a global installation has the command and its manual page", async () => {
+  const prefix = join(folder, "global");
+  const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz"))!;
+  const args = ["install", "--global", "--prefix", prefix, "--ignore-scripts", "--offline", join(folder, tarball)];
+  const added = await run("npm", args);
+  assert.is(added.code, 0, added.stderr);
+  const { version } = JSON.parse(readFileSync("package.json", "utf8"));
+  assert.is((await run(join(prefix, "bin", "unix-ancillary"), ["--version"])).stdout, `${version}\n`);
+  const page = readFileSync(join(prefix, "share", "man", "man1", "unix-ancillary.1"), "utf8");
+  assert.match(page, `"unix-ancillary ${version}"`);
+  for (const name of ["core.h", "abis.json"])
+    assert.ok(existsSync(join(prefix, "lib", "node_modules", "unix-ancillary", "dist", "core", name)));
+});
+
+test("the audit runs from the tarball alone, with the compiler, and notices that another module runs, and nothing else", async () => {
+  const audited = join(installed, "node_modules", "unix-ancillary");
+  // npx would fetch it.
+  mkdirSync(join(audited, "node_modules"));
+  symlinkSync(resolve("node_modules", "assemblyscript"), join(audited, "node_modules", "assemblyscript"));
+  const file = join(audited, "dist", "core", "internal.js");
+  const text = readFileSync(file, "utf8");
+  // A valid module in base64: an empty one.
+  writeFileSync(file, text.replace(/AGFzbQEAAAA[\w+/=]*/, "AGFzbQEAAAA="));
+  try {
+    const script = join(audited, "scripts", "audit-core.mjs");
+    const { code, stdout, stderr } = await run("node", [script], { cwd: folder, timeout: 100_000 });
+    assert.is(code, 1, stdout + stderr);
+    assert.match(stdout, /^ok {4}built from the sources in a clean folder/m);
+    const failed = [...stdout.matchAll(/^FAIL {2}([^:]*)/gm)].map(([, what]) => what);
+    assert.equal(failed, ["embedded", "run"], stdout);
+  } finally {
+    writeFileSync(file, text);
+  }
+});
+
 test("without an addon the error is a help page", async () => {
   const script = `
     require("node:fs").renameSync("node_modules/unix-ancillary/prebuilds", "prebuilds");
@@ -169,7 +461,9 @@ test("without an addon the error is a help page", async () => {
   assert.is(code, 0, stderr);
   assert.match(stdout, "ERR_ADDON_NOT_FOUND");
   assert.match(stdout, `${process.platform}-${process.arch}`);
-  assert.match(stdout, "npm run build");
+  assert.match(stdout, "node-gyp rebuild -C ");
+  const sources = readdirSync(/ -C (.*)$/m.exec(stdout)![1]!);
+  for (const name of ["binding.gyp", "addon.cc", "plain.h"]) assert.ok(sources.includes(name), sources.join(" "));
 });
 
 /** The commands in the README's "From the shell", with a socket and files of this test: first the setup, then pairs of commands. */

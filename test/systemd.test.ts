@@ -1,14 +1,30 @@
 /** The service manager's conventions, with this test as the manager. */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, fstatSync, openSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import { listenFds, notify, notifyBarrier, UnixDatagram } from "unix-ancillary";
+import { listenFds, notify, notifyBarrier, UnixDatagram, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { codeOf, errorOf, leakChecked, openFds, role, run, socketPath, withEnvironment } from "./support.ts";
+import { closeSync, fstatSync, openSync } from "./descriptors.ts";
+import {
+  codeOf,
+  errorOf,
+  leakChecked,
+  openFds,
+  role,
+  run,
+  socketPath,
+  temporaryFolder,
+  withEnvironment,
+} from "./support.ts";
 
 if (role === "listen") {
+  // Node sets the flag at its start; other runtimes do not.
+  const [a, b] = UnixStream.pair();
+  const { system, constants } = a.platform;
+  for (const fd of [3, 4, 5]) system.fcntl(fd, constants.F_SETFD!, 0);
+  for (const end of [a, b]) end.close();
   const fds = listenFds();
   const again = listenFds();
   const inherited = await run("sh", ["-c", "ls /proc/self/fd; env | grep ^LISTEN || true"]);
@@ -164,9 +180,44 @@ test("no-manager: notify returns false, and a barrier returns at once", async ()
     assert.is(await codeOf(notify("READY=1")), "ENOENT");
     assert.is(await codeOf(notifyBarrier()), "ENOENT");
   });
-  await withEnvironment({ NOTIFY_SOCKET: "vsock:2:1" }, async () => {
-    assert.is(await codeOf(notify("READY=1")), "ENOTSUP");
-  });
+});
+
+test("notify-to-another-address: what is supported is said, and nothing stays open", async () => {
+  const kinds = ["vsock", "vsock-stream", "vsock-dgram", "vsock-seqpacket"];
+  for (const address of [...kinds.map((kind) => `${kind}:2:1234`), "relative/path"]) {
+    await withEnvironment({ NOTIFY_SOCKET: address }, async () => {
+      for (const tell of [() => notify("READY=1", [0]), () => notifyBarrier({ timeout: 1000 })]) {
+        const { message } = await errorOf(tell);
+        const [code, given] = ["ENOTSUP", `NOTIFY_SOCKET=${address}`];
+        assert.ok(message.startsWith(code) && message.includes(given) && message.includes("@NAME"), message);
+      }
+    });
+  }
+});
+
+test("notify-long-path: the manager's path is longer than sun_path", async () => {
+  const folder = `${temporaryFolder()}/${"long/".repeat(30)}`;
+  mkdirSync(folder, { recursive: true });
+  await asManager(
+    async (manager) => {
+      assert.ok(manager.address!.length > 108);
+      assert.is(await notify("READY=1", [0]), true);
+      const message = await manager.recvFds(1);
+      assert.is(`${message.data} ${message.fds.length}`, "READY=1 1");
+      const barrier = notifyBarrier({ timeout: 10_000 });
+      (await manager.recvFds(1))[Symbol.dispose]();
+      await barrier;
+      message[Symbol.dispose]();
+    },
+    () => UnixDatagram.bind(`${folder}notify`),
+  );
+});
+
+test("barrier-in-time: no timer stays, which would keep the process alive", async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((what) => what === "Timeout").length;
+  const before = timers();
+  await notifyBarrier({ timeout: 100_000 });
+  assert.is(timers(), before);
 });
 
 test("barrier: passes when the manager has closed its descriptor", () =>
@@ -191,15 +242,50 @@ test("barrier-timeout: ETIMEDOUT, and nothing stays open", () =>
     assert.instance(await errorOf(notifyBarrier({ timeout: -1 })), RangeError);
   }));
 
+/** Fills a manager's queue. */
+async function fill(manager: UnixDatagram): Promise<void> {
+  const filler = UnixDatagram.unbound();
+  const full = await errorOf(() => {
+    for (;;) filler.sendFdsToSync("x", [], manager.address!, { timeout: 0 });
+  });
+  assert.is((full as { code?: string }).code, "ETIMEDOUT");
+  filler.close();
+}
+
 test("barrier-timeout: while the manager's queue is full, too", () =>
   asManager(async (manager) => {
-    const filler = UnixDatagram.unbound();
-    const full = await errorOf(() => {
-      for (;;) filler.sendFdsToSync("x", [], manager.address!, { timeout: 0 });
-    });
-    assert.is((full as { code?: string }).code, "ETIMEDOUT");
-    filler.close();
+    await fill(manager);
     assert.is(await codeOf(notifyBarrier({ timeout: 20 })), "ETIMEDOUT");
+  }));
+
+test("notify-full: it waits until the manager reads, or until its signal is aborted", () =>
+  asManager(async (manager) => {
+    await fill(manager);
+    const abort = new AbortController();
+    const withdrawn = errorOf(notify("STATUS=withdrawn", [0], { signal: abort.signal }));
+    const barrier = errorOf(notifyBarrier({ signal: abort.signal, timeout: 60_000 }));
+    const sent = notify("READY=1", [0]);
+    const reason = new Error("enough");
+    setTimeout(() => abort.abort(reason), 20);
+    assert.is(await withdrawn, reason);
+    assert.is(await barrier, reason);
+    let message = await manager.recvFds(1);
+    while (message.data.toString() === "x") message = await manager.recvFds(1);
+    assert.is(`${message.data} ${message.fds.length}`, "READY=1 1");
+    message[Symbol.dispose]();
+    assert.is(await sent, true);
+    assert.is(manager.tryRecvFds(1), null);
+    assert.is(await errorOf(notify("READY=1", [], { signal: AbortSignal.abort(reason) })), reason);
+  }));
+
+test("barrier-abort: while the manager has not reached it", () =>
+  asManager(async (manager) => {
+    const abort = new AbortController();
+    const barrier = errorOf(notifyBarrier({ signal: abort.signal }));
+    const message = await manager.recvFds(1);
+    abort.abort("enough");
+    assert.is(await barrier, "enough");
+    message[Symbol.dispose]();
   }));
 
 test.run();

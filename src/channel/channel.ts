@@ -1,102 +1,46 @@
 /** Frames with descriptors attached, over a stream or seqpacket socket: bounded, ordered, with a policy for the peer. */
 
-import { byteLengthOf, isUint8Array, plainView } from "../core/bytes.ts";
+import { byteLengthOf, isUint8Array, partOf } from "../core/bytes.ts";
 import {
   AncillaryError,
-  type Checks,
-  integer,
+  KEY,
+  noConstructor,
   outOfRange,
   readOptions,
+  UNCLONEABLE,
   wrongOwner,
   wrongType,
 } from "../core/errors.ts";
 import { type AsFd, checkNumbers, copyFds, readNumbers } from "../fd/as-fd.ts";
 import { OwnedFd } from "../fd/owned-fd.ts";
-import { type Credentials, isUnmapped } from "../message/credentials.ts";
-import { isReason, onAbort } from "../socket/aborts.ts";
-import { SIGNAL, type WaitOptions } from "../socket/endpoint.ts";
+import type { Credentials } from "../message/credentials.ts";
+import { Deadline, isReason } from "../socket/aborts.ts";
 import type { FdReader } from "../socket/fd-reader.ts";
+import { typeOf } from "../socket/message-socket.ts";
 import { abortedHalfWay, type SendProgress } from "../socket/send-all.ts";
-import { UnixSeqpacket } from "../socket/seqpacket.ts";
+import type { UnixSeqpacket } from "../socket/seqpacket.ts";
 import { UnixStream } from "../socket/stream.ts";
 import { Turns } from "../socket/turns.ts";
-import { isMainThread, signals } from "../system/builtins.ts";
+import { SIGNAL, type WaitOptions } from "../socket/waiting.ts";
+import { isMainThread } from "../system/builtins.ts";
 import { errnoError } from "../system/errno.ts";
-import { hostPlatform, PLATFORM, type Platform } from "../system/platform.ts";
-import { FILE_STATUS, type Timer } from "../system/system.ts";
+import { hostPlatform, type Platform } from "../system/platform.ts";
+import { showAs } from "../system/shown.ts";
+import { FILE_STATUS } from "../system/system.ts";
 import { ChannelError } from "./errors.ts";
 import {
   checkLimits,
   type Frame,
+  frameOf,
   HEADER_BYTES,
   type Header,
-  MAX_FDS,
-  MAX_PAYLOAD,
+  type Limits,
   RECORD_BYTES,
   ReceivedFrame,
   readHeader,
-  writeHeader,
 } from "./frame.ts";
-
-/**
- * The accepted peers: those with these numbers, of which at least one is given; or those for which the function returns `true`
- * (not a promise).
- */
-export type PeerPolicy =
-  | { readonly uid?: number | undefined; readonly gid?: number | undefined; readonly pid?: number | undefined }
-  | ((credentials: Credentials) => boolean);
-
-/** Limits of a channel, in both directions, and its policy. */
-export interface ChannelOptions {
-  /** The most bytes of payload in a frame; 16 MiB by default. */
-  maxPayload?: number | undefined;
-  /** The most descriptors in a frame; by default as many as the system can send in one message. */
-  maxFds?: number | undefined;
-  /** The most milliseconds between the first and the last byte of a received frame; no limit by default. */
-  frameTimeout?: number | undefined;
-  /** The accepted peers; all by default. With a policy, a peer whose credentials the system does not report is rejected. */
-  peer?: PeerPolicy | undefined;
-  /** For `pair`: the platform of the sockets, such as a virtual kernel in tests. */
-  platform?: Platform | undefined;
-}
-
-const POLICY: Checks = {
-  uid: (name, value) => void integer(name, value, 0, 0xfffffffe),
-  gid: (name, value) => void integer(name, value, 0, 0xfffffffe),
-  pid: (name, value) => void integer(name, value, 1, 0x7fffffff),
-};
-
-/** Checks for the options of every function that creates a channel. */
-const CHANNEL: Checks = {
-  maxPayload: (name, value) => void integer(name, value, 0, MAX_PAYLOAD),
-  maxFds: (name, value) => void integer(name, value, 0, MAX_FDS),
-  frameTimeout(name, value) {
-    if (typeof value !== "number") throw wrongType(name, "a number of milliseconds", value);
-    if (!(value >= 0)) throw outOfRange(name, "at least 0 milliseconds", value);
-  },
-  peer(name, value) {
-    if (typeof value !== "function" && (typeof value !== "object" || value === null))
-      throw wrongType(name, "an object of uid, gid and pid, or a function", value);
-  },
-  ...PLATFORM,
-};
-
-/** Reads the options of every function that creates a channel, those of the policy too, once each. */
-export function readChannelOptions(given: ChannelOptions | undefined): ChannelOptions {
-  const options = readOptions("options", given, CHANNEL);
-  const { peer } = options;
-  if (typeof peer !== "object") return options;
-  const policy = readOptions("options.peer", peer, POLICY);
-  // A policy whose numbers are all undefined is a mistake, and must not accept every peer.
-  if (Object.keys(policy).length === 0)
-    throw outOfRange(
-      "options.peer",
-      `at least one of ${Object.keys(POLICY).join(", ")}`,
-      peer,
-      "ERR_INVALID_ARG_VALUE",
-    );
-  return { ...options, peer: policy };
-}
+import { KeptFds } from "./kept.ts";
+import { type ChannelOptions, checkPeer, namesGroup, readChannelOptions } from "./options.ts";
 
 /** The environment variables with the number of the child's end, and with the socket that must be there: see {@link identityOf}. */
 export const CHANNEL_VARIABLES = ["UNIX_ANCILLARY_CHANNEL_FD", "UNIX_ANCILLARY_CHANNEL_SOCKET"] as const;
@@ -124,24 +68,39 @@ export let channelOver: (
 /**
  * A channel of frames. Each frame has a payload and descriptors, and arrives in order, exactly once.
  *
+ * ```js
+ * import { FdChannel } from "unix-ancillary";
+ * const [left, right] = FdChannel.pair();
+ * await left.send("this is my standard output", [1]);
+ * left.close();
+ * for await (const { payload, fds } of right) {
+ *   console.log(payload.toString(), fds.length); // this is my standard output 1
+ *   for (const fd of fds) fd.close();
+ * }
+ * right.close();
+ * ```
+ *
  * A frame that is sent in part, or received in part when the peer ends or breaks the protocol, poisons that direction: no frame
  * can follow it. Frames wait in the kernel until they are received.
  */
 export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Frame> {
   /** The credentials of the peer, as the kernel recorded them; null if the system does not report them. */
   readonly peer: Credentials | null;
+  /** @internal Makes a structured clone fail. */
+  readonly uncloneable: typeof UNCLONEABLE = UNCLONEABLE;
   readonly #socket: UnixStream | UnixSeqpacket;
   readonly #reader: FdReader;
-  readonly #maxPayload: number;
-  readonly #maxFds: number;
+  readonly #limits: Limits;
   readonly #frameTimeout: number;
+  /** Duplicates of sent descriptors; null without the option `acknowledges`. */
+  readonly #kept: KeptFds | null;
   readonly #most: number;
   readonly #records: boolean;
   readonly #sends: Turns = new Turns();
   readonly #receives: Turns = new Turns();
   /** The most bytes of a frame in one record, as found so far. */
   #recordBytes = RECORD_BYTES;
-  #nextId = 1n;
+  #nextId = 1;
   #sendPoison: unknown = null;
   /** The frame that is being received: whether it has begun, its header, and its deadline. */
   #begun = false;
@@ -151,25 +110,30 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   #closed = false;
 
   private constructor(
+    key: typeof KEY,
     socket: UnixStream | UnixSeqpacket,
     options: ChannelOptions | undefined,
     peer: Credentials | null,
   ) {
+    if (key !== KEY) throw noConstructor(FdChannel);
     this.#socket = socket;
     this.peer = peer;
     this.#most = socket.platform.abi.maxFdsPerMessage;
-    this.#records = socket instanceof UnixSeqpacket;
-    this.#maxPayload = options?.maxPayload ?? DEFAULT_PAYLOAD;
-    this.#maxFds = options?.maxFds ?? this.#most;
+    this.#records = typeOf(socket) === "seqpacket";
+    const maxFds = options?.maxFds ?? this.#most;
+    this.#limits = { maxFds, maxPayload: options?.maxPayload ?? DEFAULT_PAYLOAD };
     this.#frameTimeout = options?.frameTimeout ?? Infinity;
+    const acknowledges = options?.acknowledges;
+    this.#kept = acknowledges === undefined ? null : new KeptFds(socket.platform, maxFds, acknowledges);
     // After a whole frame, the descriptors of the next frame's first message may have arrived as well.
-    this.#reader = socket.reader({ maxQueuedFds: this.#maxFds + this.#most });
+    this.#reader = socket.reader({ maxQueuedFds: maxFds + this.#most });
     // Between the messages of a frame the socket has nothing to do.
     this.#reader.usedBy(() => this.#sends.idle && this.#receives.idle && !this.#begun);
   }
 
   static {
-    channelOver = (socket, options, peer) => new FdChannel(socket, options, peer);
+    showAs(FdChannel.prototype, (self) => (#socket in self ? self.#shown() : null));
+    channelOver = (socket, options, peer) => new FdChannel(KEY, socket, options, peer);
   }
 
   /** Two channels connected to each other. */
@@ -193,8 +157,9 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
    */
   static over(socket: UnixStream | UnixSeqpacket, given?: ChannelOptions): FdChannel {
     const options = readChannelOptions(given);
-    if (!(socket instanceof UnixStream || socket instanceof UnixSeqpacket))
-      throw wrongOwner("socket", "a UnixStream or a UnixSeqpacket", socket);
+    const type = typeOf(socket);
+    if (type !== "stream" && type !== "seqpacket")
+      throw wrongOwner("socket", "a UnixStream (UnixStream.from makes one of a net.Socket) or a UnixSeqpacket", socket);
     if (socket.closed) throw new AncillaryError("ERR_SOCKET_CLOSED", "the socket was closed");
     let peer: Credentials | null = null;
     let cause: unknown;
@@ -204,7 +169,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
       cause = error;
     }
     checkPeer(socket, options.peer, namesGroup(socket.platform, options.peer, peer) ? peer : null, cause);
-    return new FdChannel(socket, options, peer);
+    return new FdChannel(KEY, socket, options, peer);
   }
 
   /**
@@ -267,7 +232,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
       const { signal } = readOptions("options", options, SIGNAL);
       if (typeof payload !== "string" && !isUint8Array(payload))
         throw wrongType("payload", "a string or a Uint8Array", payload);
-      const bytes = typeof payload === "string" ? Buffer.from(payload) : plainView(payload);
+      const bytes = typeof payload === "string" ? Buffer.from(payload) : payload;
       const length = byteLengthOf(bytes);
       const descriptors = fds === undefined ? [] : copyFds(fds);
       checkLimits({ fds: descriptors.length, payload: length }, this.#limits);
@@ -279,7 +244,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
       const { platform } = this.#socket;
       checkNumbers(platform, descriptors, readNumbers(platform, descriptors));
       this.#throwIfUnusable(this.#sendPoison);
-      return this.#sends.take(() => this.#transmit(bytes, length, descriptors, signal), signal);
+      return this.#transmit(bytes, length, descriptors, signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -293,14 +258,34 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
    *   fail with `ERR_CHANNEL_POISONED`; `ERR_CHANNEL_CLOSED`. SystemError `ECONNRESET` ..., AncillaryError
    *   `ERR_ANCILLARY_TRUNCATED` when the descriptor table is full: these end the connection
    */
-  recv(options?: Pick<WaitOptions, "signal">): Promise<Frame | null> {
-    let signal: AbortSignal | undefined;
+  async recv(options?: Pick<WaitOptions, "signal">): Promise<Frame | null> {
+    const { signal } = readOptions("options", options, SIGNAL);
+    const earlier = this.#receives.begin(signal);
+    if (earlier !== null) await earlier;
     try {
-      signal = readOptions("options", options, SIGNAL).signal;
-    } catch (error) {
-      return Promise.reject(error);
+      const turn = this.#reader.turn();
+      if (turn !== null) await turn;
+      this.#throwIfUnusable(this.#receivePoison);
+      let frame: Frame;
+      try {
+        if (!this.#begun) {
+          while (this.#reader.queuedBytes === 0) {
+            if (await this.#reader.receive(signal)) continue;
+            this.#checkFds(0, this.#reader.offset);
+            return null;
+          }
+          this.#begun = true;
+          if (this.#frameTimeout !== Infinity) this.#deadline = this.#socket.platform.system.now() + this.#frameTimeout;
+        }
+        frame = this.#frameNow() ?? (await this.#frameInTime(signal));
+      } catch (error) {
+        throw this.#receiveFailure(error, signal);
+      }
+      this.#kept?.acknowledge(frame);
+      return frame;
+    } finally {
+      this.#receives.end();
     }
-    return this.#receives.take(() => this.#receive(signal), signal);
   }
 
   /** Yields the frames until the peer finishes. Leaving the loop does not close the channel. */
@@ -311,6 +296,12 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   /** True after {@link close}. */
   get closed(): boolean {
     return this.#closed;
+  }
+
+  #shown(): object {
+    const poisoned = [this.#sendPoison === null ? "" : "sending", this.#receivePoison === null ? "" : "receiving"];
+    const state = this.#closed ? "closed" : "open";
+    return { state, socket: this.#socket, peer: this.peer, poisoned: poisoned.filter((direction) => direction !== "") };
   }
 
   /** Waiting calls keep the process alive (the default). */
@@ -331,10 +322,16 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
    */
   close(): void {
     if (this.#closed) return;
+    // Otherwise it could throw half way, and a second call would do nothing.
+    this.#socket.platform.system.needStack();
     this.#closed = true;
     this.#header = null;
     // Closes the socket: the current send fails, then the queued ones.
-    this.#reader.close();
+    try {
+      this.#reader.close();
+    } finally {
+      this.#kept?.close();
+    }
   }
 
   /** {@link close}, for `using`. */
@@ -347,10 +344,6 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     this.close();
   }
 
-  get #limits(): { maxFds: number; maxPayload: number } {
-    return { maxFds: this.#maxFds, maxPayload: this.#maxPayload };
-  }
-
   #throwIfUnusable(poison: unknown): void {
     if (this.#closed) throw closedError();
     if (poison !== null) {
@@ -361,97 +354,96 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     if (this.#socket.closed) throw closedError(this.#receivePoison);
   }
 
-  /** Sends a frame in as many messages as its descriptors need, and on a seqpacket socket its bytes. */
+  /** Sends a frame in its turn, in as many messages as its descriptors need, and on a seqpacket socket its bytes. */
   async #transmit(
     payload: Uint8Array,
     length: number,
-    fds: readonly AsFd[],
+    given: readonly AsFd[],
     signal: AbortSignal | undefined,
   ): Promise<bigint> {
-    const id = this.#nextId;
-    const header = writeHeader({ fds: fds.length, payload: length, messageId: id });
+    const earlier = this.#sends.begin(signal);
+    if (earlier !== null) await earlier;
+    const id = BigInt(this.#nextId);
     const whole = HEADER_BYTES + length;
+    let fds = given;
     let bytesSent = 0;
     let fdsSent = 0;
     try {
       this.#throwIfUnusable(this.#sendPoison);
+      let frame: readonly Uint8Array[] | null = null;
+      if (this.#kept !== null) fds = this.#kept.keep(id, given, () => this.#throwIfUnusable(this.#sendPoison));
       while (bytesSent < whole) {
-        const batch = fds.slice(fdsSent, fdsSent + this.#most);
+        const batch = fdsSent === 0 && fds.length <= this.#most ? fds : fds.slice(fdsSent, fdsSent + this.#most);
         // A message sends one byte while descriptors remain: the next descriptors go with the next byte.
         const most = fdsSent + batch.length < fds.length ? 1 : whole - bytesSent;
         const bytes = byteLengthOf(payload);
         if (bytes < length) throw outOfRange("payload", `the same ${length} bytes as at the call`, `${bytes} bytes`);
-        const piece = (bytes: number) => slice(header, payload, bytesSent, bytesSent + bytes);
-        if (this.#records) bytesSent += await this.#sendRecord(piece, most, batch, signal);
+        frame ??= frameOf(given.length, payload, length, this.#nextId);
+        if (this.#records) bytesSent += await this.#sendRecord(frame, bytesSent, most, batch, signal);
         else {
-          await this.#socket.sendFdsAll(piece(most), batch, { signal });
+          await this.#socket.sendFdsAll(slice(frame, bytesSent, bytesSent + most), batch, signal && { signal });
           bytesSent += most;
         }
         fdsSent += batch.length;
       }
+      this.#nextId++;
+      return id;
     } catch (error) {
       const aborted = isReason(error, signal);
       // An abort reason is the caller's value: a `bytesSent` in it does not count this frame.
       bytesSent += aborted ? 0 : ((error as Partial<SendProgress>).bytesSent ?? 0);
-      if (bytesSent === 0) throw aborted ? error : asChannelError(error);
+      if (bytesSent === 0) {
+        this.#kept?.withdraw(id);
+        throw aborted ? error : asChannelError(error);
+      }
       const failure = aborted ? abortedHalfWay(error) : asChannelError(error);
       this.#sendPoison = Object.assign(failure as Error, { bytesSent, fdsSent: fds.length > 0 });
       throw failure;
+    } finally {
+      this.#sends.end();
     }
-    this.#nextId++;
-    return id;
   }
 
   /** Sends one record of at most `most` bytes, or fewer if the system refuses a record of that size; returns its bytes. */
   async #sendRecord(
-    piece: (bytes: number) => Uint8Array | Uint8Array[],
+    frame: readonly Uint8Array[],
+    from: number,
     most: number,
     fds: readonly AsFd[],
     signal: AbortSignal | undefined,
   ): Promise<number> {
     for (let bytes = Math.min(most, this.#recordBytes); ; bytes = Math.ceil(bytes / 2)) {
       try {
-        await this.#socket.sendFdsAll(piece(bytes), fds, { signal });
+        await this.#socket.sendFdsAll(slice(frame, from, from + bytes), fds, signal && { signal });
         if (bytes < Math.min(most, this.#recordBytes)) this.#recordBytes = bytes;
         return bytes;
       } catch (error) {
         // The limit is the size of the socket's buffer: 8 KiB on the BSDs, SO_SNDBUF on Linux.
-        if (bytes === 1 || (error as Partial<NodeJS.ErrnoException> | null)?.code !== "EMSGSIZE") throw error;
+        // FreeBSD 15 may have taken a part of the record, which is not sent again.
+        const failure = error as Partial<NodeJS.ErrnoException & SendProgress> | null;
+        if (bytes === 1 || failure?.code !== "EMSGSIZE" || failure.bytesSent !== 0) throw error;
       }
     }
   }
 
-  async #receive(signal: AbortSignal | undefined): Promise<Frame | null> {
-    const turn = this.#reader.turn();
-    if (turn !== null) await turn;
-    this.#throwIfUnusable(this.#receivePoison);
-    try {
-      if (!this.#begun) {
-        if (this.#reader.queuedBytes === 0 && (await this.#reader.ended({ signal }))) {
-          this.#checkFds(0, this.#reader.offset);
-          return null;
-        }
-        this.#begun = true;
-        this.#deadline = this.#socket.platform.system.now() + this.#frameTimeout;
-      }
-      return await this.#frameInTime(signal);
-    } catch (error) {
-      if (this.#closed) throw closedError();
-      if (isReason(error, signal)) throw error;
-      const failure = asChannelError(error);
-      if (failure instanceof ChannelError && failure.code === "ERR_CHANNEL_CLOSED") throw failure;
-      this.#receivePoison = failure;
-      this.#header = null;
-      // The descriptors of the bad frame, and of everything after it, will not be delivered: close them.
-      this.#reader.discard();
-      throw failure;
-    }
+  /** The error of a receive that has failed. Nothing can be received after it, unless it was aborted. */
+  #receiveFailure(error: unknown, signal: AbortSignal | undefined): unknown {
+    if (this.#closed) return closedError();
+    if (isReason(error, signal)) return error;
+    const failure = asChannelError(error);
+    if (failure instanceof ChannelError && failure.code === "ERR_CHANNEL_CLOSED") return failure;
+    this.#receivePoison = failure;
+    this.#header = null;
+    // The descriptors of the bad frame, and of everything after it, will not be delivered: close them.
+    this.#reader.discard();
+    return failure;
   }
 
   /** The rest of a frame that has begun, before its deadline. */
   async #frameInTime(signal: AbortSignal | undefined): Promise<Frame> {
     if (this.#deadline === Infinity) return this.#frame(signal);
-    const deadline = new Deadline(this.#socket.platform, this.#deadline, signal);
+    const expired = () => new ChannelError("ERR_CHANNEL_TIMEOUT", "the frame was not complete in time");
+    const deadline = new Deadline(this.#socket.platform.system, this.#deadline, signal, expired);
     try {
       return await this.#frame(deadline.signal);
     } finally {
@@ -460,17 +452,23 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   }
 
   async #frame(signal: AbortSignal | undefined): Promise<Frame> {
-    this.#header ??= readHeader(await this.#read(HEADER_BYTES, signal), this.#limits);
+    for (let frame = this.#frameNow(); ; frame = this.#frameNow()) {
+      if (frame !== null) return frame;
+      await this.#reader.fill(this.#header?.payload ?? HEADER_BYTES, signal && { signal });
+    }
+  }
+
+  /** The frame; null if a part of it has not arrived. */
+  #frameNow(): Frame | null {
+    this.#header ??= this.#reader.parseNow(HEADER_BYTES, readHeader, this.#limits);
+    if (this.#header === null) return null;
     const { fds, messageId, payload } = this.#header;
-    const bytes = await this.#read(payload, signal);
-    const frame = new ReceivedFrame(messageId, bytes, this.#checkFds(fds, this.#reader.offset));
+    const received = this.#reader.readNow(payload);
+    if (received === null) return null;
+    const frame = new ReceivedFrame(messageId, received, this.#checkFds(fds, this.#reader.offset));
     this.#header = null;
     this.#begun = false;
     return frame;
-  }
-
-  #read(bytes: number, signal: AbortSignal | undefined): Buffer | Promise<Buffer> {
-    return this.#reader.readNow(bytes) ?? this.#reader.read(bytes, signal === undefined ? {} : { signal });
   }
 
   /**
@@ -479,14 +477,15 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
    */
   #checkFds(count: number, end: number): OwnedFd[] {
     let own = 0;
-    for (const { from, to, count: batch } of this.#reader.fdRanges) {
-      if (from === to)
+    for (let i = 0; ; i++) {
+      const range = this.#reader.rangeBefore(end, i);
+      if (range === null) break;
+      if (range.from === range.to)
         throw new ChannelError(
           "ERR_CHANNEL_FD_COUNT",
-          `expected descriptors with bytes of a frame, got ${batch} without bytes`,
+          `expected descriptors with bytes of a frame, got ${range.count} without bytes`,
         );
-      const carrier = this.#socket.platform.abi.rightsCarrier === "last" ? to - 1 : from;
-      if (carrier < end) own += batch;
+      own += range.count;
     }
     if (own !== count) {
       const text = `expected the ${count} descriptors that the header announces, got ${own} with the bytes of the frame`;
@@ -494,78 +493,6 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     }
     return this.#reader.takeFds(count);
   }
-}
-
-/** A signal that is aborted at a deadline, or by another signal. */
-class Deadline {
-  readonly signal: AbortSignal;
-  readonly #timer: Timer;
-  readonly #unlisten: (() => void) | undefined;
-
-  constructor({ system }: Platform, deadline: number, outer: AbortSignal | undefined) {
-    const controller = new AbortController();
-    this.signal = controller.signal;
-    if (outer !== undefined) {
-      const forward = () => controller.abort(signals.reason(outer));
-      this.#unlisten = onAbort(outer, forward);
-      // The outer signal may have been aborted before the listener was added.
-      if (signals.aborted(outer)) forward();
-    }
-    // At least 1 ms: data that have already arrived are read before the deadline is checked.
-    const left = Math.min(Math.max(deadline - system.now(), 1), 0x7fffffff);
-    this.#timer = system.timer(left, () =>
-      controller.abort(new ChannelError("ERR_CHANNEL_TIMEOUT", "the frame was not complete in time")),
-    );
-    // Only the receive decides whether the process stays alive.
-    this.#timer.keepAlive(false);
-  }
-
-  close(): void {
-    this.#timer.close();
-    this.#unlisten?.();
-  }
-}
-
-/** Applies a policy. @throws ChannelError `ERR_CHANNEL_PEER_REJECTED`, after closing the socket */
-export function checkPeer(
-  socket: { close(): void },
-  policy: PeerPolicy | undefined,
-  peer: Credentials | null,
-  cause?: unknown,
-): void {
-  if (policy === undefined) return;
-  let allowed: boolean;
-  try {
-    allowed = peer !== null && isAllowed(policy, peer);
-  } catch (error) {
-    socket.close();
-    throw error;
-  }
-  if (allowed) return;
-  socket.close();
-  const description =
-    peer === null
-      ? "a peer whose credentials the system does not report"
-      : `pid ${peer.pid}, uid ${peer.uid}, gid ${peer.gid}`;
-  throw new ChannelError("ERR_CHANNEL_PEER_REJECTED", `expected a peer that the policy allows, got ${description}`, {
-    cause,
-  });
-}
-
-/** False if the policy asks for a group and the peer's is the one that stands for those that are not mapped here. */
-function namesGroup(platform: Platform, policy: PeerPolicy | undefined, peer: Credentials | null): boolean {
-  return (
-    typeof policy !== "object" || policy.gid === undefined || peer === null || !isUnmapped(platform, "gid", peer.gid)
-  );
-}
-
-function isAllowed(policy: PeerPolicy, peer: Credentials): boolean {
-  if (typeof policy !== "function")
-    return (["uid", "gid", "pid"] as const).every((name) => policy[name] === undefined || policy[name] === peer[name]);
-  const allowed: unknown = policy(peer);
-  // A promise would be truthy.
-  if (typeof allowed !== "boolean") throw wrongType("options.peer", "a function that returns a boolean", allowed);
-  return allowed;
 }
 
 function closedError(cause: unknown = null): ChannelError {
@@ -589,9 +516,16 @@ function asChannelError(error: unknown): unknown {
 }
 
 /** The bytes of a frame from `from` to `to`, not copied. */
-function slice(header: Uint8Array, payload: Uint8Array, from: number, to: number): Uint8Array | Uint8Array[] {
+function slice(frame: readonly Uint8Array[], from: number, to: number): Uint8Array | readonly Uint8Array[] {
+  if (from === 0 && frame.length === 1 && to === byteLengthOf(frame[0]!)) return frame[0]!;
   const pieces: Uint8Array[] = [];
-  if (from < HEADER_BYTES) pieces.push(header.subarray(from, Math.min(to, HEADER_BYTES)));
-  if (to > HEADER_BYTES) pieces.push(payload.subarray(Math.max(0, from - HEADER_BYTES), to - HEADER_BYTES));
+  let start = 0;
+  for (let i = 0; i < frame.length; i++) {
+    const piece = frame[i]!;
+    const end = start + byteLengthOf(piece);
+    if (from < end && to > start)
+      pieces.push(from <= start && to >= end ? piece : partOf(piece, Math.max(0, from - start), to - start));
+    start = end;
+  }
   return pieces.length === 1 ? pieces[0]! : pieces;
 }

@@ -1,5 +1,7 @@
 /** Errors of channels. */
 
+import { nameErrors } from "../core/errors.ts";
+
 /** The values of {@link ChannelError.code}. */
 export type ChannelErrorCode =
   | "ERR_CHANNEL_CLOSED"
@@ -27,10 +29,6 @@ export class ChannelError extends Error {
   }
 
   static {
-    Object.defineProperty(ChannelError.prototype, "name", {
-      value: "ChannelError",
-      configurable: true,
-      writable: true,
-    });
+    nameErrors(ChannelError.prototype, "ChannelError");
   }
 }

@@ -5,15 +5,8 @@ import { wrongType } from "../core/errors.ts";
 import { UnixStream } from "../socket/stream.ts";
 import { childProcess } from "../system/builtins.ts";
 import { withoutInheritance } from "../system/inherit.ts";
-import {
-  CHANNEL_VARIABLES,
-  type ChannelOptions,
-  channelOver,
-  checkPeer,
-  type FdChannel,
-  identityOf,
-  readChannelOptions,
-} from "./channel.ts";
+import { CHANNEL_VARIABLES, channelOver, type FdChannel, identityOf } from "./channel.ts";
+import { type ChannelOptions, checkPeer, readChannelOptions } from "./options.ts";
 
 /** A child process, and the channel to it. */
 export interface Spawned {
@@ -58,8 +51,8 @@ export function spawn(
 ): Spawned {
   const [args, options = {}] = isList(second) ? [second, third] : [[], second];
   if (typeof options !== "object" || options === null) throw wrongType("options", "an object", options);
-  const { maxPayload, maxFds, frameTimeout, peer, ...rest } = options;
-  const channelOptions = readChannelOptions({ maxPayload, maxFds, frameTimeout, peer });
+  const { maxPayload, maxFds, frameTimeout, peer, acknowledges, ...rest } = options;
+  const channelOptions = readChannelOptions({ maxPayload, maxFds, frameTimeout, peer, acknowledges });
   const [ours, theirs] = UnixStream.pair();
   try {
     const stdio = [...stdioOf(rest.stdio), theirs.fd];

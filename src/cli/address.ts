@@ -94,7 +94,7 @@ function linkOf(fd: number): string | null {
 }
 
 /** The values of `--open`. */
-const OPEN: Readonly<Record<string, number>> = {
+export const OPEN: Readonly<Record<string, number>> = {
   read: constants.O_RDONLY,
   "read-write": constants.O_RDWR,
   write: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC,

@@ -12,6 +12,10 @@ export interface Option {
   readonly several?: boolean;
   /** Whether all following words belong to it, as another command line. */
   readonly rest?: boolean;
+  /** The same in one letter. */
+  readonly short?: string;
+  /** Its values, for completion; absent: any. */
+  readonly choices?: readonly string[];
   readonly help: string;
 }
 
@@ -25,6 +29,8 @@ export interface Command {
   /** What it does, for a first-time user. */
   readonly about: string;
   readonly options: Readonly<Record<string, Option>>;
+  /** What its arguments are, for completion: files, or any of these words; absent: it has none. */
+  readonly words?: "files" | readonly string[];
   /** Command lines, and what each does. */
   readonly examples: readonly (readonly [string, string])[];
   /** Runs the command, and returns how it ends. */
@@ -34,7 +40,8 @@ export interface Command {
 /** Options of every command. */
 export const COMMON: Readonly<Record<string, Option>> = {
   json: { help: "prints JSON for programs, one object per line; errors too, on stderr" },
-  help: { help: "prints this help" },
+  quiet: { short: "q", help: "prints errors and warnings alone; the exit code says the rest" },
+  help: { short: "h", help: "prints this help" },
 };
 
 /** The parsed arguments of a command. */
@@ -94,15 +101,15 @@ export function wholeNumber(name: string, text: string, least: number, most: num
 export function parse(command: Command, args: readonly string[]): Arguments {
   const known: Readonly<Record<string, Option>> = { ...command.options, ...COMMON };
   const options = Object.fromEntries(
-    Object.entries(known).map(([name, { value }]) => [
+    Object.entries(known).map(([name, { value, short }]) => [
       name,
-      { type: value === undefined ? ("boolean" as const) : ("string" as const) },
+      { type: value === undefined ? ("boolean" as const) : ("string" as const), ...(short && { short }) },
     ]),
   );
   // Not strict, so that the messages are our own.
   const { tokens } = parseArgs({
     args: [...args],
-    options: { ...options, h: { type: "boolean" } },
+    options,
     strict: false,
     allowPositionals: true,
     tokens: true,
@@ -112,7 +119,7 @@ export function parse(command: Command, args: readonly string[]): Arguments {
   for (const token of tokens) {
     if (token.kind === "positional") words.push(token.value);
     if (token.kind !== "option") continue;
-    const name = token.name === "h" ? "help" : token.name;
+    const { name } = token;
     const option = Object.hasOwn(known, name) ? known[name] : undefined;
     if (option === undefined) {
       const near = nearest(name, Object.keys(known));
@@ -150,8 +157,9 @@ export function parse(command: Command, args: readonly string[]): Arguments {
 
 /** The help of one command. */
 export function help(command: Command): string {
-  const options = Object.entries({ ...command.options, ...COMMON }).map(([name, { value, rest, help }]) => {
-    const left = `--${name}${value === undefined && rest !== true ? "" : ` ${value ?? "CMD..."}`}`;
+  const options = Object.entries({ ...command.options, ...COMMON }).map(([name, option]) => {
+    const { help } = option;
+    const left = written(name, option).join(", ");
     const [first, ...more] = wrap(help, 88);
     const indent = " ".repeat(26);
     const head = left.length < 22 ? `  ${left.padEnd(24)}${first}` : `  ${left}\n${indent}${first}`;
@@ -169,6 +177,12 @@ export function help(command: Command): string {
     ...command.examples.map(([line, what]) => `  ${line}\n      ${what}`),
     "",
   ].join("\n");
+}
+
+/** An option as the help shows it: `-q`, `--quiet`, or `--timeout SECONDS`. */
+export function written(name: string, { value, rest, short }: Option): string[] {
+  const long = `--${name}${value === undefined && rest !== true ? "" : ` ${value ?? "CMD..."}`}`;
+  return short === undefined ? [long] : [`-${short}`, long];
 }
 
 function wrap(text: string, width: number): string[] {

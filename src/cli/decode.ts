@@ -1,16 +1,19 @@
 /** `decode`, `layout`, `abis`: control messages as text and as pictures. They need no addon. */
 
 import { readFileSync } from "node:fs";
+import { endianness } from "node:os";
 import { type Abi, type AbiName, Codec, hostAbiName, inspect, abis as table } from "../core/index.ts";
 import { typeName } from "../core/inspect.ts";
 import { isMusl } from "../system/target.ts";
 import type { Arguments, Command, Option } from "./arguments.ts";
 import { EXIT, nearest, usage } from "./failure.ts";
 import { type Input, inputsOf } from "./input.ts";
-import { json, print } from "./output.ts";
+import { json, note, print, say } from "./output.ts";
+import { type Part, partsOf } from "./parts.ts";
 
 const ABI: Option = {
   value: "NAME",
+  choices: Object.keys(table),
   help: 'the layout to use, a name from "unix-ancillary abis"; default: that of this machine',
 };
 
@@ -20,6 +23,7 @@ function hostAbi(): AbiName | null {
     process.platform,
     process.arch,
     process.platform === "linux" ? (isMusl() ? "musl" : "glibc") : null,
+    endianness() === "LE" ? "little" : "big",
   );
 }
 
@@ -52,6 +56,7 @@ JavaScript, Rust and Go, and plain hex digits. Of lines of strace each msg_contr
       help: "reads text only; of hex digits it ignores spaces, line breaks, commas, colons, 0x and \\x between them",
     },
   },
+  words: "files",
   examples: [
     [
       "echo 14000000 00000000 01000000 01000000 07000000 | unix-ancillary decode --abi linux-x86_64-glibc --hex",
@@ -68,7 +73,7 @@ JavaScript, Rust and Go, and plain hex digits. Of lines of strace each msg_contr
     const abi = abiOf(args);
     const [file = "-"] = args.words;
     const input = file === "-" ? await standardInput() : readFileSync(file);
-    const exits = inputsOf(abi, input, args.has("hex")).map((one) => show(abi, one, args.has("json")));
+    const exits = inputsOf(abi, input, args.has("hex"), say, note).map((one) => show(abi, one, args.has("json")));
     return Math.max(EXIT.DONE, ...exits);
   },
 };
@@ -175,8 +180,8 @@ the numbers in the header.`,
       );
     const abi = abiOf(args);
     const codec = new Codec(abi);
-    const fields = fieldsOf(abi, codec);
     const control = codec.encode([codec.rights([EXAMPLE])]);
+    const fields = fieldsOf(abi, codec, control);
     if (args.has("json")) {
       json({
         abi: abi.name,
@@ -213,35 +218,19 @@ the bytes:`);
 /** The descriptor in the example. */
 const EXAMPLE = 3;
 
-/** A part of a message. */
-interface Field {
-  readonly name: string;
-  readonly offset: number;
-  readonly bytes: number;
-  readonly value: number | null;
+/** A message with one descriptor, and its padding to `CMSG_SPACE` where a send leaves that out. */
+function fieldsOf(abi: Abi, codec: Codec, control: Uint8Array): Field[] {
+  const whole = new Uint8Array(codec.space(4));
+  whole.set(control);
+  return partsOf(abi, whole, codec.decode(whole)).map(({ name, offset, bytes, value }) => ({
+    name,
+    offset,
+    bytes,
+    value,
+  }));
 }
 
-/** The parts of a message with one descriptor, padding included. */
-function fieldsOf(abi: Abi, codec: Codec): Field[] {
-  const parts: Field[] = [
-    { name: "cmsg_len", offset: abi.lengthOffset, bytes: abi.lengthBytes, value: codec.len(4) },
-    { name: "cmsg_level", offset: abi.levelOffset, bytes: 4, value: abi.SOL_SOCKET },
-    { name: "cmsg_type", offset: abi.typeOffset, bytes: 4, value: abi.SCM_RIGHTS },
-    { name: "descriptor", offset: abi.dataOffset, bytes: 4, value: EXAMPLE },
-  ].sort((a, b) => a.offset - b.offset);
-  const fields: Field[] = [];
-  let at = 0;
-  const pad = (to: number) => {
-    if (to > at) fields.push({ name: "padding", offset: at, bytes: to - at, value: null });
-  };
-  for (const part of parts) {
-    pad(part.offset);
-    fields.push(part);
-    at = part.offset + part.bytes;
-  }
-  pad(codec.space(4));
-  return fields;
-}
+type Field = Pick<Part, "name" | "offset" | "bytes" | "value">;
 
 /** Boxes of 4 bytes, two per row. */
 function picture(fields: readonly Field[]): string {

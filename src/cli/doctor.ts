@@ -5,11 +5,9 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { OwnedFd, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream } from "../index.ts";
-import { errnoError } from "../system/errno.ts";
+import { memfd, OwnedFd, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream } from "../index.ts";
 import { NativeSystem, readinessBackend } from "../system/native.ts";
 import { hostPlatform } from "../system/platform.ts";
-import { setFlag } from "../system/socket-type.ts";
 import { target } from "../system/target.ts";
 import type { Command } from "./arguments.ts";
 import { EXIT, usage } from "./failure.ts";
@@ -145,21 +143,8 @@ function passing(option: string, turnOn: (socket: UnixStream) => void, look: (re
 type Received = ReturnType<UnixStream["recvFdsSync"]>;
 
 /** A socket option that describes the peer. */
-function peer(option: string, look: (bytes: Buffer) => string): Check {
-  return {
-    name: option,
-    needed: false,
-    run: () =>
-      between(UnixStream.pair(), (socket) => {
-        const { system, constants } = hostPlatform();
-        const number = constants[option] ?? -1;
-        if (number === -1) throw new Absent(`this system has no ${option}`);
-        const bytes = Buffer.alloc(4096);
-        const length = system.getsockopt(socket.fd, constants.SOL_SOCKET!, number, bytes);
-        if (length < 0) throw errnoError(length, "getsockopt");
-        return look(bytes.subarray(0, length));
-      }),
-  };
+function peer(option: string, look: (socket: UnixStream) => string): Check {
+  return { name: option, needed: false, run: () => between(UnixStream.pair(), look) };
 }
 
 const CHECKS: readonly Check[] = [
@@ -267,7 +252,7 @@ const CHECKS: readonly Check[] = [
     needed: false,
     run: () =>
       between(UnixStream.pair(), (from, to) => {
-        setFlag(hostPlatform(), to.fd, "SO_PASSRIGHTS", false);
+        to.setPassRights(false);
         try {
           from.sendFdsSync("x", [from]);
         } catch (error) {
@@ -299,8 +284,21 @@ const CHECKS: readonly Check[] = [
         return `a descriptor for the peer's process: ${kind}`;
       }),
   },
-  peer("SO_PEERGROUPS", (bytes) => `${bytes.length / 4} supplementary groups of the peer`),
-  peer("SO_PEERSEC", (bytes) => `the peer's label: ${quoted(bytes.toString().replace(/\0$/, ""))}`),
+  peer("SO_PEERGROUPS", (socket) => `${socket.peerGroups().length} supplementary groups of the peer`),
+  peer("SO_PEERSEC", (socket) => `the peer's label: ${quoted(socket.peerSecurity())}`),
+  {
+    name: "memfd",
+    needed: false,
+    run() {
+      if (process.platform !== "linux") throw new Absent("this system has none");
+      const memory = memfd("doctor", { data: "x", seal: true });
+      try {
+        return `anonymous memory, with the seals ${memory.describe().seals!.join(" ")}`;
+      } finally {
+        memory.close();
+      }
+    },
+  },
   {
     name: "Unix sockets only",
     needed: true,

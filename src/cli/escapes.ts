@@ -1,4 +1,4 @@
-/** The escapes of C strings, which systemd, gdb, strace and Python print. */
+/** The escapes of C strings, which systemd, gdb, strace and Python print. It runs in a browser, too: `site/` uses it. */
 
 import { usage } from "./failure.ts";
 
@@ -10,11 +10,12 @@ const LETTERS: Readonly<Record<string, number>> = { a: 7, b: 8, e: 27, f: 12, n:
  *
  * @throws Failure that names `what` for any other escape
  */
-export function unescaped(what: string, text: string): Buffer {
-  const pieces: Buffer[] = [];
+export function unescaped(what: string, text: string): Uint8Array {
+  const bytes: number[] = [];
+  const utf8 = new TextEncoder();
   for (const [piece] of text.matchAll(/\\(?:[0-7]{1,3}|x[0-9a-f]{1,2}|[\s\S]|$)|[^\\]+/gi)) {
     if (piece[0] !== "\\") {
-      pieces.push(Buffer.from(piece));
+      for (const byte of utf8.encode(piece)) bytes.push(byte);
       continue;
     }
     const code = piece.slice(1);
@@ -25,7 +26,7 @@ export function unescaped(what: string, text: string): Buffer {
     else if (Object.hasOwn(LETTERS, code)) byte = LETTERS[code];
     if (byte === undefined || byte > 255)
       throw usage(`${what} expected an escape as in C, got "${piece}"`, "a backslash itself is \\\\");
-    pieces.push(Buffer.from([byte]));
+    bytes.push(byte);
   }
-  return Buffer.concat(pieces);
+  return Uint8Array.from(bytes);
 }

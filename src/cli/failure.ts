@@ -10,6 +10,17 @@ export const EXIT = {
   TIMEOUT: 4,
 } as const;
 
+/** The exit codes, and what each means. */
+export const EXIT_CODES: readonly (readonly [number, string])[] = [
+  [EXIT.DONE, "success"],
+  [EXIT.FAILED, "failure"],
+  [EXIT.USAGE, "invalid command line"],
+  [EXIT.NOTHING, "nothing received, or fewer descriptors than --count; decode: malformed input"],
+  [EXIT.TIMEOUT, "--timeout expired"],
+];
+export const EXIT_OF_EXEC =
+  "recv --exec exits with the code of the command (126 or 127 if it cannot be run), or by the signal that ended it";
+
 /** A failure with an exit code of its own. */
 export class Failure extends Error {
   readonly exit: number;

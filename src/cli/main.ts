@@ -3,21 +3,33 @@
 
 import { readFileSync } from "node:fs";
 import { type Command, help, parse } from "./arguments.ts";
+import { completion } from "./completion.ts";
 import { abis, decode, layout } from "./decode.ts";
 import { doctor } from "./doctor.ts";
-import { failureOf, nearest, usage } from "./failure.ts";
-import { complain, json, print, say } from "./output.ts";
+import { EXIT_CODES, EXIT_OF_EXEC, failureOf, nearest, usage } from "./failure.ts";
+import { man } from "./manual.ts";
+import { beQuiet, complain, json, print, say } from "./output.ts";
 import { listen, recv } from "./receive.ts";
 import { send } from "./send.ts";
 import { type Exit, end, Interrupted } from "./waiting.ts";
 
-const COMMANDS: readonly Command[] = [send, recv, listen, decode, layout, abis, doctor];
+const COMMANDS: readonly Command[] = [
+  send,
+  recv,
+  listen,
+  decode,
+  layout,
+  abis,
+  doctor,
+  completion(() => COMMANDS),
+  man(() => COMMANDS, version),
+];
 
 const OVERVIEW = `Passes open files, sockets and pipes from one process to another, over Unix sockets.
 
 usage: unix-ancillary COMMAND [options] ...
 
-${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}`).join("\n")}
+${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join("\n")}
 
   unix-ancillary COMMAND --help   prints what it does, its options, and examples
   unix-ancillary --version
@@ -29,12 +41,8 @@ to try it, in two terminals:
       opens a file and passes its descriptor
 
 exit codes:
-  0  success
-  1  failure
-  2  invalid command line
-  3  nothing received, or fewer descriptors than --count; decode: malformed input
-  4  --timeout expired
-  recv --exec exits with the code of the command (126 or 127 if it cannot be run), or by the signal that ended it`;
+${EXIT_CODES.map(([code, meaning]) => `  ${code}  ${meaning}`).join("\n")}
+  ${EXIT_OF_EXEC}`;
 
 /** Runs from a bundle in dist/. */
 function version(): string {
@@ -71,6 +79,7 @@ function run(args: readonly string[]): Exit | Promise<Exit> {
     print(help(command).trimEnd());
     return 0;
   }
+  if (parsed.has("quiet")) beQuiet();
   return command.run(parsed);
 }
 

@@ -1,11 +1,47 @@
 /** Printing. Bytes from a peer reach the terminal only as text, with control characters escaped. */
 
-import { readlinkSync, writeSync } from "node:fs";
+import { fstatSync, readlinkSync, writeSync } from "node:fs";
 import type { FdDescription, OwnedFd } from "../index.ts";
 import { Interrupted } from "./waiting.ts";
 
+/** Where the report goes; null: nowhere. */
+let report: 1 | 2 | null = 1;
+let errors: 2 | null = 2;
+let quiet = false;
+
+/** Prints errors and warnings alone, from now on. */
+export function beQuiet(): void {
+  quiet = true;
+}
+
+/**
+ * Keeps the report out of a socket that is standard output too: the peer would take the text for data of the protocol. It goes to
+ * standard error, and nowhere if that is the same socket; errors then go nowhere either.
+ */
+export function keepOutOf(fd: number): void {
+  const file = fileOf(fd);
+  if (file === null) return;
+  if (fileOf(2) === file) errors = null;
+  if (fileOf(1) === file) report = errors;
+}
+
+function fileOf(fd: number): string | null {
+  try {
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    // Not open.
+    return null;
+  }
+}
+
 export function print(text: string): void {
-  write(1, `${escaped(text)}\n`);
+  if (!quiet && report !== null) write(report, `${escaped(text)}\n`);
+}
+
+/** As {@link say}, for what is no warning. */
+export function note(text: string): void {
+  if (!quiet) say(text);
 }
 
 /** Prints a line for the user on stderr, which stays out of pipes. */
@@ -15,8 +51,9 @@ export function say(text: string): void {
 
 /** Prints a line on stderr, and ignores failures. */
 export function complain(line: string): void {
+  if (errors === null) return;
   try {
-    write(2, `${escaped(line)}\n`);
+    write(errors, `${escaped(line)}\n`);
   } catch {
     // Stderr is closed: the error cannot be reported.
   }

@@ -1,12 +1,27 @@
 /** `recv` and `listen`: receive descriptors, and print them or give them to a command. */
 
 import { setTimeout as sleep } from "node:timers/promises";
+import { closeAll } from "../fd/owned-fd.ts";
 import { type Credentials, type OwnedFd, type ReceivedFds, type UnixDatagram, UnixStream } from "../index.ts";
 import { hostPlatform } from "../system/platform.ts";
 import { type Address, addressText, parseAddress } from "./address.ts";
 import type { Arguments, Command, Option } from "./arguments.ts";
 import { EXIT, Failure, failureOf, usage } from "./failure.ts";
-import { count, describe, described, json, plain, print, quoted, say, shellName, textOf, visible } from "./output.ts";
+import {
+  count,
+  describe,
+  described,
+  json,
+  keepOutOf,
+  note,
+  plain,
+  print,
+  quoted,
+  say,
+  shellName,
+  textOf,
+  visible,
+} from "./output.ts";
 import { DATA_BYTES, namesOf, Runner } from "./runner.ts";
 import {
   bind,
@@ -76,6 +91,7 @@ recv forwards signals to CMD and exits with CMD's exit code.`,
     connect: { help: "connects to a sender that listens at PATH (send --listen), instead of listening" },
     wait: { help: "with --connect: waits until a sender listens" },
   },
+  words: "files",
   examples: [
     [
       "unix-ancillary recv /tmp/demo.sock",
@@ -110,6 +126,7 @@ listen starts one CMD per connection or datagram, at most ${AT_ONCE} at a time, 
     count: COUNT!,
     timeout: { value: "SECONDS", help: "the longest time for one sender; default: no limit" },
   },
+  words: "files",
   examples: [
     ["unix-ancillary listen /tmp/demo.sock", "prints the messages of each sender"],
     [
@@ -138,6 +155,7 @@ interface Settings {
 function settingsOf(args: Arguments, stdin: boolean): Settings {
   const [word, ...more] = args.words;
   const address = parseAddress(word);
+  if ("fd" in address) keepOutOf(address.fd);
   if (more.length > 0)
     throw usage(`expected one PATH, got another argument, "${more[0]}"`, "to run a command: --exec CMD");
   args.exclude("json", "exec", "with --exec the output is that of the command");
@@ -220,7 +238,7 @@ function open({ address, type, mode }: Settings) {
 function announce({ json: asJson, runner, address }: Settings): void {
   if (asJson) json({ event: "listening", address: addressText(address) });
   else
-    say(
+    note(
       `listening on ${plain(addressText(address))}${runner === null ? "" : ", to run a command with the descriptors"}`,
     );
 }
@@ -365,7 +383,8 @@ class Receiver {
       try {
         this.#show(message, peer);
       } finally {
-        message[Symbol.dispose]();
+        closeAll(message.fds, true);
+        message.pidfd?.close();
       }
       return;
     }
@@ -397,7 +416,7 @@ class Receiver {
 
   /** Closes the descriptors kept for the command. */
   closeKept(): void {
-    for (const fd of this.#kept.splice(0)) fd.close();
+    closeAll(this.#kept.splice(0), true);
   }
 
   /** Reports an error of one of many senders. */

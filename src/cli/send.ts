@@ -2,10 +2,10 @@
 
 import { type OwnedFd, SocketAncillary, sendmsg, UnixDatagram } from "../index.ts";
 import { hostPlatform } from "../system/platform.ts";
-import { type Address, addressText, openFiles, parseAddress } from "./address.ts";
+import { type Address, addressText, OPEN, openFiles, parseAddress } from "./address.ts";
 import type { Arguments, Command } from "./arguments.ts";
 import { EXIT, Failure, usage } from "./failure.ts";
-import { count, describe, described, json, plain, print, say } from "./output.ts";
+import { count, describe, described, json, keepOutOf, note, plain, print } from "./output.ts";
 import {
   bind,
   type Connected,
@@ -27,7 +27,8 @@ export const send: Command = {
   summary: "open files and pass their descriptors to another process",
   about: `Opens each FILE, connects to the Unix socket at PATH, and passes all descriptors in one message. The receiver gets the
 open files: it can read a file that it could not open itself. FILE can also be fd:N, a descriptor that the shell opened
-(a socket, a pipe, any redirection), or "-", standard input. @NAME is an abstract name (Linux),
+(a socket, a pipe, any redirection), or "-", standard input. With fd:N for PATH it sends on a socket that the shell opened; if
+that is standard output too, the report goes to standard error. @NAME is an abstract name (Linux),
 with escapes as in C: @name\\0\\0 ends with two NULs.`,
   options: {
     data: {
@@ -36,6 +37,7 @@ with escapes as in C: @name\\0\\0 ends with two NULs.`,
     },
     open: {
       value: "MODE",
+      choices: Object.keys(OPEN),
       help: "how to open FILE: read (default), read-write, write (creates or truncates), append (creates)",
     },
     wait: { help: "waits until a receiver listens at PATH, at most for --timeout" },
@@ -49,6 +51,7 @@ with escapes as in C: @name\\0\\0 ends with two NULs.`,
     mode: MODE,
     ...TYPES,
   },
+  words: "files",
   examples: [
     ["unix-ancillary send /tmp/demo.sock notes.txt", 'passes a file to a running "unix-ancillary recv /tmp/demo.sock"'],
     [
@@ -56,6 +59,10 @@ with escapes as in C: @name\\0\\0 ends with two NULs.`,
       "passes a file that the shell opened for appending, with a text",
     ],
     ["echo hello | unix-ancillary send /tmp/demo.sock -", "passes the pipe; the receiver reads hello from it"],
+    [
+      "unix-ancillary send -q fd:1 fd:5 5<>/dev/tcp/example.org/22",
+      "bash: passes a connection to the program whose socket is standard output, as a ProxyCommand of ssh with ProxyUseFdpass does",
+    ],
     [
       "unix-ancillary send --wait --timeout 5 @demo /etc/hostname",
       "waits up to five seconds for a receiver at an abstract name",
@@ -67,6 +74,7 @@ with escapes as in C: @name\\0\\0 ends with two NULs.`,
 async function runSend(args: Arguments): Promise<Exit> {
   const [word, ...files] = args.words;
   const address = parseAddress(word);
+  if ("fd" in address) keepOutOf(address.fd);
   const type = typeOf(args);
   const mode = modeOf(args);
   const timeout = args.milliseconds("timeout");
@@ -139,7 +147,7 @@ class Sender {
     let socket: Connected;
     try {
       if (args.has("json")) json({ event: "listening", address: addressText(address) });
-      else say(`listening on ${plain(addressText(address))}`);
+      else note(`listening on ${plain(addressText(address))}`);
       socket = await opened.socket.accept({ signal });
     } finally {
       opened.socket.close();

@@ -1,7 +1,9 @@
 /** Creates the sockets that the command line asks for. */
 
 import { lstatSync } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { inspect } from "node:util";
 import { type Credentials, type OwnedFd, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream } from "../index.ts";
 import { addressText, inherited } from "./address.ts";
 import { type Arguments, type Option, wholeNumber } from "./arguments.ts";
@@ -49,16 +51,13 @@ export function bind(path: string, type: SocketType, mode: number | null): Opene
   const abstract = path.startsWith("\0");
   if (abstract && mode !== null)
     throw usage("--mode needs a PATH: an abstract name has no mode, every user may connect to it");
-  // Set the mode by the umask, so that the file never has another mode.
-  const umask = process.umask(0o777 & ~(mode ?? 0o600));
+  const options = abstract ? {} : { mode: mode ?? 0o600 };
   try {
-    if (type === "datagram") return { kind: "datagram", socket: UnixDatagram.bind(path) };
-    const socket = type === "stream" ? UnixListener.bind(path) : UnixListener.bind(path, { type });
+    if (type === "datagram") return { kind: "datagram", socket: UnixDatagram.bind(path, options) };
+    const socket = type === "stream" ? UnixListener.bind(path, options) : UnixListener.bind(path, { ...options, type });
     return { kind: "listener", socket: socket as Listener };
   } catch (error) {
     throw explained(error, addressText({ path }));
-  } finally {
-    process.umask(umask);
   }
 }
 
@@ -129,33 +128,63 @@ export function peerOf(socket: Connected): Credentials | null {
 /** A failure at an address, with its name and a hint. `listener` is the command that would listen there. */
 export function explained(error: unknown, name: string, listener = "recv"): Failure {
   const failure = failureOf(error);
-  const start = `start "unix-ancillary ${listener} ${name}" first, or wait for it with --wait`;
+  const { syscall, address } = error as { syscall?: string; address?: string };
+  // The name stands before the message.
+  const message = address === undefined ? failure.message : failure.message.replace(` ${inspect(address)}`, "");
+  const text = `${name}: ${message}`;
+  if (failure.exit === EXIT.USAGE && /at most \d+ bytes/.test(message)) {
+    const hint = "paths of Unix sockets are short: cd to the folder, and give only the last part of the path";
+    return new Failure(failure.exit, failure.code, text, hint);
+  }
+  const hint = syscall === "bind" ? bindHint(failure.code, name) : connectHint(failure.code, name, listener);
+  return new Failure(failure.exit, failure.code, text, failure.hint ?? hint);
+}
+
+function bindHint(code: string, name: string): string | null {
+  if (code === "EADDRINUSE") return inUse(name);
+  if (code === "ENOENT") return `create the folder first: mkdir -p ${shellWord(dirname(name))}`;
+  return code === "EACCES" ? "you have no write permission for its folder" : null;
+}
+
+function connectHint(code: string, name: string, listener: string): string | null {
+  const start = `start "unix-ancillary ${listener} ${shellWord(name)}" first, or wait for it with --wait`;
   const hints: Readonly<Record<string, string>> = {
     ENOENT: `no socket is bound there: ${start}`,
-    ECONNREFUSED: `no program listens there: ${start}`,
+    ECONNREFUSED: isOtherFile(name)
+      ? "the file there is not a socket: give the path of the receiver's socket"
+      : `no program listens there: ${start}`,
     EACCES: "you need write permission for the socket's file (recv --mode) and access to its folder",
     EPROTOTYPE: "the socket there has another type: use the same of --datagram and --seqpacket at both ends",
-    ENOTDIR: "a component of the path is not a folder",
   };
-  let hint = failure.hint ?? hints[failure.code] ?? null;
-  if (failure.code === "EADDRINUSE") hint = inUse(name);
-  if (failure.code === "ENOENT" && /, bind$/.test(failure.message)) hint = "its folder does not exist";
-  if (failure.code === "EACCES" && /, bind$/.test(failure.message))
-    hint = "you have no write permission for its folder";
-  if (failure.exit === EXIT.USAGE && /at most \d+ bytes/.test(failure.message))
-    hint = "paths of Unix sockets are short: cd to the folder, and give only the last part of the path";
-  return new Failure(failure.exit, failure.code, `${name}: ${failure.message}`, hint);
+  return hints[code] ?? null;
 }
 
 /** The hint for a name that is taken. It proposes to remove sockets only. */
 function inUse(name: string): string {
+  const kind = kindAt(name);
+  if (kind === "other" || kind === "link") return "the file there is not a socket: choose another path";
   const connect = "to receive from the program that listens there: recv --connect";
-  const file = name.startsWith("@") ? undefined : lstatSync(name, { throwIfNoEntry: false });
-  if (file === undefined) return connect;
-  return file.isSocket()
-    ? `${connect}; if that program has ended: rm ${name}`
-    : "the file there is not a socket: choose another path";
+  return kind === "socket" ? `${connect}; if that program has ended: rm ${shellWord(name)}` : connect;
 }
+
+/** What a name of the file system names; null for nothing, for an abstract name, and where that cannot be found out. */
+function kindAt(name: string): "socket" | "link" | "other" | null {
+  if (name.startsWith("@")) return null;
+  try {
+    const file = lstatSync(name);
+    return file.isSocket() ? "socket" : file.isSymbolicLink() ? "link" : "other";
+  } catch {
+    return null;
+  }
+}
+
+/** A name as the shell takes it: a proposed command acts on this file and on no other. */
+function shellWord(name: string): string {
+  const word = name.startsWith("-") ? `./${name}` : name;
+  return /^[\w./@%+=:,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+const isOtherFile = (name: string): boolean => kindAt(name) === "other";
 
 /** The numbers in the values of `--fd`, all different. */
 export function numbersOf(values: readonly string[]): number[] {

@@ -12,6 +12,9 @@ const nameOf: (value: unknown) => string | undefined = Function.prototype.call.b
 /** True for Uint8Arrays of any realm, and false for a Proxy of one: the kernel and the core get the memory. */
 export const isUint8Array = (value: unknown): value is Uint8Array => nameOf(value) === "Uint8Array";
 
+/** Tells a Uint8Array from a list of them. Takes less time than {@link isUint8Array}, which the value has passed before. */
+export const isView: typeof ArrayBuffer.isView = ArrayBuffer.isView;
+
 /** `byteLength` of a Uint8Array; 0 when its memory is gone. */
 export const byteLengthOf: (view: Uint8Array) => number = Function.prototype.call.bind(getter("byteLength"));
 const bufferOf: (view: Uint8Array) => ArrayBuffer = Function.prototype.call.bind(getter("buffer"));
@@ -27,6 +30,13 @@ export function plainView(view: Uint8Array): Uint8Array {
 export const setBytes: (into: Uint8Array, bytes: Uint8Array, offset?: number) => void = Function.prototype.call.bind(
   typedArray.set,
 );
+
+interface BufferClass {
+  from(text: string, encoding: "base64"): Uint8Array;
+}
+
+/** Node's Buffer, for hosts that have it. */
+export const NodeBuffer: BufferClass | undefined = (globalThis as { Buffer?: BufferClass }).Buffer;
 
 const { min } = Math;
 

@@ -103,11 +103,33 @@ function settled(abi: Abi): Abi {
   return { ...abi, credentials: abi.credentials?.map((layout) => ({ ...layout })) };
 }
 
-/** The codec of one ABI. Its methods return copies and keep nothing between calls. */
+/**
+ * The codec of one ABI. Its methods return copies and keep nothing between calls.
+ *
+ * ```js
+ * import { Codec } from "unix-ancillary/core";
+ * const codec = new Codec("linux-x86_64-glibc");
+ * const control = codec.encode([codec.rights([7, 9])]);
+ * const { messages } = codec.decode(control);
+ * console.log(messages.map((message) => codec.payloadOf(message))); // [{ kind: "rights", fds: [ 7, 9 ], leftoverBytes: 0 }]
+ * console.log(codec.verdict({ control, flags: 0, maxFds: 1 }).close); // [ 9 ]
+ * ```
+ */
 export class Codec {
   /** The row of the ABI table that it was made with. */
   readonly abi: Abi;
   readonly #layout: Abi;
+
+  static {
+    // What console.log shows in Node: the table has a hundred lines.
+    Object.defineProperty(Codec.prototype, Symbol.for("nodejs.util.inspect.custom"), {
+      configurable: true,
+      writable: true,
+      value(this: Codec) {
+        return `Codec { abi: '${this.abi?.name}' }`;
+      },
+    });
+  }
 
   /** @throws RangeError for a name that is not in the table, or for a layout that cannot be walked */
   constructor(abi: Abi | AbiName) {

@@ -74,7 +74,39 @@ export function layoutOf(abi: Abi, type: number): PayloadLayout {
   return layout === undefined ? { kind: "unknown" } : { kind: "timestamp", layout };
 }
 
-const decoder = new TextDecoder();
+/** The layout of so many bytes. As in `assembly/credentials.ts`: the last stands for every size that is no other's. */
+export function credentialsLayout(layouts: readonly CredentialsLayout[], length: number): CredentialsLayout {
+  return layouts.find(({ bytes }) => bytes === length) ?? layouts.at(-1)!;
+}
+
+/**
+ * The text of UTF-8 bytes, which nobody changes; U+FFFD in place of what is none, as many as `TextDecoder` puts there, which not every host has (jsdom, GJS,
+ * the shell of JavaScriptCore).
+ */
+function textOf(bytes: Uint8Array): string {
+  let text = "";
+  for (let i = 0; i < bytes.length; ) {
+    const first = bytes[i++]!;
+    // How many bytes follow, and the bounds of the next: no longer form than needed, no surrogates, nothing above U+10FFFF.
+    let follow = first < 0x80 ? 0 : first < 0xc2 || first > 0xf4 ? -1 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+    let [low, high] = [
+      first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80,
+      first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf,
+    ];
+    let code = follow < 1 ? first : first & (0x3f >> follow);
+    for (; follow > 0 && bytes[i]! >= low && bytes[i]! <= high; follow--) {
+      code = (code << 6) | (bytes[i++]! & 0x3f);
+      [low, high] = [0x80, 0xbf];
+    }
+    text += String.fromCodePoint(follow === 0 ? code : 0xfffd);
+  }
+  return text;
+}
+
+/** A security label. SELinux includes the terminating NUL, AppArmor and Smack do not. */
+export function labelOf(bytes: Uint8Array): string {
+  return textOf(bytes.slice(0, bytes.at(-1) === 0 ? -1 : undefined));
+}
 
 /** Reads the payload of a message of this ABI. Never throws, on any bytes. */
 export function readPayload(abi: Abi, level: number, type: number, data: Uint8Array): DecodedPayload {
@@ -88,8 +120,7 @@ export function readPayload(abi: Abi, level: number, type: number, data: Uint8Ar
       return { kind: "rights", fds, leftoverBytes: data.length & 3 };
     }
     case "credentials": {
-      // As in `assembly/credentials.ts`: the last layout stands for every size that is no other's.
-      const layout = payload.layouts.find(({ bytes }) => bytes === data.length) ?? payload.layouts.at(-1)!;
+      const layout = credentialsLayout(payload.layouts, data.length);
       if (data.length < layout.bytes) return { kind: "credentials", credentials: null };
       const pid = layout.pid === null ? null : readInt(data, layout.pid, little);
       const uid = readInt(data, layout.uid, little) >>> 0;
@@ -97,11 +128,8 @@ export function readPayload(abi: Abi, level: number, type: number, data: Uint8Ar
     }
     case "pidfd":
       return { kind: "pidfd", pidfd: data.length < 4 ? null : readInt(data, 0, little) };
-    case "security": {
-      const end = data.at(-1) === 0 ? data.length - 1 : data.length;
-      // A copy first: TextDecoder refuses shared memory.
-      return { kind: "security", label: decoder.decode(data.slice(0, end)) };
-    }
+    case "security":
+      return { kind: "security", label: labelOf(data) };
     case "timestamp": {
       const { layout } = payload;
       const view = new DataView(data.buffer, data.byteOffset, data.byteLength);

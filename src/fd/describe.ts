@@ -1,12 +1,16 @@
 /** Describes what a descriptor refers to. No flag and no offset changes. */
 
 import { addressOf } from "../system/address.ts";
-import { net } from "../system/builtins.ts";
+import { net, onBun } from "../system/builtins.ts";
+import { EINVAL } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import { getsockoptInt, isListening } from "../system/socket-type.ts";
 import { type Constants, FILE_STATUS, OUT } from "../system/system.ts";
 
-/** The kinds of file that a descriptor can refer to. */
+/**
+ * The kinds of file that a descriptor can refer to. Linux has those from `"memfd"` on. `/dev/kvm` is a character device; the virtual
+ * machine that it makes is `"kvm-vm"`.
+ */
 export type FdKind =
   | "file"
   | "directory"
@@ -22,8 +26,18 @@ export type FdKind =
   | "timerfd"
   | "signalfd"
   | "inotify"
+  | "fanotify"
   | "io_uring"
   | "userfaultfd"
+  | "seccomp-notify"
+  | "landlock-ruleset"
+  | "kvm-vm"
+  | "kvm-vcpu"
+  | "bpf-map"
+  | "bpf-prog"
+  | "perf_event"
+  | "fscontext"
+  | "namespace"
   | "unknown";
 
 /** A change that a memfd no longer allows (memfd_create(2), fcntl(2)). */
@@ -49,7 +63,7 @@ export interface FdDescription {
   readonly access: "read" | "write" | "read-write" | "path";
   /** O_NONBLOCK of the open file description, which other processes may share. */
   readonly nonblocking: boolean;
-  /** The size of a file or memfd, in bytes. */
+  /** The size of a file or memfd, in bytes. On a file system with a server (FUSE, NFS) it is what the kernel knew last. */
   readonly size?: number;
   /** The seals of a memfd; empty when it has none. */
   readonly seals?: readonly Seal[];
@@ -57,7 +71,16 @@ export interface FdDescription {
   readonly socket?: SocketDescription;
 }
 
-/** The names that /proc/self/fd shows for anonymous files. */
+/** The kinds that the type in `st_mode` tells. */
+const TYPES: Readonly<Record<string, FdKind>> = {
+  S_IFDIR: "directory",
+  S_IFIFO: "pipe",
+  S_IFCHR: "character-device",
+  S_IFBLK: "block-device",
+  S_IFLNK: "symbolic-link",
+};
+
+/** The names that /proc/self/fd shows for anonymous files (anon_inode_getfd in the kernel's sources), without a number at the end. */
 const ANONYMOUS: Readonly<Record<string, FdKind>> = {
   "[eventfd]": "eventfd",
   "[eventpoll]": "epoll",
@@ -65,11 +88,21 @@ const ANONYMOUS: Readonly<Record<string, FdKind>> = {
   "[timerfd]": "timerfd",
   "[signalfd]": "signalfd",
   inotify: "inotify",
+  "[fanotify]": "fanotify",
   "[io_uring]": "io_uring",
   "[userfaultfd]": "userfaultfd",
+  "seccomp notify": "seccomp-notify",
+  "[landlock-ruleset]": "landlock-ruleset",
+  "kvm-vm": "kvm-vm",
+  "kvm-vcpu": "kvm-vcpu",
+  "bpf-map": "bpf-map",
+  "bpf-prog": "bpf-prog",
+  "[perf_event]": "perf_event",
+  "[fscontext]": "fscontext",
 };
 
-const SEALS: readonly (readonly [string, Seal])[] = [
+/** The seals, and the names of their numbers. */
+export const SEALS: readonly (readonly [string, Seal])[] = [
   ["F_SEAL_SEAL", "seal"],
   ["F_SEAL_SHRINK", "shrink"],
   ["F_SEAL_GROW", "grow"],
@@ -100,8 +133,9 @@ export function describeFd(platform: Platform, fd: number): FdDescription | numb
   }
   const link = system.fdLink(fd) ?? "";
   if (type === constants.S_IFREG) {
-    // A path begins with "/", so no other file has such a link.
+    // A path begins with "/", so no other files have such links: "pidfd:[5]", "net:[4026531840]".
     if (link.startsWith("pidfd:")) return { kind: "pidfd", access, nonblocking };
+    if (/^\w+:\[\d+\]$/.test(link)) return { kind: "namespace", access, nonblocking };
     const seals = sealsOf(platform, fd, status[FILE_STATUS.DEVICE]!);
     const size = Number(status[FILE_STATUS.SIZE]);
     if (seals === null) return { kind: "file", access, nonblocking, size };
@@ -113,34 +147,17 @@ export function describeFd(platform: Platform, fd: number): FdDescription | numb
 function accessOf(flags: number, constants: Constants): FdDescription["access"] {
   const path = constants.O_PATH ?? -1;
   if (path > 0 && (flags & path) !== 0) return "path";
-  switch (flags & constants.O_ACCMODE!) {
-    case constants.O_WRONLY:
-      return "write";
-    case constants.O_RDWR:
-      return "read-write";
-    default:
-      return "read";
-  }
+  const mode = flags & constants.O_ACCMODE!;
+  if (mode === constants.O_RDWR) return "read-write";
+  return mode === constants.O_WRONLY ? "write" : "read";
 }
 
 function kindOf(type: number, constants: Constants, link: string): FdKind {
-  switch (type) {
-    case constants.S_IFDIR:
-      return "directory";
-    case constants.S_IFIFO:
-      return "pipe";
-    case constants.S_IFCHR:
-      return "character-device";
-    case constants.S_IFBLK:
-      return "block-device";
-    case constants.S_IFLNK:
-      return "symbolic-link";
-    default: {
-      // Linux: an anonymous file (anon_inodes) has no type in st_mode; its link names it.
-      if (link.startsWith("pidfd:")) return "pidfd";
-      return ANONYMOUS[link.replace(/^anon_inode:/, "")] ?? "unknown";
-    }
-  }
+  const kind = nameOf(type, TYPES, constants);
+  if (kind !== "other") return kind;
+  // Linux: an anonymous file (anon_inodes) has no type in st_mode; its link names it.
+  if (link.startsWith("pidfd:")) return "pidfd";
+  return ANONYMOUS[link.replace(/^anon_inode:|:\d+$/g, "")] ?? "unknown";
 }
 
 /**
@@ -163,7 +180,7 @@ function memfdDevice(platform: Platform): bigint | null {
   const known = memfdDevices.get(platform);
   if (known !== undefined) return known;
   const { system } = platform;
-  const fd = system.memfd();
+  const fd = makeMemfd(platform, "");
   if (fd < 0) return null;
   const status = new BigUint64Array(FILE_STATUS.LENGTH);
   const result = system.fstat(fd, status);
@@ -172,6 +189,15 @@ function memfdDevice(platform: Platform): bigint | null {
   const device = status[FILE_STATUS.DEVICE]!;
   memfdDevices.set(platform, device);
   return device;
+}
+
+/**
+ * An empty memfd that may be sealed, and that nobody can make executable where the kernel knows that (Linux 6.3). There the kernel warns
+ * about a memfd that says neither, and with `vm.memfd_noexec` 2 it makes none that could be executed (mm/memfd.c). The number, or `-errno`.
+ */
+export function makeMemfd({ system, constants }: Platform, name: string): number {
+  const made = system.memfd(name, constants.MFD_NOEXEC_SEAL ?? 0);
+  return made === EINVAL ? system.memfd(name, constants.MFD_ALLOW_SEALING ?? 0) : made;
 }
 
 function describeSocket(platform: Platform, fd: number): SocketDescription {
@@ -212,13 +238,15 @@ function inetAddress({ system, constants }: Platform, family: number): { address
   }
   if (family === constants.AF_INET6 && length >= 22) {
     const groups = Array.from({ length: 8 }, (_, i) => ((bytes[6 + 2 * i]! << 8) | bytes[7 + 2 * i]!).toString(16));
-    // SocketAddress formats the address as RFC 5952 requires.
-    return {
-      address: new (net().SocketAddress)({ address: groups.join(":"), family: "ipv6" }).address,
-      port: portOf(bytes),
-    };
+    return { address: inet6Text(groups.join(":")), port: portOf(bytes) };
   }
   return null;
+}
+
+/** The address as RFC 5952 requires. SocketAddress writes it so, except that of Bun. */
+function inet6Text(address: string): string {
+  if (onBun) return new URL(`http://[${address}]`).hostname.slice(1, -1);
+  return new (net().SocketAddress)({ address, family: "ipv6" }).address;
 }
 
 function portOf(bytes: Uint8Array): number {

@@ -7,17 +7,19 @@ import {
   markAsOurs,
   outOfRange,
   type TruncationReason,
+  UNCLONEABLE,
   wrongOwner,
   wrongType,
 } from "../core/errors.ts";
 import { type ControlMessage, type Credentials, readPayload } from "../core/payloads.ts";
 import { CONTROL_BYTES } from "../core/wasm.ts";
-import { type AsFd, checkNumbers, copyFds, NO_NUMBERS, numberOf, readNumbers, tooMany } from "../fd/as-fd.ts";
+import { type AsFd, checkNumbers, copyFds, NO_FDS, NO_NUMBERS, numberOf, readNumbers, tooMany } from "../fd/as-fd.ts";
 import { ENOTSUP, errnoError } from "../system/errno.ts";
 import { hostPlatform, type Platform, type PlatformOptions, platformFrom } from "../system/platform.ts";
+import { showAs } from "../system/shown.ts";
 import { OUT } from "../system/system.ts";
 import { type AncillaryData, closeMessage, type Received, readControl } from "./received.ts";
-import { NO_FDS, putFds } from "./send.ts";
+import { putFds } from "./send.ts";
 
 const NO_MESSAGES: readonly ControlMessage[] = [];
 
@@ -29,6 +31,8 @@ export let prepare: (ancillary: SocketAncillary) => readonly number[];
 export let encode: (ancillary: SocketAncillary, numbers: readonly number[]) => number;
 /** The added descriptors. */
 export let fdsOf: (ancillary: SocketAncillary) => readonly AsFd[];
+/** Whether messages without descriptors were added. */
+export let hasOthers: (ancillary: SocketAncillary) => boolean;
 /** @throws RangeError when the caller's memory was detached or has shrunk */
 export let checkMemory: (ancillary: SocketAncillary) => void;
 export let platformOfAncillary: (ancillary: SocketAncillary) => Platform;
@@ -47,6 +51,8 @@ let closeRest: (ancillary: SocketAncillary) => void;
  * the others.
  */
 export class SocketAncillary implements Disposable {
+  /** @internal Makes a structured clone fail. */
+  readonly uncloneable: typeof UNCLONEABLE = UNCLONEABLE;
   readonly #platform: Platform;
   /** The caller's memory, to which the control buffer is copied; null if the caller gave none. */
   readonly #memory: Uint8Array | null;
@@ -84,17 +90,19 @@ export class SocketAncillary implements Disposable {
       ancillary.#taken < ancillary.#incoming.length ? ancillary.#incoming[ancillary.#taken++] : undefined;
     closeRest = (ancillary) => ancillary.#closeIncoming();
     fdsOf = (ancillary) => ancillary.#fds;
+    hasOthers = (ancillary) => ancillary.#others.length > 0;
     checkMemory = (ancillary) => {
       const bytes = ancillary.#memory === null ? ancillary.#capacity : byteLengthOf(ancillary.#memory);
       if (bytes < ancillary.#capacity)
         throw outOfRange("ancillary", `the ${ancillary.#capacity} bytes of memory that it was made with`, bytes);
     };
     markAsOurs(SocketAncillary.prototype);
+    showAs(SocketAncillary.prototype, (self) => (#platform in self ? self.#shown() : null));
     clearAncillary = (ancillary) => ancillary.#clear();
     checkAncillary = (ancillary) => {
       if (ancillary === undefined || ancillary === null) return null;
       if (typeof ancillary !== "object" || !(#platform in ancillary))
-        throw wrongOwner("ancillary", "a SocketAncillary or null", ancillary);
+        throw wrongOwner("ancillary", "a SocketAncillary or null", ancillary, otherAncillary(ancillary));
       return ancillary as SocketAncillary;
     };
     platformOfAncillary = (ancillary) => ancillary.#platform;
@@ -237,6 +245,13 @@ export class SocketAncillary implements Disposable {
     this.#clear();
   }
 
+  #shown(): object {
+    const state = this.#received ? "received" : this.#length === 0 ? "empty" : "to send";
+    const shown = { state, capacity: this.#capacity, length: this.#length };
+    if (this.#received) return { ...shown, reason: this.#reason, messages: this.#incoming.slice(this.#taken) };
+    return { ...shown, fds: this.#fds, otherMessages: this.#others };
+  }
+
   #checkUnreceived(): void {
     if (this.#received) {
       throw new AncillaryError("ERR_ANCILLARY_RECEIVED", "the ancillary buffer was received into: clear() it first");
@@ -292,7 +307,7 @@ export class SocketAncillary implements Disposable {
   }
 
   #noRoom(bytes: number): AncillaryError {
-    const text = `expected messages that fit in ${this.#capacity} bytes, got one with a payload of ${bytes} bytes that does not fit`;
+    const text = `expected messages that fit in ${this.#capacity} bytes, got one with a payload of ${bytes} bytes that does not fit: see bufferSizeForRights and bufferSizeForCredentials`;
     return new AncillaryError("ERR_BUFFER_TOO_SMALL", text);
   }
 
@@ -351,9 +366,16 @@ export class SocketAncillary implements Disposable {
   #closeIncoming(): void {
     const incoming = this.#incoming;
     if (incoming.length === 0) return;
+    // Forgotten when it is closed: near the end of the stack, closing throws.
+    for (; this.#taken < incoming.length; this.#taken++) closeMessage(incoming[this.#taken]!);
     this.#incoming = [];
-    for (let i = this.#taken; i < incoming.length; i++) closeMessage(incoming[i]!);
   }
+}
+
+/** What is meant by a value that is no ancillary buffer. */
+function otherAncillary(value: unknown): string | null {
+  if (typeof value === "number") return "new SocketAncillary(bytes) has room for them";
+  return Array.isArray(value) ? "descriptors are added to one with addFds, or sent with UnixStream.sendFds" : null;
 }
 
 /** The iterator of {@link SocketAncillary.messages}. Not a generator, which would take as long as a system call. */

@@ -1,10 +1,11 @@
 /** Credentials and pidfd of a peer. */
 
 import type { PeerCredentialsLayout } from "../core/abis/table.ts";
-import type { Credentials } from "../core/payloads.ts";
+import { type Credentials, labelOf } from "../core/payloads.ts";
+import { HOST_IS_LITTLE_ENDIAN } from "../core/wasm.ts";
 import { adopt, type OwnedFd } from "../fd/owned-fd.ts";
 import { fs } from "../system/builtins.ts";
-import { ENOTCONN, ENOTSUP, errnoError } from "../system/errno.ts";
+import { ENOPROTOOPT, ENOTCONN, ENOTSUP, ERANGE, errnoError, needs } from "../system/errno.ts";
 import { isHostPlatform, type Platform } from "../system/platform.ts";
 
 export type { Credentials };
@@ -55,7 +56,6 @@ export function isUnmapped(platform: Platform, kind: "uid" | "gid", id: number):
 /** Large enough for the answer of every system: `struct xucred` has 88 bytes on FreeBSD. */
 const answer = new DataView(new ArrayBuffer(128));
 const answerBytes = new Uint8Array(answer.buffer);
-const LITTLE_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 /**
  * The credentials of the peer, which the kernel recorded when the connection was made.
@@ -70,13 +70,13 @@ export function peerCredentials(platform: Platform, fd: number): Credentials {
   if (layout === null || option === -1) throw errnoError(ENOTSUP, "getsockopt", `${abi.os} has no such option`);
   const length = system.getsockopt(fd, constants[layout.level]!, option, answerBytes);
   if (length < 0) throw errnoError(length, "getsockopt");
-  const uid = answer.getUint32(layout.uid, LITTLE_ENDIAN);
+  const uid = answer.getUint32(layout.uid, HOST_IS_LITTLE_ENDIAN);
   // Linux reports values for a socket without a peer too: pid 0, and -1 for both ids (measured on 6.18).
   if (uid === 0xffffffff) throw errnoError(ENOTCONN, "getsockopt");
   if (isUnmapped(platform, "uid", uid))
     throw errnoError(ENOTSUP, "getsockopt", "the peer's user has no number in this user namespace");
-  const gid = answer.getUint32(layout.gid, LITTLE_ENDIAN);
-  const pid = layout.pid === null ? peerPid(platform, fd, layout) : answer.getInt32(layout.pid, LITTLE_ENDIAN);
+  const gid = answer.getUint32(layout.gid, HOST_IS_LITTLE_ENDIAN);
+  const pid = layout.pid === null ? peerPid(platform, fd, layout) : answer.getInt32(layout.pid, HOST_IS_LITTLE_ENDIAN);
   return { pid: pid !== null && pid > 0 ? pid : null, uid, gid };
 }
 
@@ -89,7 +89,45 @@ function peerPid(
   const option = pidOption === null ? -1 : (constants[pidOption] ?? -1);
   if (option === -1) return null;
   const length = system.getsockopt(fd, constants[level]!, option, answerBytes);
-  return length < 4 ? null : answer.getInt32(0, LITTLE_ENDIAN);
+  return length < 4 ? null : answer.getInt32(0, HOST_IS_LITTLE_ENDIAN);
+}
+
+/** Bytes for the first answer of an option of any length, and for the longest: NGROUPS_MAX ids (Linux, 65536) of 4 bytes. */
+const ANSWER_BYTES = 256;
+const MOST_ANSWER_BYTES = 4 * 65536;
+
+/** The answer of an option of SOL_SOCKET, which the kernel refuses to cut (ERANGE). */
+function answerOf(platform: Platform, fd: number, name: "SO_PEERGROUPS" | "SO_PEERSEC"): Uint8Array {
+  const { system, abi } = platform;
+  const option = abi[name];
+  if (option === null) throw errnoError(ENOTSUP, "getsockopt", `${abi.os} has no ${name}`);
+  for (let size = ANSWER_BYTES; ; size *= 4) {
+    const into = new Uint8Array(size);
+    const length = system.getsockopt(fd, abi.SOL_SOCKET, option, into);
+    if (length === ERANGE && size < MOST_ANSWER_BYTES) continue;
+    if (length < 0) throw errnoError(length, "getsockopt", length === ENOPROTOOPT ? needs(platform, name) : name);
+    return into.subarray(0, length);
+  }
+}
+
+/**
+ * The supplementary groups of the peer (SO_PEERGROUPS, Linux 4.13). Groups that have no number in this user namespace are left out.
+ *
+ * @throws SystemError `ENOTSUP`, `ENODATA` without a peer
+ */
+export function peerGroups(platform: Platform, fd: number): number[] {
+  const answer = answerOf(platform, fd, "SO_PEERGROUPS");
+  const groups = [...new Uint32Array(answer.buffer, 0, answer.length >> 2)];
+  return groups.filter((gid) => !isUnmapped(platform, "gid", gid));
+}
+
+/**
+ * The security label of the peer (SO_PEERSEC, Linux).
+ *
+ * @throws SystemError `ENOTSUP`; `ENOPROTOOPT` where no security module labels sockets
+ */
+export function peerSecurity(platform: Platform, fd: number): string {
+  return labelOf(answerOf(platform, fd, "SO_PEERSEC"));
 }
 
 /**
@@ -102,6 +140,6 @@ export function peerPidfd(platform: Platform, fd: number): OwnedFd {
   const option = constants.SO_PEERPIDFD ?? -1;
   if (option === -1) throw errnoError(ENOTSUP, "getsockopt", `${platform.abi.os} has no SO_PEERPIDFD`);
   const pidfd = system.getsockoptFd(fd, constants.SOL_SOCKET!, option);
-  if (pidfd < 0) throw errnoError(pidfd, "getsockopt");
+  if (pidfd < 0) throw errnoError(pidfd, "getsockopt", pidfd === ENOPROTOOPT ? needs(platform, "SO_PEERPIDFD") : null);
   return adopt(platform, pidfd);
 }

@@ -1,6 +1,6 @@
 /** The bytes of a message: a string, a buffer or a list of buffers. */
 
-import { byteLengthOf, isUint8Array, partOf, setBytes } from "../core/bytes.ts";
+import { byteLengthOf, isUint8Array, isView, partOf, setBytes } from "../core/bytes.ts";
 import { wrongType } from "../core/errors.ts";
 import { min } from "../system/builtins.ts";
 import type { System } from "../system/system.ts";
@@ -19,10 +19,14 @@ const IOV_MAX = 1024;
 
 /** A payload as an iovec. A list is copied, so that later changes to it have no effect; its bytes are not copied. */
 export function iovec(payload: Payload): Iovec {
+  return isUint8Array(payload) ? payload : otherIovec(payload);
+}
+
+// Functions of the hot path are short, so that V8 inlines them: the rare cases are in others.
+function otherIovec(payload: Payload): Iovec {
   if (typeof payload === "string") return Buffer.from(payload);
-  if (isUint8Array(payload)) return payload;
   const pieces = list("data", payload, "a string, a Uint8Array or an array of them");
-  return pieces.length > IOV_MAX ? Buffer.concat(pieces) : pieces;
+  return pieces.length > IOV_MAX ? copyOf(pieces, byteLength(pieces)) : pieces;
 }
 
 /** The buffers of a receive, as an iovec. */
@@ -52,7 +56,7 @@ export function receiveInto(
   wantAddress: boolean,
 ): number {
   const length = byteLength(iov);
-  if (isUint8Array(iov) || iov.length <= IOV_MAX)
+  if (isView(iov) || iov.length <= IOV_MAX)
     return system.recvmsg(fd, iov, 0, length, controlCapacity, flags, wantAddress);
   const whole = Buffer.allocUnsafe(length);
   const bytes = system.recvmsg(fd, whole, 0, length, controlCapacity, flags, wantAddress);
@@ -67,16 +71,23 @@ export function receiveInto(
 
 /** The number of bytes in an iovec. Runs no code of the caller's. */
 export function byteLength(iov: Iovec): number {
-  if (isUint8Array(iov)) return byteLengthOf(iov);
+  return isView(iov) ? byteLengthOf(iov) : sumOf(iov);
+}
+
+function sumOf(pieces: readonly Uint8Array[]): number {
   let sum = 0;
-  for (let i = 0; i < iov.length; i++) sum += byteLengthOf(iov[i]!);
+  for (let i = 0; i < pieces.length; i++) sum += byteLengthOf(pieces[i]!);
   return sum;
 }
 
-/** A copy of the first `length` bytes of an iovec. */
+/** A copy of the first `length` bytes of an iovec. Runs no code of the caller's. */
 export function copyOf(iov: Iovec, length: number): Buffer {
-  // `subarray` of detached memory would throw.
-  if (length === 0) return Buffer.alloc(0);
-  if (isUint8Array(iov)) return Buffer.from(iov.subarray(0, length));
-  return Buffer.concat(iov, length);
+  const copy = Buffer.alloc(length);
+  const pieces = isView(iov) ? [iov] : iov;
+  for (let at = 0, i = 0; at < length; i++) {
+    const bytes = partOf(pieces[i]!, 0, length - at);
+    setBytes(copy, bytes, at);
+    at += byteLengthOf(bytes);
+  }
+  return copy;
 }

@@ -1,16 +1,17 @@
 /** One attempt to receive: one `recvmsg`, which results in a message or an error. */
 
 import { outOfRange } from "../core/errors.ts";
+import { labelOf } from "../core/payloads.ts";
 import { type Core, REGISTER } from "../core/wasm.ts";
 import { adopt, adoptAll, closeAll, type OwnedFd } from "../fd/owned-fd.ts";
 import { addressOf } from "../system/address.ts";
-import { EAGAIN, ECONNRESET, EMFILE, EMSGSIZE, EWOULDBLOCK, errnoError, type SystemError } from "../system/errno.ts";
-import type { Platform } from "../system/platform.ts";
+import { EAGAIN, ECONNRESET, EMFILE, EMSGSIZE, EWOULDBLOCK, fdError, type SystemError } from "../system/errno.ts";
+import { type Platform, UNIT_SHIFT } from "../system/platform.ts";
 import type { SocketType } from "../system/socket-type.ts";
 import { OUT, POLLIN } from "../system/system.ts";
 import { type Credentials, overflowId } from "./credentials.ts";
 import { byteLength, copyOf, type Iovec, receiveInto } from "./iovec.ts";
-import { closeDelivered, judge, makeCloexec, refusal } from "./received.ts";
+import { closeDelivered, type Expected, judge, makeCloexec, refusal } from "./received.ts";
 
 /** A received message without its bytes. */
 export interface Ancillary extends Disposable {
@@ -54,13 +55,10 @@ export interface ReceivedFdsInto extends Ancillary {
 }
 
 /** The parameters of a receive. */
-export interface Request {
+export interface Request extends Expected {
   readonly maxFds: number;
-  /** The number of descriptors that must arrive; -1 for any number. */
-  readonly exactly: number;
   /** The caller's buffers, which must still have `bufferSize` bytes at the attempt; null for a new buffer of that size. */
   readonly into: Iovec | null;
-  readonly bufferSize: number;
   readonly allowTruncated: boolean;
   readonly wantAddress: boolean;
 }
@@ -75,47 +73,40 @@ export interface Receiver {
   readonly passesPidfd: boolean;
   /** A reset that the kernel has reported before the last messages were received; null if there is none. */
   reset: Error | null;
+  /** The reader, which alone receives from the socket, and joins the parts of records; null if there is none. */
+  reader: object | null;
 }
 
 /** The class of both kinds of message. `data` is null when the bytes are in the caller's buffers. */
 export class Message implements Ancillary {
   readonly data: Buffer | null;
   readonly bytesRead: number;
-  readonly eof: boolean;
   readonly fds: OwnedFd[];
   readonly surplus: number;
   readonly streamOffset: number;
   readonly dataTruncated: boolean;
-  readonly credentials: Credentials | null;
-  readonly pidfd: OwnedFd | null;
-  readonly security: string | null;
+  // What few messages have is set afterwards.
+  eof = false;
+  credentials: Credentials | null = null;
+  pidfd: OwnedFd | null = null;
+  security: string | null = null;
   /** The sender's name, if it was asked for. */
-  readonly address: string | null;
+  address: string | null = null;
 
   constructor(
     data: Buffer | null,
     bytesRead: number,
-    eof: boolean,
     fds: OwnedFd[],
     surplus: number,
     streamOffset: number,
     dataTruncated: boolean,
-    credentials: Credentials | null,
-    pidfd: OwnedFd | null,
-    security: string | null,
-    address: string | null,
   ) {
     this.data = data;
     this.bytesRead = bytesRead;
-    this.eof = eof;
     this.fds = fds;
     this.surplus = surplus;
     this.streamOffset = streamOffset;
     this.dataTruncated = dataTruncated;
-    this.credentials = credentials;
-    this.pidfd = pidfd;
-    this.security = security;
-    this.address = address;
   }
 
   [Symbol.dispose](): void {
@@ -136,6 +127,7 @@ export function receiveOnce(receiver: Receiver, fd: number, request: Request): M
   const { system, core } = platform;
   const bytes = callRecvmsg(platform, fd, request);
   if (bytes < 0) return nothingCame(receiver, fd, request, bytes);
+  if (platform.marksRecords && receiver.type === "seqpacket" && receiver.reader === null) tellPart(platform, bytes);
 
   const outcome = judge(platform, request.maxFds, request.exactly, request.allowTruncated);
   const streamOffset = receiver.received;
@@ -147,36 +139,67 @@ export function receiveOnce(receiver: Receiver, fd: number, request: Request): M
   const delivered = registers[REGISTER.COUNT]!;
   const kept = registers[REGISTER.KEEP]!;
   const fds = adoptAll(platform, table, kept);
-  if (delivered > kept) system.closeAll(table, kept, delivered);
-  return new Message(
+  platform.spent += delivered + (bytes >>> UNIT_SHIFT);
+  if (delivered > kept) system.discard(table, kept, delivered);
+  const message = new Message(
     request.into === null ? platform.receiveBuffer.take(bytes) : null,
     bytes,
-    bytes === 0 && delivered === 0 && isEnd(receiver, fd),
     fds,
     delivered - kept,
     streamOffset,
     (flags & platform.abi.MSG_TRUNC) !== 0,
-    registers[REGISTER.CREDENTIALS]! > 0 ? credentialsOf(platform, bytes) : null,
-    registers[REGISTER.HAS_PIDFD]! > 0 ? pidfdOf(receiver, registers[REGISTER.PIDFD]!) : null,
-    registers[REGISTER.SECURITY_LENGTH]! < 0 ? null : securityOf(core),
-    request.wantAddress ? addressOf(system) : null,
   );
+  if (bytes === 0 && delivered === 0) message.eof = isEnd(receiver, fd);
+  if (
+    registers[REGISTER.CREDENTIALS]! > 0 ||
+    registers[REGISTER.HAS_PIDFD]! > 0 ||
+    registers[REGISTER.SECURITY_LENGTH]! >= 0
+  )
+    addSender(message, receiver);
+  if (request.wantAddress) message.address = addressOf(system);
+  return message;
+}
+
+/** A record whose end has not come is cut. The kernel says so by the absence of MSG_EOR, and gives the rest to the next receive. */
+function tellPart({ system: { out }, abi }: Platform, bytes: number): void {
+  if (bytes > 0 && (out[OUT.FLAGS]! & abi.MSG_EOR) === 0) out[OUT.FLAGS]! |= abi.MSG_TRUNC;
+}
+
+/** What the kernel says of the sender, as the last verdict found it. */
+function addSender(message: Message, receiver: Receiver): void {
+  const { platform } = receiver;
+  const { core } = platform;
+  const { registers } = core;
+  if (registers[REGISTER.CREDENTIALS]! > 0) message.credentials = credentialsOf(platform, message.bytesRead);
+  if (registers[REGISTER.HAS_PIDFD]! > 0) message.pidfd = pidfdOf(receiver, registers[REGISTER.PIDFD]!);
+  if (registers[REGISTER.SECURITY_LENGTH]! >= 0) message.security = securityOf(core);
 }
 
 /** MSG_TRUNC is never an input flag: the result would be longer than the buffer (CPython's `recv` had that bug). */
-function callRecvmsg(platform: Platform, fd: number, { into, bufferSize, wantAddress }: Request): number {
-  const { system, receiveBuffer, receiveCapacity, receiveFlags } = platform;
-  if (into !== null) {
-    // The buffers can be detached while a receive waits. The kernel would then drop the rest of a record; on a stream it would
-    // discard the descriptors and return 0, which means the end (measured on Linux 6.18).
-    const bytes = byteLength(into);
-    if (bytes < bufferSize)
-      throw outOfRange("buffers", `the ${bufferSize} bytes that they had at the call`, `${bytes} bytes`);
-    return receiveInto(system, fd, into, receiveCapacity, receiveFlags, wantAddress);
-  }
+function callRecvmsg(platform: Platform, fd: number, request: Request): number {
+  if (request.into !== null) return callRecvmsgInto(platform, fd, request.into, request);
+  const { system, receiveBuffer } = platform;
+  const { bufferSize } = request;
   receiveBuffer.prepare(bufferSize);
-  const { buffer, offset } = receiveBuffer;
-  return system.recvmsg(fd, buffer, offset, bufferSize, receiveCapacity, receiveFlags, wantAddress);
+  return system.recvmsg(
+    fd,
+    receiveBuffer.buffer,
+    receiveBuffer.offset,
+    bufferSize,
+    platform.receiveCapacity,
+    platform.receiveFlags,
+    request.wantAddress,
+  );
+}
+
+function callRecvmsgInto(platform: Platform, fd: number, into: Iovec, { bufferSize, wantAddress }: Request): number {
+  // The buffers can be detached while a receive waits. The kernel would then drop the rest of a record; on a stream it would
+  // discard the descriptors and return 0, which means the end (measured on Linux 6.18).
+  const bytes = byteLength(into);
+  if (bytes < bufferSize)
+    throw outOfRange("buffers", `the ${bufferSize} bytes that they had at the call`, `${bytes} bytes`);
+  const { system, receiveCapacity, receiveFlags } = platform;
+  return receiveInto(system, fd, into, receiveCapacity, receiveFlags, wantAddress);
 }
 
 /**
@@ -187,7 +210,7 @@ function callRecvmsg(platform: Platform, fd: number, { into, bufferSize, wantAdd
  */
 function nothingCame(receiver: Receiver, fd: number, request: Request, errno: number): Message | null {
   if (errno === EAGAIN || errno === EWOULDBLOCK) return null;
-  const error = receiveError(receiver.platform, errno);
+  const error = receiveError(receiver.platform, fd, errno);
   if (errno !== ECONNRESET || receiver.type === "stream" || receiver.reset !== null) throw error;
   receiver.reset = error;
   return receiveOnce(receiver, fd, request);
@@ -195,7 +218,7 @@ function nothingCame(receiver: Receiver, fd: number, request: Request, errno: nu
 
 /** Throws the error of a refused message, if there is one. Its descriptors are closed, and the error has the received bytes. */
 function check(platform: Platform, fd: number, request: Request, bytes: number, outcome: number): void {
-  const error = refusal(platform, fd, outcome, request.exactly) ?? makeCloexec(platform);
+  const error = refusal(platform, fd, outcome, request) ?? makeCloexec(platform);
   if (error === null) return;
   closeDelivered(platform);
   throw Object.assign(error, { data: bytesOf(platform, request, bytes) });
@@ -251,16 +274,14 @@ function credentialsOf(platform: Platform, bytes: number): Credentials | null {
   return { pid: pid <= 0 ? null : pid, uid, gid };
 }
 
-/** The security label. SELinux includes the terminating NUL, AppArmor and Smack do not. */
 function securityOf(core: Core): string {
   const from = core.registers[REGISTER.SECURITY]!;
-  const label = Buffer.from(core.control.subarray(from, from + core.registers[REGISTER.SECURITY_LENGTH]!)).toString();
-  return label.endsWith("\0") ? label.slice(0, -1) : label;
+  return labelOf(core.control.subarray(from, from + core.registers[REGISTER.SECURITY_LENGTH]!));
 }
 
 /** The error of a failed receive. */
-export function receiveError(platform: Platform, errno: number): SystemError {
+export function receiveError(platform: Platform, fd: number, errno: number): SystemError {
   const { tableFullErrno } = platform.abi;
   const tableFull = (tableFullErrno === "EMSGSIZE" && errno === EMSGSIZE) || errno === EMFILE;
-  return errnoError(errno, "recvmsg", tableFull ? "the descriptor table may be full" : undefined);
+  return fdError(errno, "recvmsg", fd, false, tableFull ? "the descriptor table may be full" : null);
 }

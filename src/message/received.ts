@@ -21,19 +21,19 @@ export function judge(platform: Platform, maxFds: number, exactly: number, allow
   const { out } = system;
   const { registers, fds } = core;
   const outcome = core.verdict(out[OUT.CONTROL_LENGTH]!, out[OUT.FLAGS]!, maxFds, exactly, allowTruncated);
-  const delivered = registers[REGISTER.COUNT]!;
   // From here on the thread's clean-up closes them, even if it is terminated at the next line.
-  for (let i = 0; i < delivered; i++) system.own(fds[i]!);
+  for (let i = registers[REGISTER.COUNT]! - 1; i >= 0; i--) system.own(fds[i]!);
   if (registers[REGISTER.HAS_PIDFD]! > 0) system.own(registers[REGISTER.PIDFD]!);
   out[OUT.UNSETTLED] = 0;
   return outcome;
 }
 
-/** Closes every descriptor of the last verdict. */
+/**
+ * Closes every descriptor of a verdict that refuses the message: the pidfd is in the table too. (A system where CLOEXEC takes a call of
+ * its own has no pidfds.)
+ */
 export function closeDelivered({ system, core }: Platform): void {
-  const { registers, fds } = core;
-  system.closeAll(fds, 0, registers[REGISTER.COUNT]!);
-  if (registers[REGISTER.HAS_PIDFD]! > 0) system.close(registers[REGISTER.PIDFD]!);
+  system.discard(core.fds, 0, core.registers[REGISTER.COUNT]!);
 }
 
 /**
@@ -45,14 +45,25 @@ export function makeCloexec({ system, core, needsCloexec }: Platform): Error | n
   return result < 0 ? errnoError(result, "fcntl") : null;
 }
 
+/** What a receive expects of a message. */
+export interface Expected {
+  /** The number of descriptors that must arrive; -1 for any number. */
+  readonly exactly: number;
+  /** The room for bytes, and the caller's buffers if it is theirs. */
+  readonly bufferSize: number;
+  readonly into: object | null;
+}
+
+/** A receive that accepts a message of any length, with any descriptors. */
+const ANYTHING: Expected = { exactly: -1, bufferSize: 0, into: null };
+
 /**
  * The error of the last verdict; null if the message is accepted. The descriptors must still be open: otherwise this cannot find out
  * whether the descriptor table is full.
  *
  * @param fd the socket
- * @param exactly the number of descriptors that was asked for
  */
-export function refusal(platform: Platform, fd: number, outcome: number, exactly: number): AncillaryError | null {
+export function refusal(platform: Platform, fd: number, outcome: number, expected: Expected): AncillaryError | null {
   const delivered = platform.core.registers[REGISTER.COUNT]!;
   const name = OUTCOMES[outcome]!;
   switch (name) {
@@ -63,15 +74,18 @@ export function refusal(platform: Platform, fd: number, outcome: number, exactly
       const message = `the kernel delivered part of the ancillary data (${REASONS[reason]}); the ${delivered} descriptors that arrived were closed`;
       return new AncillaryError("ERR_ANCILLARY_TRUNCATED", message, { reason });
     }
-    case "data-truncated":
+    case "data-truncated": {
+      const [room, more] =
+        expected.into === null ? ["bufferSize", "a larger bufferSize"] : ["the buffers", "larger buffers"];
       return new AncillaryError(
         "ERR_DATA_TRUNCATED",
-        "the message is longer than the buffer; its descriptors were closed",
+        `the message is longer than the ${expected.bufferSize} bytes of ${room}; its descriptors were closed. Give ${more}, or allowTruncated: true to receive the beginning of the next one`,
       );
+    }
     case "fd-count":
       return new AncillaryError(
         "ERR_FD_COUNT",
-        `expected exactly ${exactly} descriptors, got ${delivered}; they were closed`,
+        `expected exactly ${expected.exactly} descriptors, got ${delivered}; they were closed`,
       );
     case "malformed":
       return new AncillaryError(
@@ -100,7 +114,10 @@ function truncationReason({ system, core, receiveCapacity }: Platform, fd: numbe
   return probe === EMFILE || probe === ENFILE ? "descriptor-limit" : "denied";
 }
 
-/** A received control message and its descriptors. Credentials are as the kernel wrote them, unchecked. */
+/**
+ * A received control message and its descriptors. Credentials are as the kernel wrote them, unchecked. A socket has timestamps once
+ * SO_TIMESTAMP or SO_TIMESTAMPNS is set (`setOption`); on Linux a stream has none (unix_stream_read_generic).
+ */
 export type AncillaryData =
   | { readonly kind: "rights"; readonly fds: OwnedFd[] }
   | { readonly kind: "credentials"; readonly credentials: Credentials }
@@ -109,9 +126,9 @@ export type AncillaryData =
   | { readonly kind: "timestamp"; readonly seconds: bigint; readonly nanoseconds: number }
   | { readonly kind: "unknown"; readonly level: number; readonly type: number; readonly data: Uint8Array };
 
-/** Closes the descriptors of a control message. */
+/** Closes the descriptors of a control message that nobody took. */
 export function closeMessage(message: AncillaryData): void {
-  if (message.kind === "rights") closeAll(message.fds);
+  if (message.kind === "rights") closeAll(message.fds, true);
   else if (message.kind === "pidfd") message.pidfd.close();
 }
 
@@ -131,7 +148,7 @@ export interface Received {
  */
 export function readControl(platform: Platform, fd: number, capacity: number): Received {
   const outcome = judge(platform, FDS_CAPACITY, -1, true);
-  const refused = refusal(platform, fd, outcome, -1);
+  const refused = refusal(platform, fd, outcome, ANYTHING);
   // Truncated control data are no failure here: the messages that arrived are listed.
   const reason = refused?.reason ?? null;
   const failure = (reason === null ? refused : null) ?? makeCloexec(platform);
@@ -179,7 +196,7 @@ function list(platform: Platform, capacity: number, cut: TruncationReason | null
       const came = empty === 0 ? slots : compact(table, slots);
       const fitting = empty === 0 ? room : Math.min(came, room);
       if (fitting > 0) incoming[incoming.length] = { kind: "rights", fds: adoptAll(platform, table, fitting) };
-      system.closeAll(table, fitting, came);
+      system.discard(table, fitting, came);
       continue;
     }
     const data = core.control.slice(at, at + length);

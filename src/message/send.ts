@@ -7,21 +7,44 @@
 
 import { AncillaryError, outOfRange } from "../core/errors.ts";
 import { type AsFd, numberOf } from "../fd/as-fd.ts";
-import { EAGAIN, EMSGSIZE, ENOBUFS, EPERM, EWOULDBLOCK, errnoError, type SystemError } from "../system/errno.ts";
-import type { Platform } from "../system/platform.ts";
+import {
+  EAGAIN,
+  EBADF,
+  EDESTADDRREQ,
+  EMSGSIZE,
+  ENOBUFS,
+  ENOTCONN,
+  ENOTSOCK,
+  EPERM,
+  EWOULDBLOCK,
+  errnoError,
+  fdError,
+  type SystemError,
+} from "../system/errno.ts";
+import { peerError } from "../system/name-error.ts";
+import { type Platform, UNIT_SHIFT } from "../system/platform.ts";
 import type { SocketType } from "../system/socket-type.ts";
 import { byteLength, type Iovec } from "./iovec.ts";
-
-export const NO_FDS: readonly AsFd[] = [];
 
 /** @throws AncillaryError `ERR_EMPTY_PAYLOAD`: on a stream the kernel drops descriptors that no byte carries (unix(7)). */
 export function checkCarried(bytes: number, fds: readonly AsFd[]): void {
   if (bytes === 0 && fds.length > 0) {
     throw new AncillaryError(
       "ERR_EMPTY_PAYLOAD",
-      `descriptors on a stream need at least 1 byte to travel with, got ${fds.length} with none`,
+      `descriptors on a stream need at least 1 byte to travel with, got ${fds.length} with an empty payload`,
     );
   }
+}
+
+/**
+ * Checks a payload again, when code of the caller's may have run since it was measured.
+ *
+ * @param length its bytes at the call
+ * @throws RangeError when the payload was detached or has shrunk: descriptors would be sent without bytes
+ */
+export function checkLength(payload: Iovec, length: number): void {
+  const bytes = byteLength(payload);
+  if (bytes < length) throw outOfRange("data", `the ${length} bytes that it had at the call`, `${bytes} bytes`);
 }
 
 /**
@@ -43,16 +66,15 @@ export interface SendTarget {
 }
 
 /**
- * Attempts a send.
+ * Attempts a send. The payload still has its bytes: see {@link checkLength}.
  *
  * @param offset bytes of the payload to skip
  * @param length bytes of the payload to send after them
  * @param to `sun_path` of the receiver, on a socket that is not connected
  * @returns bytes accepted, or `-errno`
- * @throws RangeError when the payload was detached or has shrunk since the call: the descriptors would be sent without bytes
  */
 export function sendOnce(
-  platform: Platform,
+  { platform, type }: SendTarget,
   fd: number,
   payload: Iovec,
   offset: number,
@@ -61,10 +83,11 @@ export function sendOnce(
   numbers: readonly number[],
   to: Uint8Array | null,
 ): number {
-  const bytes = byteLength(payload) - offset;
-  if (bytes < length) throw outOfRange("data", `the ${length} bytes that it had at the call`, `${bytes} bytes`);
   const control = fds.length === 0 ? 0 : putFds(platform, fds, numbers);
-  return platform.system.sendmsg(fd, payload, offset, length, control, platform.sendFlags, to);
+  const flags = type === "seqpacket" ? platform.recordFlags : platform.sendFlags;
+  const sent = platform.system.sendmsg(fd, payload, offset, length, control, flags, to);
+  if (sent > 0) platform.spent += fds.length + (sent >>> UNIT_SHIFT);
+  return sent;
 }
 
 /** The first and the longest pause, in milliseconds, where readiness does not report that there is room. */
@@ -75,15 +98,22 @@ const RETRY_MAX_MS = 50;
  * How long a failed send has to wait: the result in milliseconds, or 0 until the socket is writable. Throws for errors that waiting
  * does not solve.
  *
+ * @param fd the socket
+ * @param numbers the result of `readNumbers` for the descriptors
  * @param waited the result of the previous attempt, 0 at first
+ * @param besideFds whether the message has other control messages than the descriptors
  */
 export function waitOrThrow(
-  { platform, type }: SendTarget,
+  target: SendTarget,
+  fd: number,
   errno: number,
   fds: readonly AsFd[],
+  numbers: readonly number[],
   to: Uint8Array | null,
   waited: number,
+  besideFds = false,
 ): number {
+  const { platform, type } = target;
   const { abi } = platform;
   const later = Math.min(RETRY_MAX_MS, waited === 0 ? RETRY_MS : 2 * waited);
   if (errno === EAGAIN || errno === EWOULDBLOCK) {
@@ -97,12 +127,46 @@ export function waitOrThrow(
   // On Darwin the limit for control data shrinks with the data that the peer has not read: EMSGSIZE then means EAGAIN (libuv #1739).
   // In an empty socket buffer of any size there is room for the descriptors of a message, at most 1 KiB.
   if (errno === EMSGSIZE && abi.controlFullErrno === "EMSGSIZE" && type === "stream" && fds.length > 0) return later;
-  throw sendError(errno, fds);
+  throw sendError(target, fd, errno, fds, numbers, to, besideFds);
 }
 
-/** The error of a failed send. */
-function sendError(errno: number, fds: readonly AsFd[]): SystemError {
-  // SO_PASSRIGHTS (Linux 6.16, net/unix/af_unix.c): when the receiver refuses descriptors, the send fails with EPERM.
-  const refused = errno === EPERM && fds.length > 0;
-  return errnoError(errno, "sendmsg", refused ? "the peer may refuse descriptors: SO_PASSRIGHTS" : undefined);
+function sendError(
+  { platform, type }: SendTarget,
+  fd: number,
+  errno: number,
+  fds: readonly AsFd[],
+  numbers: readonly number[],
+  to: Uint8Array | null,
+  besideFds: boolean,
+): SystemError {
+  const name = to === null ? undefined : Buffer.from(to).toString();
+  if (errno === EBADF) return errnoError(errno, "sendmsg", notOpen(platform, fd, fds, numbers), name);
+  if (errno === EPERM && fds.length > 0 && platform.abi.SO_PASSRIGHTS !== null)
+    return errnoError(errno, "sendmsg", refusalOf(type, besideFds), name);
+  if (errno === ENOTSOCK && to === null) return fdError(errno, "sendmsg", fd);
+  // Linux; other systems.
+  if ((errno === ENOTCONN || errno === EDESTADDRREQ) && type === "dgram" && to === null)
+    return errnoError(errno, "sendmsg", "a datagram socket sends with sendFdsTo, or after connect");
+  return peerError(platform, errno, "sendmsg", name, type);
+}
+
+/** Which descriptor of a send is not open: one of those to send, or the socket. */
+function notOpen(platform: Platform, socket: number, fds: readonly AsFd[], numbers: readonly number[]): string {
+  const { system, constants } = platform;
+  for (let i = 0; i < fds.length; i++) {
+    const number = numberOf(platform, fds, numbers, i);
+    if (system.fcntl(number, constants.F_GETFD!, 0) < 0) return `fds[${i}], descriptor ${number}, is not open`;
+  }
+  return `the socket, descriptor ${socket}, is not open`;
+}
+
+/**
+ * Why a send of descriptors is EPERM. SO_PASSRIGHTS (Linux 6.16, net/unix/af_unix.c) is off at the receiver; unix_may_send and
+ * scm_check_creds have the same errno.
+ */
+function refusalOf(type: SocketType, besideFds: boolean): string {
+  const causes = ["the peer takes no descriptors (SO_PASSRIGHTS is off on its socket)"];
+  if (type === "dgram") causes.push("takes datagrams of another peer only");
+  if (besideFds) causes.push("the attached credentials are not those of this process");
+  return causes.join(", or ");
 }

@@ -1,6 +1,7 @@
 /** AbortSignals: one listener for each signal, for any number of operations that wait on it. */
 
-import { signals } from "../system/builtins.ts";
+import { newAbortController, signals } from "../system/builtins.ts";
+import type { System, Timer } from "../system/system.ts";
 
 /** Called when the signal is aborted. */
 type Callback = () => void;
@@ -43,4 +44,33 @@ export function onAbort(signal: AbortSignal, callback: Callback): () => void {
 /** Whether an error is the reason of an aborted signal. */
 export function isReason(error: unknown, signal: AbortSignal | undefined): boolean {
   return signal !== undefined && signals.aborted(signal) && error === signals.reason(signal);
+}
+
+/** A signal that is aborted at a deadline, or by another signal. */
+export class Deadline {
+  readonly signal: AbortSignal;
+  readonly #timer: Timer;
+  readonly #unlisten: (() => void) | undefined;
+
+  /** @param expired the reason of the signal after the deadline, which is a time of the system's clock */
+  constructor(system: System, deadline: number, outer: AbortSignal | undefined, expired: () => Error) {
+    const controller = newAbortController();
+    this.signal = controller.signal;
+    if (outer !== undefined) {
+      const forward = () => controller.abort(signals.reason(outer));
+      this.#unlisten = onAbort(outer, forward);
+      // The outer signal may have been aborted before the listener was added.
+      if (signals.aborted(outer)) forward();
+    }
+    // At least 1 ms: data that have already arrived are read before the deadline is checked.
+    const left = Math.min(Math.max(deadline - system.now(), 1), 0x7fffffff);
+    this.#timer = system.timer(left, () => controller.abort(expired()));
+    // Only the operations with this signal decide whether the process stays alive.
+    this.#timer.keepAlive(false);
+  }
+
+  close(): void {
+    this.#timer.close();
+    this.#unlisten?.();
+  }
 }

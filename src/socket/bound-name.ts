@@ -6,9 +6,9 @@
  *
  * - To learn whether a process has the socket open, a SOCK_DGRAM socket connects to it. Kernels look up the socket of the name
  *   before they compare types (Linux `unix_find_bsd`, XNU and the BSDs `unp_connect`). The result is ECONNREFUSED if there is no
- *   socket. It is EPROTOTYPE for a stream or seqpacket socket, listening or only bound, and nothing enters its backlog. It is 0 for
- *   a datagram socket, or EPERM when that is connected to another socket; its queue, readiness and SO_ERROR do not change (measured
- *   on Linux 6.18, ext4 and tmpfs, 2026-11-29).
+ *   socket (illumos, `so_ux_lookup`: EDESTADDRREQ). It is EPROTOTYPE for a stream or seqpacket socket, listening or only bound, and
+ *   nothing enters its backlog. It is 0 for a datagram socket, or EPERM when that is connected to another socket; its queue, readiness
+ *   and SO_ERROR do not change (measured on Linux 6.18, ext4 and tmpfs, 2026-11-29).
  * - No system call removes a name only if it still refers to the file that was checked. Device and inode do not identify the file
  *   either: ext4 gives the inode of a removed file to the next file. Therefore the lock (flock(2)) of the folder is held from the
  *   check to the bind. Without the lock, this library only binds to names that do not exist, which is atomic, and only removes names
@@ -16,21 +16,23 @@
  *   still act between the check and the removal.
  */
 
-import { type Checks, integer, outOfRange } from "../core/errors.ts";
+import { type Checks, integer, outOfRange, wrongType } from "../core/errors.ts";
 import { absolutePath, sunPath } from "../system/address.ts";
 import {
   EACCES,
   EADDRINUSE,
   EAGAIN,
   ECONNREFUSED,
+  EDESTADDRREQ,
   ENOENT,
   EWOULDBLOCK,
   errnoError,
   type SystemError,
 } from "../system/errno.ts";
+import { bindError, kindOfFile } from "../system/name-error.ts";
 import type { Platform, PlatformOptions } from "../system/platform.ts";
 import type { SocketType } from "../system/socket-type.ts";
-import { FILE_STATUS, type System } from "../system/system.ts";
+import { FILE_STATUS, POLLOUT, type System } from "../system/system.ts";
 import { openSocket } from "./connect.ts";
 
 /** Options of every function that binds to a name. */
@@ -43,20 +45,15 @@ export interface BindOptions extends PlatformOptions {
 }
 
 export const BIND: Checks = {
-  mode: (name, value) => void integer(name, value, 0, 0o777),
-};
-
-/** Other types of files, by the constant of the type. */
-const KINDS: Readonly<Record<string, string>> = {
-  S_IFIFO: "a FIFO",
-  S_IFCHR: "a character device",
-  S_IFDIR: "a directory",
-  S_IFBLK: "a block device",
-  S_IFREG: "a regular file",
-  S_IFLNK: "a symbolic link",
+  mode(name, value) {
+    if (typeof value !== "number") throw wrongType(name, "permissions, such as 0o600", value);
+    if (value > 0o777) throw outOfRange(name, "permissions from 0 to 0o777 (octal numbers begin with 0o)", value);
+    integer(name, value, 0, 0o777);
+  },
 };
 
 const IN_USE = "a socket that is in use";
+const UNKNOWN = "a socket, and gVisor does not tell whether a process has it open; remove it if none has";
 const DEAD = "a socket that no process has open any more";
 
 /** Milliseconds to wait for the lock of a folder, and the longest pause between two attempts. The lock is held for six system calls. */
@@ -80,14 +77,21 @@ export class BoundName {
     this.#identity = identity;
   }
 
-  /** The name of an open socket; null if the path names another file. */
-  static of(system: System, fd: number, path: string, absolute: string = absolutePath(path)): BoundName | null {
-    const found = socketAt(system, absolute);
+  /**
+   * The name of an open socket; null if the path names another file. Without `absolute`, which was the path at the time of the bind,
+   * a relative path may be of another folder: then it must be certain that its file is the socket's. Inodes alone do not say it, as
+   * two file systems can have the same. In a btrfs subvolume it is never certain, because stat(2) reports another device there.
+   */
+  static of(system: System, fd: number, path: string, absolute?: string): BoundName | null {
+    const now = absolute ?? absolutePath(path);
+    const found = socketAt(system, now);
     if (found === null) return null;
-    // Another program may have replaced the name after the bind, or the socket was bound in another folder.
-    const bound = new Uint32Array(1);
-    const other = system.boundInode(fd, bound) >= 0 && bound[0] !== found.inode;
-    return other ? null : new BoundName(system, path, absolute, found.identity);
+    // Another program may have replaced the name after the bind.
+    const bound = new Uint32Array(2);
+    const known = system.boundInode(fd, bound) >= 0;
+    const doubted = absolute === undefined && now !== path;
+    const other = known ? bound[0] !== found.inode || (doubted && bound[1] !== found.device) : doubted;
+    return other ? null : new BoundName(system, path, now, found.identity);
   }
 
   /** Removes the name if it still refers to this socket. Must be called before the socket is closed. */
@@ -115,7 +119,7 @@ export function openBound(
       if (!inFiles) throw inUse(path, "an abstract name that is in use");
       result = replaceDead(platform, fd, to, path, mode ?? -1);
     }
-    if (result < 0) throw errnoError(result, "bind", undefined, path);
+    if (result < 0) throw bindError(result, path);
     return { fd, name: inFiles ? BoundName.of(system, fd, path, absolute) : null };
   } catch (error) {
     system.close(fd);
@@ -131,6 +135,7 @@ function replaceDead(platform: Platform, fd: number, to: Uint8Array, path: strin
   const lock = lockFolder(system, path);
   try {
     if (checkReplaceable(platform, to, path) === "dead") {
+      if (refusesLiving(platform, path)) throw inUse(path, UNKNOWN);
       const removed = system.unlink(path);
       if (removed < 0 && removed !== ENOENT) throw notReplaced(path, errnoError(removed, "unlink"));
     }
@@ -146,22 +151,33 @@ function replaceDead(platform: Platform, fd: number, to: Uint8Array, path: strin
 /** Whether the path names a dead socket, or nothing. @throws SystemError `EADDRINUSE` for anything else; the message names it */
 function checkReplaceable(platform: Platform, to: Uint8Array, path: string): "dead" | "nothing" {
   const { system } = platform;
-  const { S_IFMT, S_IFSOCK } = system.constants;
   const status = new BigUint64Array(FILE_STATUS.LENGTH);
   const found = system.lstat(path, status);
   if (found === ENOENT) return "nothing";
   if (found < 0) throw errnoError(found, "lstat", undefined, path);
-  const type = Number(status[FILE_STATUS.MODE]) & S_IFMT!;
-  if (type !== S_IFSOCK) {
-    const kind = Object.keys(KINDS).find((name) => system.constants[name] === type);
-    throw inUse(path, kind === undefined ? "a file that is no socket" : KINDS[kind]!);
-  }
+  const kind = kindOfFile(system, status[FILE_STATUS.MODE]!);
+  if (kind !== null) throw inUse(path, kind);
   const probe = openSocket(platform, "dgram");
   const answer = system.connect(probe, to);
   system.close(probe);
-  if (answer === ECONNREFUSED) return "dead";
+  if (answer === ECONNREFUSED || answer === EDESTADDRREQ) return "dead";
   if (answer === ENOENT) return "nothing";
   throw inUse(path, answer === EACCES ? "a socket that this process has no permission to connect to" : IN_USE);
+}
+
+/**
+ * Whether ECONNREFUSED is also the answer for a stream or seqpacket socket that a process has open: gVisor (2022-12,
+ * `connectionedEndpoint.UnidirectionalConnect`). Linux reports each stream socket that is not connected as writable (`unix_writable`),
+ * gVisor none.
+ */
+function refusesLiving(platform: Platform, path: string): boolean {
+  const { system, abi } = platform;
+  if (!abi.hidesListening) return false;
+  const fd = openSocket(platform, "stream");
+  const ready = system.poll(fd, POLLOUT, 0);
+  system.close(fd);
+  if (ready < 0) throw notReplaced(path, errnoError(ready, "poll"));
+  return ready === 0;
 }
 
 /** Locks the folder of a path. Returns a descriptor; closing it releases the lock. */
@@ -190,12 +206,13 @@ function notReplaced(path: string, cause: SystemError): SystemError {
   return Object.assign(inUse(path, text), { cause });
 }
 
-/** Device and inode of the socket that a path names, and the low 32 bits of the inode; null if it names no socket. */
-function socketAt(system: System, path: string): { identity: string; inode: number } | null {
+/** Device and inode of the socket that a path names, and the low 32 bits of each; null if it names no socket. */
+function socketAt(system: System, path: string): { identity: string; device: number; inode: number } | null {
   const status = new BigUint64Array(FILE_STATUS.LENGTH);
   if (system.lstat(path, status) < 0) return null;
   const { S_IFMT, S_IFSOCK } = system.constants;
   if ((Number(status[FILE_STATUS.MODE]) & S_IFMT!) !== S_IFSOCK) return null;
-  const inode = status[FILE_STATUS.INODE]!;
-  return { identity: `${status[FILE_STATUS.DEVICE]}:${inode}`, inode: Number(BigInt.asUintN(32, inode)) };
+  const { [FILE_STATUS.DEVICE]: device, [FILE_STATUS.INODE]: inode } = status as unknown as bigint[];
+  const low = (of: bigint) => Number(BigInt.asUintN(32, of));
+  return { identity: `${device}:${inode}`, device: low(device!), inode: low(inode!) };
 }

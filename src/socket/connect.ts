@@ -3,22 +3,15 @@
 import { AncillaryError, wrongOwner, wrongType } from "../core/errors.ts";
 import { resolveFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
-import { peerPath, sunPath } from "../system/address.ts";
+import { peerPath } from "../system/address.ts";
 import { net, signals } from "../system/builtins.ts";
-import { EAGAIN, EINPROGRESS, errnoError } from "../system/errno.ts";
-import { hostPlatform, type Platform } from "../system/platform.ts";
+import { EAGAIN, EINPROGRESS, errnoError, timedOut } from "../system/errno.ts";
+import { peerError } from "../system/name-error.ts";
+import { hostPlatform, type Platform, type PlatformOptions, platformFrom, readPlatform } from "../system/platform.ts";
 import { checkConnected, getsockoptInt, type SocketType, socketType } from "../system/socket-type.ts";
 import { POLLOUT } from "../system/system.ts";
 import { onAbort } from "./aborts.ts";
-
-/** Two sockets connected with each other. */
-function openPair(platform: Platform, type: SocketType): [number, number] {
-  const { system } = platform;
-  const pair = new Int32Array(2);
-  const result = system.socketpair(socketType(platform, type), pair);
-  if (result < 0) throw errnoError(result, "socketpair");
-  return [pair[0]!, pair[1]!];
-}
+import { SIGNAL, TIMEOUT, type WaitOptions } from "./waiting.ts";
 
 export function openSocket(platform: Platform, type: SocketType): number {
   const fd = platform.system.socket(socketType(platform, type));
@@ -29,13 +22,16 @@ export function openSocket(platform: Platform, type: SocketType): number {
 /** The longest pause between two attempts to connect, in milliseconds. */
 const CONNECT_MAX_MS = 50;
 
-/** A socket connected to `path`. Waits while the listener's backlog is full. */
-export async function openConnected(
-  platform: Platform,
+type Make<S> = (platform: Platform, fd: number) => S;
+
+/** Makes a socket that is connected to `path`. Waits while the listener's backlog is full. */
+export async function openConnected<S>(
   type: SocketType,
   path: string,
-  signal: AbortSignal | undefined,
-): Promise<number> {
+  options: (Pick<WaitOptions, "signal"> & PlatformOptions) | undefined,
+  make: Make<S>,
+): Promise<S> {
+  const { platform, signal } = readPlatform(options, SIGNAL);
   const { system } = platform;
   const to = peerPath(platform, path);
   if (signal !== undefined && signals.aborted(signal)) throw signals.reason(signal);
@@ -44,11 +40,11 @@ export async function openConnected(
     let result = system.connect(fd, to);
     for (let wait = 1; result < 0; wait = Math.min(2 * wait, CONNECT_MAX_MS)) {
       // Linux: EAGAIN means that the listener's backlog is full. No event reports that it has room again (unix(7), connect(2)).
-      if (result !== EAGAIN && result !== EINPROGRESS) throw errnoError(result, "connect");
+      if (result !== EAGAIN && result !== EINPROGRESS) throw peerError(platform, result, "connect", path, type);
       await pause(platform, wait, signal);
       result = result === EAGAIN ? system.connect(fd, to) : connected(platform, fd);
     }
-    return fd;
+    return make(platform, fd);
   } catch (error) {
     system.close(fd);
     throw error;
@@ -77,26 +73,38 @@ function connected(platform: Platform, fd: number): number {
   return -Math.abs(getsockoptInt(platform, fd, "SO_ERROR"));
 }
 
-/** {@link openConnected}, waiting in `poll(2)`. */
-export function openConnectedSync(platform: Platform, type: SocketType, path: string): number {
+/** {@link openConnected}, waiting in `poll(2)`, for at most `timeout` milliseconds. */
+export function openConnectedSync<S>(
+  type: SocketType,
+  path: string,
+  options: (Pick<WaitOptions, "timeout"> & PlatformOptions) | undefined,
+  make: Make<S>,
+): S {
+  const { platform, timeout } = readPlatform(options, TIMEOUT);
   const { system } = platform;
-  const to = sunPath(platform, path);
+  const to = peerPath(platform, path);
+  const deadline = timeout === undefined ? Infinity : system.now() + timeout;
   const fd = openSocket(platform, type);
-  let result = system.connect(fd, to);
-  for (let wait = 1; result === EAGAIN || result === EINPROGRESS; wait = Math.min(2 * wait, CONNECT_MAX_MS)) {
-    // poll(2) without a descriptor pauses.
-    const ready = system.poll(-1, 0, wait);
-    result = ready < 0 ? ready : result === EAGAIN ? system.connect(fd, to) : connected(platform, fd);
-  }
-  if (result < 0) {
+  try {
+    let result = system.connect(fd, to);
+    for (let wait = 1; result < 0; wait = Math.min(2 * wait, CONNECT_MAX_MS)) {
+      if (result !== EAGAIN && result !== EINPROGRESS) throw peerError(platform, result, "connect", path, type);
+      const left = deadline - system.now();
+      if (left <= 0) throw timedOut("connect", timeout!, "the backlog of the listener is full", path);
+      // poll(2) without a descriptor pauses.
+      const ready = system.poll(-1, 0, Math.min(wait, Math.ceil(left)));
+      if (ready < 0) throw errnoError(ready, "poll");
+      result = result === EAGAIN ? system.connect(fd, to) : connected(platform, fd);
+    }
+    return make(platform, fd);
+  } catch (error) {
     system.close(fd);
-    throw errnoError(result, "connect");
+    throw error;
   }
-  return fd;
 }
 
 /** Makes the owner of a new descriptor. If that throws, the descriptor is closed. */
-export function ownerOf<S>(platform: Platform, fd: number, make: (platform: Platform, fd: number) => S): S {
+export function ownerOf<S>(platform: Platform, fd: number, make: Make<S>): S {
   try {
     return make(platform, fd);
   } catch (error) {
@@ -105,35 +113,37 @@ export function ownerOf<S>(platform: Platform, fd: number, make: (platform: Plat
   }
 }
 
-/** Makes a pair, and the owners of both ends. */
-export function pairOf<S>(
-  platform: Platform,
+/** Makes two sockets that are connected with each other. */
+export function pairOf<S extends Disposable>(
   type: SocketType,
-  make: (platform: Platform, fd: number) => S & Disposable,
+  options: PlatformOptions | undefined,
+  make: Make<S>,
 ): [S, S] {
-  const [first, second] = openPair(platform, type);
-  let owner: S & Disposable;
+  const platform = platformFrom(options);
+  const { system } = platform;
+  const pair = new Int32Array(2);
+  const result = system.socketpair(socketType(platform, type), pair);
+  if (result < 0) throw errnoError(result, "socketpair");
+  let first: S | null = null;
   try {
-    owner = ownerOf(platform, first, make);
+    first = make(platform, pair[0]!);
+    return [first, make(platform, pair[1]!)];
   } catch (error) {
-    platform.system.close(second);
-    throw error;
-  }
-  try {
-    return [owner, ownerOf(platform, second, make)];
-  } catch (error) {
-    owner[Symbol.dispose]();
+    system.close(pair[1]!);
+    if (first === null) system.close(pair[0]!);
+    else first[Symbol.dispose]();
     throw error;
   }
 }
 
 /** Takes over a connected socket from its owner. After an error the source is unchanged. */
-export function takeConnected<S>(source: unknown, type: SocketType, make: (platform: Platform, fd: number) => S): S {
+export function takeConnected<S>(source: unknown, type: SocketType, make: Make<S>): S {
   if (source instanceof OwnedFd) {
     checkConnected(platformOf(source), source.fd, type);
     return takeOver(source, make);
   }
-  if (!(source instanceof net().Socket)) throw wrongOwner("source", "an OwnedFd or a net.Socket", source);
+  if (!(source instanceof net().Socket))
+    throw wrongOwner("source", "an OwnedFd or a net.Socket", source, otherSource(source, "connect"));
   // The bytes of the connection are TLS records, and some have been read.
   if ("encrypted" in source) throw wrongType("source", "a net.Socket without TLS", source);
   if (!source.destroyed && (source.bytesRead > 0 || source.readableLength > 0)) {
@@ -159,4 +169,11 @@ export function takeConnected<S>(source: unknown, type: SocketType, make: (platf
     owned.close();
     throw error;
   }
+}
+
+/** What makes a socket of a value that is no owner of one. */
+export function otherSource(source: unknown, withPath: "connect" | "bind"): string | null {
+  if (typeof source === "number") return "take ownership of it first, with OwnedFd.fromRaw";
+  if (typeof source === "string") return `${withPath} takes a path`;
+  return source instanceof net().Server ? "UnixListener.from takes a server" : null;
 }

@@ -1,20 +1,20 @@
 /** What only connected sockets (stream and seqpacket) have. */
 
-import { AncillaryError, readOptions } from "../core/errors.ts";
-import { type AsFd, copyFds } from "../fd/as-fd.ts";
+import { AncillaryError, KEY, readOptions } from "../core/errors.ts";
+import { type AsFd, copyFds, NO_FDS } from "../fd/as-fd.ts";
 import type { OwnedFd } from "../fd/owned-fd.ts";
-import { type Credentials, peerCredentials, peerPidfd } from "../message/credentials.ts";
+import { type Credentials, peerCredentials, peerGroups, peerPidfd, peerSecurity } from "../message/credentials.ts";
 import { byteLength, iovec, type Payload } from "../message/iovec.ts";
 import type { ReceivedFds } from "../message/receive.ts";
-import { checkCarried, NO_FDS } from "../message/send.ts";
+import { checkCarried } from "../message/send.ts";
 import { addressOf } from "../system/address.ts";
-import { ENOTCONN, errnoError } from "../system/errno.ts";
+import { ENOTCONN, fdError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
 import type { SocketType } from "../system/socket-type.ts";
-import { SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
 import { FdReader, type FdReaderOptions, RECEIVE_BYTES, type ReaderSource } from "./fd-reader.ts";
 import { MessageSocket } from "./message-socket.ts";
 import { SendAll } from "./send-all.ts";
+import { SIGNAL, TIMEOUT, type WaitOptions } from "./waiting.ts";
 
 /** Options of `connect`. */
 export type ConnectOptions = Pick<WaitOptions, "signal">;
@@ -24,8 +24,8 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
   #reader: FdReader | null = null;
 
   /** @internal */
-  protected constructor(platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
-    super(platform, fd, type, passesPidfd);
+  protected constructor(key: typeof KEY, platform: Platform, fd: number, type: SocketType, passesPidfd: boolean) {
+    super(key, platform, fd, type, passesPidfd);
   }
 
   /**
@@ -64,11 +64,12 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
     const { maxFdsPerMessage } = state.platform.abi;
     const bytes = state.type === "seqpacket" ? RECEIVE_BYTES.seqpacket : RECEIVE_BYTES.stream;
     const source: ReaderSource = {
-      turn: () => new Promise((resolve) => void this.platform.system.timer(0, resolve)),
+      turn: (reads) => this.handedOver(reads),
       receive: (into, maxFds, signal) => this.submit("reading", this.receiveFor(reader, into, maxFds), signal),
       close: () => this.close(),
+      rightsCarrier: state.platform.abi.rightsCarrier,
     };
-    const reader = new FdReader(source, options, maxFdsPerMessage, bytes, state.received);
+    const reader = new FdReader(KEY, source, options, maxFdsPerMessage, bytes, state.received);
     this.openFd();
     if (this.#reader !== null) throw new AncillaryError("ERR_SOCKET_BUSY", "the socket has a reader already");
     if (!this.idle("reading")) throw new AncillaryError("ERR_SOCKET_BUSY", "expected no receive that waits");
@@ -103,7 +104,7 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
     const { system } = this.platform;
     const family = system.getpeername(this.openFd());
     if (family === ENOTCONN) return null;
-    if (family < 0) throw errnoError(family, "getpeername");
+    if (family < 0) throw fdError(family, "getpeername", this.fd, true);
     return addressOf(system);
   }
 
@@ -124,6 +125,25 @@ export abstract class ConnectedSocket extends MessageSocket implements AsyncIter
    */
   peerPidfd(): OwnedFd {
     return peerPidfd(this.platform, this.openFd());
+  }
+
+  /**
+   * The supplementary groups that the peer had when the connection was made (SO_PEERGROUPS, Linux). Groups that have no number in this
+   * user namespace are left out. The group of {@link peerCredentials} need not be among them.
+   *
+   * @throws SystemError `ENOTSUP` on other systems
+   */
+  peerGroups(): number[] {
+    return peerGroups(this.platform, this.openFd());
+  }
+
+  /**
+   * The security label that the peer had when the connection was made (SO_PEERSEC, Linux).
+   *
+   * @throws SystemError `ENOPROTOOPT` where no security module labels sockets; `ENOTSUP` on other systems
+   */
+  peerSecurity(): string {
+    return peerSecurity(this.platform, this.openFd());
   }
 
   #sendAll(data: Payload, fds: readonly AsFd[] | undefined): SendAll {

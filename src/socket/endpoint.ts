@@ -5,141 +5,22 @@
  * including synchronous ones, are served in the order of the calls.
  */
 
-import { AncillaryError, type Checks, markAsOurs, outOfRange, wrongType } from "../core/errors.ts";
+import { AncillaryError, KEY, markAsOurs, noConstructor, UNCLONEABLE } from "../core/errors.ts";
 import { setSocketClass } from "../fd/as-fd.ts";
-import { reportLeak } from "../fd/leak.ts";
+import { noteCaller, noteStack, TRACING } from "../fd/leak.ts";
+import { shownSocket } from "../fd/shown.ts";
 import { addressOf } from "../system/address.ts";
-import { inContextOfNow, isAbortSignal, signals } from "../system/builtins.ts";
-import { ETIMEDOUT, errnoError } from "../system/errno.ts";
-import type { Platform } from "../system/platform.ts";
-import { POLLIN, POLLOUT, type Timer, type Watched } from "../system/system.ts";
+import { signals } from "../system/builtins.ts";
+import { errnoError, fdError, timedOut } from "../system/errno.ts";
+import { BURST, OPERATION, type Platform, TURN } from "../system/platform.ts";
+import { showAs } from "../system/shown.ts";
+import { getOption, type OptionLevel, type OptionName, setOption } from "../system/socket-options.ts";
+import { POLLIN, POLLOUT, type Timer } from "../system/system.ts";
 import { onAbort } from "./aborts.ts";
+import { Handle, registry, setReadyCallback } from "./handle.ts";
 import { LIES, type Operation, pauseAfter, WAIT } from "./operation.ts";
-import { append, type Entry, lengthOf, type Queue, remove } from "./queue.ts";
-
-/** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones. */
-export interface WaitOptions {
-  /**
-   * Cancels the operation if it has not run yet, and rejects its promise with the signal's reason. A message that was already
-   * received is still delivered.
-   */
-  signal?: AbortSignal | undefined;
-  /** Milliseconds after which a synchronous operation fails with `ETIMEDOUT`; 0: now or never. No limit by default. */
-  timeout?: number | undefined;
-}
-
-/** Checks of the options that asynchronous operations share, and of those that synchronous operations share. */
-export const SIGNAL: Checks = {
-  signal(name, value) {
-    if (!isAbortSignal(value)) throw wrongType(name, "an AbortSignal", value);
-  },
-};
-export const TIMEOUT: Checks = {
-  timeout(name, value) {
-    if (typeof value !== "number") throw wrongType(name, "a number of milliseconds", value);
-    if (!(value >= 0)) throw outOfRange(name, "at least 0 milliseconds", value);
-  },
-};
-
-type Direction = "reading" | "writing";
-
-/** Operations that are served in order: those of a direction, or the sends to one receiver, which do not wait for sends to others. */
-export type Line = Direction | `to ${string}`;
-
-/** The sends that wait for one receiver. No readiness reports that a receiver has room, so a timer tries them again. */
-interface Lane {
-  queue: Queue<Waiting>;
-  timer: Timer | null;
-}
-
-/** An operation that waits for its turn, and the promise that it settles. */
-class Waiting implements Entry<Waiting> {
-  readonly operation: Operation<unknown>;
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: unknown) => void;
-  /** `operation.prepare()` in the asynchronous context of its caller; null if it runs no code of the caller's. */
-  readonly prepare: (() => void) | null;
-  /** Stops listening to its AbortSignal. */
-  unlisten: (() => void) | null = null;
-  /** True during `prepare`: code of the caller's runs then, and may call this socket again. */
-  preparing = false;
-  next: Waiting | null = null;
-  previous: Waiting | null = null;
-
-  constructor(operation: Operation<unknown>, resolve: (value: never) => void, reject: (error: unknown) => void) {
-    this.operation = operation;
-    this.resolve = resolve as (value: unknown) => void;
-    this.reject = reject;
-    this.prepare = operation.runsCallersCode ? inContextOfNow(() => operation.prepare()) : null;
-  }
-}
-
-/**
- * The descriptor of an endpoint, whose number is stored only here, and its watcher. The handle outlives the endpoint object. While
- * operations wait, it keeps the endpoint alive; otherwise the endpoint can be garbage-collected, and the handle closes the descriptor.
- */
-class Handle implements Watched {
-  readonly platform: Platform;
-  /** -1 after it was closed or handed over. */
-  fd: number;
-  waiting: Endpoint | null = null;
-  /** The number of its watcher; -1 if it has none. */
-  watcher = -1;
-  /** The events that the watcher is armed for, and whether it keeps the process alive. */
-  armed = 0;
-  keepsAlive = false;
-
-  constructor(platform: Platform, fd: number) {
-    this.platform = platform;
-    this.fd = fd;
-  }
-
-  ready(events: number): void {
-    if (this.waiting !== null) becameReady(this.waiting, events);
-    // No operation waits for this event.
-    else this.arm(0);
-  }
-
-  arm(events: number): void {
-    if (events === this.armed) return;
-    this.armed = events;
-    if (this.watcher !== -1) this.platform.system.arm(this.watcher, events);
-  }
-
-  keepAlive(on: boolean): void {
-    if (on === this.keepsAlive) return;
-    this.keepsAlive = on;
-    this.platform.system.keepAlive(on);
-  }
-
-  unwatch(): void {
-    if (this.watcher === -1) return;
-    this.keepAlive(false);
-    this.platform.system.unwatch(this.watcher);
-    this.watcher = -1;
-  }
-
-  /** Stops watching, then closes: a descriptor must not be closed while it is watched. */
-  release(): number {
-    this.unwatch();
-    const result = this.platform.system.close(this.fd);
-    // Cleared after the call: near the end of the stack, the call throws before it closes anything.
-    this.fd = -1;
-    return result;
-  }
-}
-
-const registry = new FinalizationRegistry<Handle>((handle) => {
-  if (handle.fd === -1) return;
-  handle.release();
-  reportLeak();
-});
-
-/**
- * After this many operations that settled without waiting, the event loop gets a turn: a peer that sends faster than this process
- * receives would otherwise starve timers and every other socket.
- */
-const BURST = 64;
+import { append, lengthOf, type Queue, remove } from "./queue.ts";
+import { type Direction, type Lane, type Line, Waiting } from "./waiting.ts";
 
 /**
  * After this many receives in a row that found nothing at once, the next ones wait for readiness first: two processes that send in
@@ -149,16 +30,19 @@ const BURST = 64;
 const FUTILE = 4;
 const PROBE = 16;
 
-let becameReady: (endpoint: Endpoint, events: number) => void;
-
 /** A socket of this library. */
 export abstract class Endpoint implements Disposable, AsyncDisposable {
+  /** @internal Makes a structured clone fail. */
+  readonly uncloneable: typeof UNCLONEABLE = UNCLONEABLE;
   readonly #handle: Handle;
   #reading: Queue<Waiting> = null;
   #writing: Queue<Waiting> = null;
   /** The lanes by their lines; null until a send waits for its receiver. */
   #lanes: Map<Line, Lane> | null = null;
+  /** The lanes that have no timer, because they are served after a turn of the event loop. */
+  #resting: Set<Line> | null = null;
   #referenced = true;
+  /** What this socket has handed over since the event loop turned, in the unit of {@link BURST}. */
   #burst = 0;
   #futile = 0;
   #yielding = false;
@@ -169,7 +53,17 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
 
   static {
     markAsOurs(Endpoint.prototype);
-    becameReady = (endpoint, events) => endpoint.#onReady(events);
+    showAs(Endpoint.prototype, (self) =>
+      #handle in self ? shownSocket(self.#handle.platform, self.#handle.fd, self.#waiting()) : null,
+    );
+    if (TRACING) {
+      const { submit } = Endpoint.prototype;
+      Endpoint.prototype.submit = function <T>(line: Line, operation: Operation<T>, signal?: AbortSignal): Promise<T> {
+        noteCaller(operation);
+        return submit.call(this, line, operation as Operation<unknown>, signal) as Promise<T>;
+      };
+    }
+    setReadyCallback((endpoint, events) => (endpoint as Endpoint).#onReady(events));
     setSocketClass({
       has: (source) => #handle in source,
       fd: (source) => (source as Endpoint).#handle.fd,
@@ -177,9 +71,11 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     });
   }
 
-  /** Takes over a descriptor that this thread owns. */
-  protected constructor(platform: Platform, fd: number) {
-    this.#handle = new Handle(platform, fd);
+  /** Takes over a descriptor that this thread owns. `isStream`: a connected stream, not a listener. */
+  protected constructor(key: typeof KEY, platform: Platform, fd: number, isStream: boolean) {
+    if (key !== KEY) throw noConstructor(new.target);
+    this.#handle = new Handle(platform, fd, isStream);
+    if (TRACING) noteStack(this.#handle);
     // Never unregistered: the number of a closed handle is -1.
     registry.register(this, this.#handle);
   }
@@ -209,15 +105,37 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   get address(): string | null {
     const { system } = this.platform;
     const family = system.getsockname(this.openFd());
-    if (family < 0) throw errnoError(family, "getsockname");
+    if (family < 0) throw fdError(family, "getsockname", this.fd, true);
     return addressOf(system);
+  }
+
+  /**
+   * A socket option, `getsockopt(2)`: an int or, with `bytes`, at most so many bytes of any value. Level and name are those of the C
+   * headers, or numbers. To read SO_ERROR clears the error.
+   *
+   * @throws RangeError for options that make a descriptor, and without `bytes` if the value is no int; SystemError `ENOPROTOOPT` ...,
+   *   `ENOTSUP` for a name that this system does not have
+   */
+  getOption(level: OptionLevel | number, name: OptionName | number): number;
+  getOption(level: OptionLevel | number, name: OptionName | number, bytes: number): Buffer;
+  getOption(level: OptionLevel | number, name: OptionName | number, bytes?: number): number | Buffer {
+    return getOption(this.platform, this.openFd(), level, name, bytes);
+  }
+
+  /**
+   * Sets a socket option, `setsockopt(2)`, to an int or to bytes.
+   *
+   * @throws RangeError for options that the library relies on: the message says what to call instead; SystemError `EPERM`,
+   *   `ENOPROTOOPT` ..., `ENOTSUP` for a name that this system does not have
+   */
+  setOption(level: OptionLevel | number, name: OptionName | number, value: number | Uint8Array): void {
+    setOption(this.platform, this.openFd(), level, name, value);
   }
 
   /** Makes waiting operations keep the process alive (the default). */
   ref(): this {
     this.#referenced = true;
     this.#rearm();
-    this.#keepLanesAlive();
     return this;
   }
 
@@ -225,7 +143,6 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   unref(): this {
     this.#referenced = false;
     this.#rearm();
-    this.#keepLanesAlive();
     return this;
   }
 
@@ -235,9 +152,12 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
    */
   close(): void {
     if (this.#handle.fd === -1) return;
+    // Otherwise it could close, and throw before the waiting operations have failed.
+    if (!this.idle("reading") || !this.idle("writing") || !this.lanesIdle) this.platform.system.needStack();
+    const { fd } = this.#handle;
     const result = this.#handle.release();
     this.#abandon(socketClosed());
-    if (result < 0) throw errnoError(result, "close");
+    if (result < 0) throw fdError(result, "close", fd, true);
   }
 
   /** {@link close}, for `using`. */
@@ -270,14 +190,13 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
    */
   protected handOver<T>(take: (fd: number) => T): T {
     const fd = this.openFd();
-    let waiting = lengthOf(this.#reading) + lengthOf(this.#writing);
-    for (const { queue } of this.#lanes?.values() ?? []) waiting += lengthOf(queue);
+    const waiting = this.#waiting();
     if (waiting > 0)
       throw new AncillaryError("ERR_SOCKET_BUSY", `expected a socket without waiting operations, there are ${waiting}`);
     this.#handle.unwatch();
     const { system } = this.platform;
     const given = system.give(fd);
-    if (given < 0) throw errnoError(given, "fstat");
+    if (given < 0) throw fdError(given, "fstat", fd, true);
     this.#handle.fd = -1;
     try {
       return take(fd);
@@ -288,6 +207,13 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     } finally {
       system.give(-1);
     }
+  }
+
+  /** How many operations wait. */
+  #waiting(): number {
+    let waiting = lengthOf(this.#reading) + lengthOf(this.#writing);
+    for (const { queue } of this.#lanes?.values() ?? []) waiting += lengthOf(queue);
+    return waiting;
   }
 
   /** Whether no operation waits in a direction. @internal */
@@ -330,7 +256,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     if (this.#queue(line) !== null) return null;
     const value = operation.perform(fd);
     if (value === WAIT) return null;
-    this.#burst++;
+    this.#spend(OPERATION);
     return value;
   }
 
@@ -338,14 +264,17 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   protected submit<T>(line: Line, operation: Operation<T>, signal?: AbortSignal): Promise<T> {
     try {
       operation.prepare();
-      if (signal !== undefined && signals.aborted(signal))
-        return this.#fail(operation.withdrawn(signals.reason(signal)));
+      if (signal !== undefined) {
+        if (signals.aborted(signal)) return this.#fail(operation.withdrawn(signals.reason(signal)));
+        // The members of a signal that is not Node's are code of the caller's.
+        operation.check();
+      }
       const { fd } = this.#handle;
       if (fd === -1) return this.#fail(operation.failed(socketClosed()));
       if (this.#mayAttempt(line)) {
         const value = operation.perform(fd);
         const waits = value === WAIT;
-        if (!waits) this.#burst++;
+        if (!waits) this.#spend(OPERATION);
         if (line === "reading") this.#futile = waits ? this.#futile + 1 : 0;
         if (!waits) {
           operation.recycle();
@@ -355,25 +284,54 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     } catch (error) {
       return this.#fail(error);
     }
+    return this.#wait(line, operation, signal);
+  }
+
+  /** A method of its own: a function that makes closures allocates their context at each call, even if it makes none. */
+  #wait<T>(line: Line, operation: Operation<T>, signal: AbortSignal | undefined): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const entry = new Waiting(operation as Operation<unknown>, resolve, reject);
       this.#append(line, entry);
       if (signal !== undefined) this.#listen(line, entry, signal);
-      if (!this.#yielding) this.#rearmLine(line);
+      if (!this.#yielding || !isDirection(line)) this.#rearmLine(line);
     });
   }
 
   /** An immediate failure. It counts towards BURST too: a loop that catches errors would otherwise block the event loop. */
   #fail(error: unknown): Promise<never> {
-    if (++this.#burst < BURST) return Promise.reject(error);
+    this.#spend(OPERATION);
+    if (!this.#isSpent) return Promise.reject(error);
     this.#burst = 0;
-    return new Promise((_, reject) => void this.platform.system.timer(0, () => reject(error)));
+    return new Promise((_, reject) => this.platform.rest(() => reject(error)));
+  }
+
+  /**
+   * Counts what was handed over without an operation. Null, or a promise to wait for before more is, which gives the event loop a turn.
+   *
+   * @internal
+   */
+  protected handedOver(units: number): Promise<void> | null {
+    this.#spend(units);
+    if (!this.#isSpent) return null;
+    this.#burst = 0;
+    return new Promise((resolve) => this.platform.rest(resolve));
+  }
+
+  /** Counts what was handed over, in the unit of {@link BURST}. An attempt itself counts its bytes and descriptors. */
+  #spend(units: number): void {
+    this.#burst += units;
+    this.#handle.platform.spent += units;
+  }
+
+  /** Whether the event loop gets a turn before anything more is handed over. */
+  get #isSpent(): boolean {
+    return this.#burst >= BURST || this.#handle.platform.spent >= TURN;
   }
 
   /** Whether an asynchronous operation is attempted at once. */
   #mayAttempt(line: Line): boolean {
     if (this.#queue(line) !== null || this.#yielding) return false;
-    if (this.#burst >= BURST) {
+    if (this.#isSpent) {
       this.#yield();
       return false;
     }
@@ -394,15 +352,15 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       (value: T) => (outcome = { value }),
       (error) => (outcome = { error }),
     );
-    const fail = (errno: number, syscall: string) => {
+    const fail = (error: Error) => {
       this.#remove(line, entry);
-      outcome = { error: operation.failed(errnoError(errno, syscall)) };
+      outcome = { error: operation.failed(error) };
     };
     this.#append(line, entry);
     let lies = 0;
     let waited: Queue<Waiting> = null;
     for (;;) {
-      this.#serve(line);
+      this.#serve(line, true);
       if (outcome !== null) break;
       // As in onReady. Not for sends: one that is ready may have sent a part.
       lies = line === "reading" && waited === this.#reading ? lies + 1 : 0;
@@ -411,7 +369,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       waited = this.#queue(line);
       const left = deadline - system.now();
       if (left <= 0) {
-        fail(ETIMEDOUT, operation.syscall);
+        fail(timedOut(operation.syscall, timeout!));
         break;
       }
       const { operation: first } = this.#queue(line)!;
@@ -424,7 +382,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
         wait === Infinity ? -1 : Math.min(Math.ceil(wait), 0x7fffffff),
       );
       if (ready < 0) {
-        fail(ready, "poll");
+        fail(errnoError(ready, "poll"));
         break;
       }
     }
@@ -433,8 +391,11 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     return outcome!.value;
   }
 
-  /** Serves a queue until it is empty or its first operation has to wait for the kernel. */
-  #serve(line: Line): void {
+  /**
+   * Serves a queue until it is empty or its first operation has to wait for the kernel; or until the event loop has to turn, if calls
+   * need not be synchronous.
+   */
+  #serve(line: Line, synchronous = false): void {
     for (;;) {
       const entry = this.#queue(line);
       // A getter that the first operation reads called this: the turn of that operation is not over.
@@ -450,12 +411,18 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
         if (value === WAIT) return;
         this.#remove(line, entry);
         entry.resolve(value);
+        operation.recycle();
       } catch (error) {
         if (entry.next === null) continue;
         this.#remove(line, entry);
         entry.reject(error);
       } finally {
         entry.preparing = false;
+      }
+      this.#spend(OPERATION);
+      if (!synchronous && this.#isSpent && this.#queue(line) !== null) {
+        this.#yield();
+        return;
       }
     }
   }
@@ -499,7 +466,7 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     const handle = this.#handle;
     if (handle.fd === -1) return;
     const reads = !this.idle("reading");
-    const waits = reads || !this.idle("writing");
+    const waits = reads || !this.idle("writing") || !this.lanesIdle;
     handle.waiting = waits ? this : null;
     if (handle.watcher === -1) {
       if (!waits) return;
@@ -530,23 +497,23 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
 
   /** Arms the watcher, or starts the timer, that tries the operations of a line again. */
   #rearmLine(line: Line): void {
-    if (line === "reading" || line === "writing") {
-      this.#rearm();
-      return;
+    const lane = isDirection(line) ? undefined : this.#lanes?.get(line);
+    if (lane !== undefined && lane.timer === null) {
+      if (this.#yielding) {
+        this.#resting ??= new Set();
+        this.#resting.add(line);
+      } else {
+        lane.timer = this.platform.system.timer(Math.max(1, lane.queue!.operation.retryAfter), () => {
+          lane.timer = null;
+          this.#burst = 0;
+          this.#serve(line);
+          this.#rearmLine(line);
+        });
+        // The socket keeps the process alive, for all its lanes.
+        lane.timer.keepAlive(false);
+      }
     }
-    const lane = this.#lanes?.get(line);
-    if (lane === undefined || lane.queue === null || lane.timer !== null) return;
-    lane.timer = this.platform.system.timer(Math.max(1, lane.queue.operation.retryAfter), () => {
-      lane.timer = null;
-      this.#burst = 0;
-      this.#serve(line);
-      this.#rearmLine(line);
-    });
-    lane.timer.keepAlive(this.#referenced);
-  }
-
-  #keepLanesAlive(): void {
-    for (const { timer } of this.#lanes?.values() ?? []) timer?.keepAlive(this.#referenced);
+    this.#rearm();
   }
 
   /** The queue of a line: its first entry, which is served next. */
@@ -582,13 +549,16 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     entry.unlisten?.();
   }
 
-  /** Serves the queues after one turn of the event loop. */
+  /** Serves what has no watcher or timer meanwhile after one turn of the event loop. */
   #yield(): void {
+    if (this.#yielding) return;
     this.#yielding = true;
-    this.platform.system.timer(0, () => {
+    this.platform.rest(() => {
       this.#yielding = false;
       this.#serveReady(POLLIN | POLLOUT);
-      for (const line of [...(this.#lanes?.keys() ?? [])]) {
+      const lanes = this.#resting;
+      this.#resting = null;
+      for (const line of lanes ?? []) {
         this.#serve(line);
         this.#rearmLine(line);
       }
@@ -624,6 +594,10 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     }
     for (const entry of entries) entry.reject(entry.operation.failed(error));
   }
+}
+
+function isDirection(line: Line): line is Direction {
+  return line === "reading" || line === "writing";
 }
 
 function socketClosed(): AncillaryError {

@@ -1,20 +1,21 @@
 /** Listening Unix sockets. */
 
 import type { Server } from "node:net";
-import { AncillaryError, type Checks, integer, outOfRange, readOptions, wrongOwner } from "../core/errors.ts";
+import { AncillaryError, type Checks, integer, KEY, outOfRange, readOptions, wrongOwner } from "../core/errors.ts";
 import { resolveFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
 import { net } from "../system/builtins.ts";
-import { EAGAIN, ECONNABORTED, EMFILE, ENFILE, EWOULDBLOCK, errnoError } from "../system/errno.ts";
-import { hostPlatform, type Platform, readPlatform } from "../system/platform.ts";
+import { EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOENT, EWOULDBLOCK, errnoError, fdError } from "../system/errno.ts";
+import { CONNECTION, hostPlatform, type Platform, readPlatform } from "../system/platform.ts";
 import { listeningType, setFlag } from "../system/socket-type.ts";
 import type { System } from "../system/system.ts";
 import { BIND, type BindOptions, BoundName, openBound } from "./bound-name.ts";
-import { ownerOf } from "./connect.ts";
-import { Endpoint, SIGNAL, TIMEOUT, type WaitOptions } from "./endpoint.ts";
+import { otherSource, ownerOf } from "./connect.ts";
+import { Endpoint } from "./endpoint.ts";
 import { Operation, WAIT } from "./operation.ts";
 import { seqpacketOf, type UnixSeqpacket } from "./seqpacket.ts";
 import { streamOf, type UnixStream } from "./stream.ts";
+import { SIGNAL, TIMEOUT, type WaitOptions } from "./waiting.ts";
 
 /** Options of {@link UnixListener.bind}. */
 export interface ListenOptions extends BindOptions {
@@ -61,9 +62,7 @@ class FullTable {
 }
 
 class Accept<S> extends Operation<S> {
-  get syscall(): "accept" {
-    return "accept";
-  }
+  readonly syscall = "accept";
   readonly #platform: Platform;
   readonly #accepted: (platform: Platform, fd: number) => S;
   readonly #full: FullTable;
@@ -86,13 +85,26 @@ class Accept<S> extends Operation<S> {
       const accepted = system.accept(fd);
       if (accepted === EMFILE || accepted === ENFILE) this.#full.found(system);
       else this.#full.over();
-      if (accepted >= 0) return ownerOf(this.#platform, accepted, this.#accepted);
+      if (accepted >= 0) {
+        this.#platform.spent += CONNECTION;
+        return ownerOf(this.#platform, accepted, this.#accepted);
+      }
       if (accepted === EAGAIN || accepted === EWOULDBLOCK) return WAIT;
       // The peer closed this connection while it waited: try the next one.
-      if (accepted !== ECONNABORTED) throw errnoError(accepted, "accept");
+      if (accepted !== ECONNABORTED) throw fdError(accepted, "accept", fd, true);
     }
   }
 }
+
+/** Makes a listener at a path, which it unlinks when it is closed if it `unlinks`. */
+export let listenAt: (
+  platform: Platform,
+  type: "stream" | "seqpacket",
+  path: string,
+  mode: number | undefined,
+  backlog: number,
+  unlinks: boolean,
+) => UnixListener<never>;
 
 /** A listening Unix socket. {@link close} unlinks the path that it bound. */
 export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
@@ -101,14 +113,36 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
 {
   readonly #type: "stream" | "seqpacket";
   readonly #name: BoundName | null;
-  /** The SO_PASS* options that are set. */
-  readonly #passing = new Set<string>();
+  /** The SO_PASS* options that were set, and their values. */
+  readonly #passing = new Map<string, boolean>();
   readonly #full: FullTable = new FullTable();
 
-  private constructor(platform: Platform, fd: number, type: "stream" | "seqpacket", name: BoundName | null) {
-    super(platform, fd);
+  private constructor(
+    key: typeof KEY,
+    platform: Platform,
+    fd: number,
+    type: "stream" | "seqpacket",
+    name: BoundName | null,
+  ) {
+    super(key, platform, fd, false);
     this.#type = type;
     this.#name = name;
+  }
+
+  static {
+    listenAt = (platform, type, path, mode, backlog, unlinks) => {
+      const { system } = platform;
+      const { fd, name } = openBound(platform, type, path, mode);
+      try {
+        const result = system.listen(fd, backlog);
+        if (result < 0) throw errnoError(result, "listen", undefined, path);
+        return new UnixListener<never>(KEY, platform, fd, type, unlinks ? name : null);
+      } catch (error) {
+        name?.remove();
+        system.close(fd);
+        throw error;
+      }
+    };
   }
 
   /**
@@ -120,26 +154,14 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
   static override bind(path: string, options: ListenOptions & { type: "seqpacket" }): UnixListener<UnixSeqpacket>;
   static override bind(path: string, options?: ListenOptions): UnixListener<UnixStream>;
   static override bind(path: string, given?: ListenOptions): UnixListener<never> {
-    const {
-      platform,
-      options: { type = "stream", mode, backlog = 511 },
-    } = readPlatform(given, LISTEN);
-    const { system } = platform;
-    const { fd, name } = openBound(platform, type, path, mode);
-    try {
-      const result = system.listen(fd, backlog);
-      if (result < 0) throw errnoError(result, "listen", undefined, path);
-      return new UnixListener<never>(platform, fd, type, name);
-    } catch (error) {
-      name?.remove();
-      system.close(fd);
-      throw error;
-    }
+    const { platform, type = "stream", mode, backlog = 511 } = readPlatform(given, LISTEN);
+    return listenAt(platform, type, path, mode, backlog, true);
   }
 
   /**
-   * Takes over a listening Unix socket. A `net.Server` is closed; its connections and its path remain. O_NONBLOCK is set on the
-   * socket, which other processes may share: `accept` has no flag for one call.
+   * Takes over a listening Unix socket. A `net.Server` is closed; its connections and its path remain. If it listens at a relative
+   * path, {@link close} removes the file there only if it is certainly the socket's: the process may have changed its working
+   * directory since. O_NONBLOCK is set on the socket, which other processes may share: `accept` has no flag for one call.
    *
    * @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else, which is not changed
    */
@@ -149,10 +171,11 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
       return takeOver(source, (platform, fd) => {
         const { F_GETFL, F_SETFL, O_NONBLOCK } = platform.constants as Record<string, number>;
         platform.system.fcntl(fd, F_SETFL!, platform.system.fcntl(fd, F_GETFL!, 0) | O_NONBLOCK!);
-        return new UnixListener<S>(platform, fd, type, null);
+        return new UnixListener<S>(KEY, platform, fd, type, null);
       });
     }
-    if (!(source instanceof net().Server)) throw wrongOwner("source", "an OwnedFd or a net.Server", source);
+    if (!(source instanceof net().Server))
+      throw wrongOwner("source", "an OwnedFd or a net.Server", source, otherSource(source, "bind"));
     const platform = hostPlatform();
     const { system } = platform;
     const address = source.address();
@@ -162,10 +185,10 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     const owned = OwnedFd.from(fd);
     try {
       const name = path === null ? null : BoundName.of(system, fd, path);
-      // libuv would unlink the path on close.
-      if (path === null || system.keepPath(fd) === 0 || name === null) source.close();
+      // libuv would unlink the path on close: of this socket, or of another file if the path is relative.
+      if (path === null || system.keepPath(fd) === 0) source.close();
       else closeAndRestore(platform, source, path);
-      return takeOver(owned, () => new UnixListener<S>(platform, owned.fd, type, name));
+      return takeOver(owned, () => new UnixListener<S>(KEY, platform, owned.fd, type, name));
     } catch (error) {
       owned.close();
       throw error;
@@ -222,6 +245,16 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
     this.#pass("SO_PASSSEC", on);
   }
 
+  /**
+   * Whether accepted sockets take descriptors (SO_PASSRIGHTS, Linux 6.16); true by default. If not, a send of descriptors fails with
+   * `EPERM` at the sender. Descriptors that were sent on a waiting connection before the option was off are still received.
+   *
+   * @throws SystemError `ENOPROTOOPT` on older kernels, `ENOTSUP` on other systems
+   */
+  setPassRights(on: boolean): void {
+    this.#pass("SO_PASSRIGHTS", on);
+  }
+
   /** The name that it is bound to, as given to `bind`; null if it has none. An abstract name begins with `"\0"`. */
   override get address(): string | null {
     return this.closed ? super.address : (this.#name?.path ?? super.address);
@@ -236,18 +269,16 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
 
   #pass(option: string, on: boolean): void {
     setFlag(this.platform, this.openFd(), option, on);
-    if (on) this.#passing.add(option);
-    else this.#passing.delete(option);
+    this.#passing.set(option, on);
   }
 
   #accept(patient: boolean): Accept<S> {
     const { platform } = this;
-    const { system, constants } = platform;
     const make = this.#type === "stream" ? streamOf : seqpacketOf;
     return new Accept(platform, this.#full, patient, (_, fd) => {
-      // New connections inherit the option from the listener; connections that were already waiting get it here.
-      for (const option of this.#passing) system.setsockopt(fd, constants.SOL_SOCKET!, constants[option]!, 1);
-      return make(platform, fd, this.#passing.has("SO_PASSPIDFD")) as S;
+      // New connections inherit the options from the listener; connections that were already waiting get them here.
+      for (const [option, on] of this.#passing) setFlag(platform, fd, option, on);
+      return make(platform, fd, this.#passing.get("SO_PASSPIDFD") === true) as S;
     });
   }
 }
@@ -260,7 +291,7 @@ function closeAndRestore({ system }: Platform, server: Server, path: string): vo
   // The name is unique: another thread, or a process with the same pid in another pid namespace, does not use it.
   const aside = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
   const linked = system.link(path, aside);
-  if (linked < 0) throw errnoError(linked, "link", undefined, path);
+  if (linked < 0 && linked !== ENOENT) throw errnoError(linked, "link", undefined, path);
   server.close();
-  system.rename(aside, path);
+  if (linked >= 0) system.rename(aside, path);
 }

@@ -33,7 +33,7 @@ export abstract class Operation<T> {
    */
   prepare(): void {}
 
-  /** Throws what {@link perform} would throw for its arguments. Called when the operation has to wait for its turn. */
+  /** Throws what {@link perform} would throw for its arguments. Called when code of the caller's may run before its turn. */
   check(): void {}
 
   /** Whether {@link prepare} runs code of the caller's. If so, it runs in the caller's asynchronous context, even after waiting. */
@@ -49,7 +49,7 @@ export abstract class Operation<T> {
     return null;
   }
 
-  /** Called when the operation succeeded without waiting: no reference to it is left, and it may be reused for another call. */
+  /** Called when the operation has succeeded: no reference to it is left, and it may be reused for another call. */
   recycle(): void {}
 
   /** The value that an aborted operation is rejected with. */

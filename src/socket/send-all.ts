@@ -1,8 +1,8 @@
 /** `sendFdsAll`: sends the descriptors once, then every byte. */
 
-import { type AsFd, checkNumbers, NO_NUMBERS, readNumbers } from "../fd/as-fd.ts";
+import { type AsFd, checkNumbers, NO_FDS, NO_NUMBERS, readNumbers } from "../fd/as-fd.ts";
 import { byteLength, type Iovec } from "../message/iovec.ts";
-import { NO_FDS, type SendTarget, sendOnce, waitOrThrow } from "../message/send.ts";
+import { checkLength, type SendTarget, sendOnce, waitOrThrow } from "../message/send.ts";
 import { Operation, WAIT } from "./operation.ts";
 
 /** Properties of the error of an unfinished `sendFdsAll`. */
@@ -15,9 +15,7 @@ export interface SendProgress {
 
 /** Sends the descriptors with the first `sendmsg`, then every byte. */
 export class SendAll extends Operation<void> {
-  get syscall(): "sendmsg" {
-    return "sendmsg";
-  }
+  readonly syscall: string = "sendmsg";
   readonly #target: SendTarget;
   readonly #payload: Iovec;
   readonly #length: number;
@@ -49,14 +47,14 @@ export class SendAll extends Operation<void> {
   }
 
   perform(fd: number): undefined | typeof WAIT {
-    const { platform } = this.#target;
     try {
+      checkLength(this.#payload, this.#length);
       // At least once: a record may be empty.
       do {
         const left = this.#length - this.#sent;
-        const sent = sendOnce(platform, fd, this.#payload, this.#sent, left, this.#fds, this.#numbers, null);
+        const sent = sendOnce(this.#target, fd, this.#payload, this.#sent, left, this.#fds, this.#numbers, null);
         if (sent < 0) {
-          this.retryAfter = waitOrThrow(this.#target, sent, this.#fds, null, this.retryAfter);
+          this.retryAfter = waitOrThrow(this.#target, fd, sent, this.#fds, this.#numbers, null, this.retryAfter);
           return WAIT;
         }
         this.#sent += sent;

@@ -1,14 +1,14 @@
 /** Connected AF_UNIX SOCK_STREAM sockets. */
 
 import type { Socket, SocketConstructorOpts } from "node:net";
-import { wrongType } from "../core/errors.ts";
+import { KEY, wrongType } from "../core/errors.ts";
 import type { OwnedFd } from "../fd/owned-fd.ts";
-import { net } from "../system/builtins.ts";
+import { net, onBun } from "../system/builtins.ts";
 import { ENOTSUP, errnoError } from "../system/errno.ts";
-import { hostPlatform, type Platform, type PlatformOptions, platformFrom, readPlatform } from "../system/platform.ts";
-import { openConnected, openConnectedSync, ownerOf, pairOf, takeConnected } from "./connect.ts";
+import { hostPlatform, type Platform, type PlatformOptions } from "../system/platform.ts";
+import { openConnected, openConnectedSync, pairOf, takeConnected } from "./connect.ts";
 import { ConnectedSocket, type ConnectOptions } from "./connected.ts";
-import { SIGNAL } from "./endpoint.ts";
+import type { WaitOptions } from "./waiting.ts";
 
 /** Makes a stream of a connected socket that this thread owns. */
 export let streamOf: (platform: Platform, fd: number, passesPidfd: boolean) => UnixStream;
@@ -16,22 +16,33 @@ export let streamOf: (platform: Platform, fd: number, passesPidfd: boolean) => U
 /**
  * A connected Unix stream socket that carries descriptors.
  *
+ * ```js
+ * import { openSync } from "node:fs";
+ * import { OwnedFd, UnixStream } from "unix-ancillary";
+ * const [left, right] = UnixStream.pair();
+ * const file = OwnedFd.fromRaw(openSync(process.execPath, "r"));
+ * await left.sendFdsAll("hello", [file]);
+ * file.close(); // what was sent is a duplicate
+ * const { data, fds } = await right.recvFds(1);
+ * console.log(data.toString(), fds[0].describe().kind); // hello file
+ * for (const owner of [left, right, ...fds]) owner.close();
+ * ```
+ *
  * It owns its descriptor. If other code reads from the same socket without a control buffer (`net.Socket`, `read(2)`), the kernel
  * drops the descriptors that belong to the bytes.
  */
 export class UnixStream extends ConnectedSocket {
-  private constructor(platform: Platform, fd: number, passesPidfd = false) {
-    super(platform, fd, "stream", passesPidfd);
+  private constructor(key: typeof KEY, platform: Platform, fd: number, passesPidfd: boolean) {
+    super(key, platform, fd, "stream", passesPidfd);
   }
 
   static {
-    streamOf = (platform, fd, passesPidfd) => new UnixStream(platform, fd, passesPidfd);
+    streamOf = (platform, fd, passesPidfd) => new UnixStream(KEY, platform, fd, passesPidfd);
   }
 
   /** Two sockets connected with each other. */
   static pair(options?: PlatformOptions): [UnixStream, UnixStream] {
-    const platform = platformFrom(options);
-    return pairOf(platform, "stream", make);
+    return pairOf("stream", options, make);
   }
 
   /**
@@ -39,18 +50,13 @@ export class UnixStream extends ConnectedSocket {
    *
    * @throws SystemError `ENOENT`, `ECONNREFUSED`, `EACCES` ...
    */
-  static async connect(path: string, options?: ConnectOptions & PlatformOptions): Promise<UnixStream> {
-    const {
-      platform,
-      options: { signal },
-    } = readPlatform(options, SIGNAL);
-    return ownerOf(platform, await openConnected(platform, "stream", path, signal), make);
+  static connect(path: string, options?: ConnectOptions & PlatformOptions): Promise<UnixStream> {
+    return openConnected("stream", path, options, make);
   }
 
-  /** {@link connect}, waiting in `connect(2)`. */
-  static connectSync(path: string, options?: PlatformOptions): UnixStream {
-    const platform = platformFrom(options);
-    return ownerOf(platform, openConnectedSync(platform, "stream", path), make);
+  /** {@link connect}, waiting in `poll(2)`. */
+  static connectSync(path: string, options?: Pick<WaitOptions, "timeout"> & PlatformOptions): UnixStream {
+    return openConnectedSync("stream", path, options, make);
   }
 
   /**
@@ -79,8 +85,18 @@ export class UnixStream extends ConnectedSocket {
     // Node's constructor runs code of the caller's and may throw. Both happen here first, before the descriptor is handed over.
     if (typeof all.onread === "object" && all.onread !== null) all.onread = { ...all.onread };
     new (net().Socket)({ ...all, fd: undefined as never });
-    return this.handOver((fd) => new (net().Socket)({ ...all, fd }));
+    return this.handOver((fd) => socketOver(all, fd));
   }
+}
+
+/** A net.Socket over a descriptor. */
+export function socketOver(options: SocketConstructorOpts, fd: number): Socket {
+  const { Socket } = net();
+  if (!onBun) return new Socket({ ...options, fd });
+  // Bun's constructor ignores a descriptor, and its `connect` takes one. It reads even if the socket is not readable, and then fails.
+  const socket = new Socket({ ...options, readable: true });
+  if (options.readable === false) socket.pause();
+  return socket.connect({ fd } as never);
 }
 
 const make = (platform: Platform, fd: number): UnixStream => streamOf(platform, fd, false);

@@ -1,10 +1,9 @@
 /** Names of Unix sockets: `sun_path` of `sockaddr_un`, without the family. */
 
 import { outOfRange, wrongType } from "../core/errors.ts";
+import { resolve } from "./builtins.ts";
 import type { Platform } from "./platform.ts";
 import { OUT, type System } from "./system.ts";
-
-const encoder = new TextEncoder();
 
 /** The length of the longest prefix that leads through a descriptor of the folder. */
 const THROUGH_FOLDER = "/proc/self/fd/2147483647/".length;
@@ -23,7 +22,7 @@ export function sunPath({ abi }: Pick<Platform, "abi">, path: unknown): Uint8Arr
   if (abstract && !abi.abstractNames)
     throw wrongType("path", `a path in the file system: ${abi.os} has no abstract names`, path);
   if (!abstract && path.includes("\0")) throw outOfRange("path", "a path without NUL", path, "ERR_INVALID_ARG_VALUE");
-  const bytes = encoder.encode(path);
+  const bytes = Buffer.from(path);
   const { length } = bytes;
   // An abstract name may fill sun_path. A path in the file system needs a terminating NUL on some systems.
   const most = abi.sunPathBytes - (abstract ? 0 : 1);
@@ -46,6 +45,16 @@ export function sunPath({ abi }: Pick<Platform, "abi">, path: unknown): Uint8Arr
  */
 export function absolutePath(path: string): string {
   return path.startsWith("/") ? path : `${process.cwd()}/${path}`;
+}
+
+/** The absolute path without `.`, `..` and double slashes; symbolic links are not followed. The path itself if there is no folder. */
+export function resolvedPath(path: string): string {
+  try {
+    return resolve(path);
+  } catch {
+    // The working directory was removed.
+    return path;
+  }
 }
 
 /**

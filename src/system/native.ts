@@ -1,17 +1,20 @@
 /**
- * The only file that loads the addon and uses its request block.
+ * The only file that uses the addon and its request block.
  *
  * The integers of `sendmsg`, `recvmsg` and `close` are passed in shared memory: a call writes them, calls a function with at most the
  * payload as an argument, and reads the result. That takes a tenth of the time of passing arguments (2026-11, Node 20: a send, receive
  * and close of a descriptor take 1.13 times as long as in a C program, and 1.18 times with arguments). All other calls take arguments
  * and return a number.
+ *
+ * The words are stored with `| 0`, which changes nothing: an Int32Array does the same. It tells V8 that they are small integers; it
+ * converts other numbers through floating point.
  */
 
-import { isUint8Array, setBytes } from "../core/bytes.ts";
-import { fs, max, min, now, timers, url } from "./builtins.ts";
-import { ENOTSUP } from "./errno.ts";
+import { isView, setBytes } from "../core/bytes.ts";
+import { type BlockCall, type HeaderLayout, loadAddon } from "./addon.ts";
+import { fs, max, min, now, onBun, onDeno, release, timers } from "./builtins.ts";
+import { EBUSY, ENOTSUP } from "./errno.ts";
 import type { Constants, System, Timer, Watched } from "./system.ts";
-import { target } from "./target.ts";
 
 /** Words of the request block, as in native/environment.h; the first four are OUT of system.ts. */
 const RESULT = 4;
@@ -23,6 +26,8 @@ const FLAGS = 9;
 const NAME = 10;
 const ALIVE = 11;
 const NOTIFYING = 12;
+const WATCHER = 13;
+const READY = 14;
 const WORDS = 16;
 
 /** The largest word. A call uses at most this many bytes of a payload; no kernel accepts more in one call (read(2), NOTES). */
@@ -37,123 +42,74 @@ const BATCH = 1024;
 /** Milliseconds after which `poll(2)` returns to JavaScript: only there can a worker be terminated, or Ctrl-C interrupt the REPL. */
 const POLL_MS = 100;
 
-/** A call whose integers are in the request block. */
-type BlockCall = () => void;
-type BlockCallWith<T> = (argument: T) => void;
-
-/** The layout of control messages in the C headers, which is checked against the ABI table. */
-interface HeaderLayout {
-  readonly pointerBytes: number;
-  readonly littleEndian: number;
-  readonly headerBytes: number;
-  readonly lengthOffset: number;
-  readonly lengthBytes: number;
-  readonly levelOffset: number;
-  readonly typeOffset: number;
-  readonly dataOffset: number;
-  readonly space0: number;
-  readonly space1: number;
-  readonly space4: number;
-  readonly sunPathBytes: number;
-  readonly longPathBytes: number;
-  readonly openMax: number;
-}
-
-/** What the addon's `open` returns. */
-interface Addon {
-  readonly layout: HeaderLayout;
-  readonly constants: Constants;
-  bind(buffers: { words: ArrayBuffer; batch: ArrayBuffer; address: ArrayBuffer }): void;
-  bindOwned(bits: ArrayBuffer): void;
-  bindControl(memory: ArrayBuffer, offset: number, capacity: number): void;
-  onOrphan(callback: () => void): void;
-  takeOrphan(into: Uint8Array): ArrayBuffer | undefined;
-  settleOrphan(): void;
-  give(fd: number): number;
-  claim(fd: number): number;
-  sendmsg: BlockCallWith<Uint8Array>;
-  sendmsgv: BlockCallWith<readonly Uint8Array[]>;
-  recvmsg: BlockCallWith<Uint8Array>;
-  recvmsgv: BlockCallWith<readonly Uint8Array[]>;
-  hasStack(): number;
-  stackReached(): number;
-  close: BlockCall;
-  closeBatch: BlockCall;
-  cloexecBatch: BlockCall;
-  fcntl(fd: number, command: number, argument: number): number;
-  dup(fd: number): number;
-  fstat(fd: number, into: BigUint64Array): number;
-  memfd(): number;
-  socketpair(type: number, pair: Int32Array): number;
-  socket(type: number): number;
-  accept(fd: number): number;
-  connect(fd: number, to: Uint8Array): number;
-  bindSocket(fd: number, path: Uint8Array, mode: number): number;
-  boundInode(fd: number, into: Uint32Array): number;
-  lstat(path: string, into: BigUint64Array): number;
-  unlink(path: string): number;
-  rename(from: string, to: string): number;
-  link(from: string, to: string): number;
-  openFolder(path: string): number;
-  flock(fd: number): number;
-  keepPath(fd: number): number;
-  listen(fd: number, backlog: number): number;
-  shutdown(fd: number, how: number): number;
-  getsockname(fd: number): number;
-  getpeername(fd: number): number;
-  getsockopt(fd: number, level: number, name: number, into: Uint8Array): number;
-  getsockoptFd(fd: number, level: number, name: number): number;
-  setsockopt(fd: number, level: number, name: number, value: number): number;
-  poll(fd: number, events: number, timeout: number): number;
-  onReady(callback: (watcher: number, events: number) => void, thread: number): void;
-  watch(fd: number): number;
-  arm(watcher: number, events: number): void;
-  anchor(): void;
-  unwatch(watcher: number): void;
-}
-
 /** Called with the control data that a terminated worker had received (see native/addon.cc). Returns the descriptors in them. */
 type OrphanCallback = (control: Uint8Array) => readonly number[];
 
+/** Whether a copy of the library owns a descriptor. */
+type Owns = (fd: number) => boolean;
+
+/**
+ * The copies of the library in this thread: a bundle beside the package, or two versions of it. Those that have one file as addon know of
+ * each other in all threads (`claim` of native/addon.cc); here are those with several files. A frozen global object has no such list.
+ */
+const OWNERS: Owns[] = (() => {
+  const key = Symbol.for("unix-ancillary.owners");
+  const shared = globalThis as { readonly [key]?: Owns[] };
+  if (shared[key] === undefined) Reflect.defineProperty(shared, key, { value: [] });
+  return shared[key] ?? [];
+})();
+
 /** This process's system calls. */
 export class NativeSystem implements System {
-  readonly #addon: Addon;
+  readonly #loaded = loadAddon();
+  /** The path of the addon. */
+  readonly file: string = this.#loaded.file;
+  readonly #addon = this.#loaded.addon;
   /** The functions that every message calls are in fields: V8 stores an object with many functions as a hash table. */
-  readonly #sendmsg: BlockCallWith<Uint8Array>;
-  readonly #recvmsg: BlockCallWith<Uint8Array>;
-  readonly #close: BlockCall;
+  readonly #sendmsg = this.#addon.sendmsg;
+  readonly #recvmsg = this.#addon.recvmsg;
+  readonly #close = this.#addon.close;
   readonly out: Int32Array = new Int32Array(WORDS);
+  /** An int option, as bytes. */
+  readonly #int = new Int32Array(1);
+  readonly #intBytes = new Uint8Array(this.#int.buffer);
   /** Descriptors that the addon closes, or makes CLOEXEC, in one call. */
   readonly #batch = new Int32Array(BATCH);
-  readonly address: Uint8Array;
-  readonly constants: Constants;
-  readonly layout: HeaderLayout;
-  /** The path of the addon. */
-  readonly file: string;
+  readonly constants: Constants = this.#addon.constants;
+  readonly layout: HeaderLayout = this.#addon.layout;
+  readonly address: Uint8Array = new Uint8Array(Math.max(this.layout.sunPathBytes, this.layout.longPathBytes));
+  readonly release: string = release();
   /** One bit for each descriptor, set while this thread owns it. The addon reads the bits when the thread ends. */
-  #owned: Uint32Array;
+  #owned = new Uint32Array(Math.ceil(Math.min(Math.max(this.layout.openMax, 1024), 1 << 20) / 32));
   /** The index is the watcher's number. */
   readonly #watchers: (Watched | null)[] = [];
   #watching = false;
 
-  constructor() {
-    const { addon, file } = load();
-    this.#addon = addon;
-    this.file = file;
-    this.#sendmsg = addon.sendmsg;
-    this.#recvmsg = addon.recvmsg;
-    this.#close = addon.close;
-    this.constants = addon.constants;
-    this.layout = addon.layout;
-    this.address = new Uint8Array(Math.max(addon.layout.sunPathBytes, addon.layout.longPathBytes));
-    addon.bind({ words: bufferOf(this.out), batch: bufferOf(this.#batch), address: bufferOf(this.address) });
-    const bits = Math.min(Math.max(addon.layout.openMax, 1024), 1 << 20);
-    this.#owned = new Uint32Array(Math.ceil(bits / 32));
-    addon.bindOwned(bufferOf(this.#owned));
-  }
+  // Calls for which there is nothing to do here.
+  readonly bindControl: System["bindControl"] = this.#addon.bindControl;
+  readonly give: System["give"] = this.#addon.give;
+  readonly fcntl: System["fcntl"] = this.#addon.fcntl;
+  readonly fstat: System["fstat"] = this.#addon.fstat;
+  readonly pwrite: System["pwrite"] = this.#addon.pwrite;
+  readonly connect: System["connect"] = this.#addon.connect;
+  readonly bind: System["bind"] = this.#addon.bindSocket;
+  readonly boundInode: System["boundInode"] = this.#addon.boundInode;
+  readonly lstat: System["lstat"] = this.#addon.lstat;
+  readonly unlink: System["unlink"] = this.#addon.unlink;
+  readonly rename: System["rename"] = this.#addon.rename;
+  readonly link: System["link"] = this.#addon.link;
+  readonly flock: System["flock"] = this.#addon.flock;
+  readonly listen: System["listen"] = this.#addon.listen;
+  readonly shutdown: System["shutdown"] = this.#addon.shutdown;
+  readonly getsockname: System["getsockname"] = this.#addon.getsockname;
+  readonly getpeername: System["getpeername"] = this.#addon.getpeername;
+  readonly arm: System["arm"] = this.#addon.arm;
 
-  bindControl(memory: ArrayBuffer, offset: number, capacity: number): void {
-    this.#addon.bindControl(memory, offset, capacity);
+  constructor() {
+    const addon = this.#addon;
+    addon.bind({ words: bufferOf(this.out), batch: bufferOf(this.#batch), address: bufferOf(this.address) });
+    addon.bindOwned(bufferOf(this.#owned));
+    OWNERS.push((fd) => this.#owns(fd));
   }
 
   /**
@@ -173,7 +129,7 @@ export class NativeSystem implements System {
         );
         for (const fd of open) this.own(fd);
         this.#addon.settleOrphan();
-        this.closeAll(open, 0, open.length);
+        this.discard(open, 0, open.length);
       }
     };
     this.#addon.onOrphan(take);
@@ -191,17 +147,17 @@ export class NativeSystem implements System {
   ): number {
     const { out } = this;
     const rest = offset > WORD_MAX ? skipped(payload, offset) : payload;
-    out[FD] = fd;
-    out[OFFSET] = rest === payload ? offset : 0;
-    out[LENGTH] = min(length, WORD_MAX);
-    out[CONTROL] = controlLength;
-    out[FLAGS] = flags;
+    out[FD] = fd | 0;
+    out[OFFSET] = rest === payload ? offset | 0 : 0;
+    out[LENGTH] = length > WORD_MAX ? WORD_MAX : length | 0;
+    out[CONTROL] = controlLength | 0;
+    out[FLAGS] = flags | 0;
     out[NAME] = 0;
     if (to !== null) {
       setBytes(this.address, to);
       out[NAME] = to.length + 1;
     }
-    if (isUint8Array(rest)) this.#sendmsg(rest);
+    if (isView(rest)) this.#sendmsg(rest);
     else this.#addon.sendmsgv(rest);
     const result = out[RESULT]!;
     if (result !== STACK_UNKNOWN) return result;
@@ -219,13 +175,13 @@ export class NativeSystem implements System {
     wantAddress: boolean,
   ): number {
     const { out } = this;
-    out[FD] = fd;
-    out[OFFSET] = offset;
-    out[LENGTH] = min(length, WORD_MAX);
-    out[CONTROL] = controlCapacity;
-    out[FLAGS] = flags;
+    out[FD] = fd | 0;
+    out[OFFSET] = offset | 0;
+    out[LENGTH] = length > WORD_MAX ? WORD_MAX : length | 0;
+    out[CONTROL] = controlCapacity | 0;
+    out[FLAGS] = flags | 0;
     out[NAME] = wantAddress ? 1 : 0;
-    if (isUint8Array(payload)) this.#recvmsg(payload);
+    if (isView(payload)) this.#recvmsg(payload);
     else this.#addon.recvmsgv(payload);
     const result = out[RESULT]!;
     if (result !== STACK_UNKNOWN) return result;
@@ -234,9 +190,14 @@ export class NativeSystem implements System {
   }
 
   own(fd: number): void {
-    if (fd < 0) return;
-    if (fd >>> 5 >= this.#owned.length) this.#growOwned(fd);
-    this.#owned[fd >>> 5]! |= 1 << (fd & 31);
+    const word = fd >>> 5;
+    // A negative number is one of the largest words.
+    if (word >= this.#owned.length && !this.#growOwned(fd)) return;
+    this.#owned[word]! |= 1 << (fd & 31);
+  }
+
+  #owns(fd: number): boolean {
+    return fd >>> 5 < this.#owned.length && ((this.#owned[fd >>> 5]! >>> (fd & 31)) & 1) !== 0;
   }
 
   disown(fd: number): void {
@@ -244,51 +205,36 @@ export class NativeSystem implements System {
   }
 
   claim(fd: number): number {
+    for (let i = 0; i < OWNERS.length; i++) if (OWNERS[i]!(fd)) return EBUSY;
     return this.#made(this.#addon.claim(fd), fd);
   }
 
-  give(fd: number): number {
-    return this.#addon.give(fd);
-  }
-
   close(fd: number): number {
-    this.out[FD] = fd;
+    this.out[FD] = fd | 0;
     this.#close();
     return this.out[RESULT]!;
   }
 
   closeAll(fds: ArrayLike<number>, from: number, to: number): number {
-    let first = 0;
-    for (let i = from; i < to; i += BATCH) {
-      const result = this.#callBatch(this.#addon.closeBatch, fds, i, to);
-      if (first === 0) first = result;
-    }
-    return first;
+    return this.#callBatches(this.#addon.closeBatch, fds, from, to);
+  }
+
+  discard(fds: ArrayLike<number>, from: number, to: number): number {
+    return this.#callBatches(this.#addon.discardBatch, fds, from, to);
   }
 
   cloexecAll(fds: ArrayLike<number>, from: number, to: number): number {
-    for (let i = from; i < to; i += BATCH) {
-      const result = this.#callBatch(this.#addon.cloexecBatch, fds, i, to);
-      if (result < 0) return result;
-    }
-    return 0;
-  }
-
-  fcntl(fd: number, command: number, argument: number): number {
-    return this.#addon.fcntl(fd, command, argument);
+    return this.#callBatches(this.#addon.cloexecBatch, fds, from, to, true);
   }
 
   dup(fd: number): number {
-    this.#needStack();
+    this.needStack();
     return this.#made(this.#addon.dup(fd));
   }
 
-  fstat(fd: number, into: BigUint64Array): number {
-    return this.#addon.fstat(fd, into);
-  }
-
-  memfd(): number {
-    return this.#made(this.#addon.memfd());
+  memfd(name: string, flags: number): number {
+    this.needStack();
+    return this.#made(this.#addon.memfd(name, flags));
   }
 
   fdLink(fd: number): string | null {
@@ -301,7 +247,7 @@ export class NativeSystem implements System {
   }
 
   socketpair(type: number, pair: Int32Array): number {
-    this.#needStack();
+    this.needStack();
     const result = this.#addon.socketpair(type, pair);
     if (result === 0) {
       this.#made(pair[0]!);
@@ -311,74 +257,26 @@ export class NativeSystem implements System {
   }
 
   socket(type: number): number {
-    this.#needStack();
+    this.needStack();
     return this.#made(this.#addon.socket(type));
-  }
-
-  connect(fd: number, to: Uint8Array): number {
-    return this.#addon.connect(fd, to);
-  }
-
-  bind(fd: number, path: Uint8Array, mode: number): number {
-    return this.#addon.bindSocket(fd, path, mode);
-  }
-
-  boundInode(fd: number, into: Uint32Array): number {
-    return this.#addon.boundInode(fd, into);
-  }
-
-  lstat(path: string, into: BigUint64Array): number {
-    return this.#addon.lstat(path, into);
-  }
-
-  unlink(path: string): number {
-    return this.#addon.unlink(path);
-  }
-
-  rename(from: string, to: string): number {
-    return this.#addon.rename(from, to);
-  }
-
-  link(from: string, to: string): number {
-    return this.#addon.link(from, to);
   }
 
   openFolder(path: string): number {
     return this.#made(this.#addon.openFolder(path));
   }
 
-  flock(fd: number): number {
-    return this.#addon.flock(fd);
-  }
-
   keepPath(fd: number): number {
     return hasLibuv() ? this.#addon.keepPath(fd) : ENOTSUP;
   }
 
-  listen(fd: number, backlog: number): number {
-    return this.#addon.listen(fd, backlog);
-  }
-
   accept(fd: number): number {
-    this.#needStack();
+    this.needStack();
     return this.#made(this.#addon.accept(fd));
-  }
-
-  shutdown(fd: number, how: number): number {
-    return this.#addon.shutdown(fd, how);
-  }
-
-  getsockname(fd: number): number {
-    return this.#addon.getsockname(fd);
-  }
-
-  getpeername(fd: number): number {
-    return this.#addon.getpeername(fd);
   }
 
   getsockopt(fd: number, level: number, name: number, into: Uint8Array): number {
     // The value of some options is a descriptor.
-    this.#needStack();
+    this.needStack();
     return this.#addon.getsockopt(fd, level, name, into);
   }
 
@@ -386,8 +284,10 @@ export class NativeSystem implements System {
     return this.#made(this.#addon.getsockoptFd(fd, level, name));
   }
 
-  setsockopt(fd: number, level: number, name: number, value: number): number {
-    return this.#addon.setsockopt(fd, level, name, value);
+  setsockopt(fd: number, level: number, name: number, value: number | Uint8Array): number {
+    if (typeof value !== "number") return this.#addon.setsockopt(fd, level, name, value);
+    this.#int[0] = value;
+    return this.#addon.setsockopt(fd, level, name, this.#intBytes);
   }
 
   poll(fd: number, events: number, timeout: number): number {
@@ -402,15 +302,12 @@ export class NativeSystem implements System {
     if (!this.#watching) {
       this.#watching = true;
       const thread = readinessBackend() === "a thread" ? 1 : 0;
-      addon.onReady((watcher, ready) => this.#watchers[watcher]?.ready(ready), thread);
+      const { out } = this;
+      addon.onReady(() => this.#watchers[out[WATCHER]!]?.ready(out[READY]!), thread);
     }
     const watcher = addon.watch(fd);
     if (watcher >= 0) this.#watchers[watcher] = watched;
     return watcher;
-  }
-
-  arm(watcher: number, events: number): void {
-    this.#addon.arm(watcher, events);
   }
 
   keepAlive(on: boolean): void {
@@ -429,25 +326,12 @@ export class NativeSystem implements System {
   }
 
   timer(milliseconds: number, fired: () => void): Timer {
-    if (milliseconds === 0) {
-      const immediate = timers.setImmediate(fired);
-      return {
-        keepAlive: (on) => void (on ? immediate.ref() : immediate.unref()),
-        close: () => timers.clearImmediate(immediate),
-      };
-    }
-    const timeout = timers.setTimeout(fired, milliseconds);
-    return {
-      keepAlive: (on) => void (on ? timeout.ref() : timeout.unref()),
-      close: () => timers.clearTimeout(timeout),
-    };
+    if (milliseconds === 0) return timerOf(timers.setImmediate(fired), timers.clearImmediate);
+    return timerOf(timers.setTimeout(fired, milliseconds), timers.clearTimeout);
   }
 
-  /**
-   * Throws before a call that makes a descriptor, if too little stack is left to make the owner. For messages the addon checks this
-   * itself, with one comparison of addresses.
-   */
-  #needStack(): void {
+  /** Called before a call that makes a descriptor, too. For messages the addon checks this itself, with one comparison of addresses. */
+  needStack(): void {
     if (this.#addon.hasStack() === 0) this.#reachStack();
   }
 
@@ -456,13 +340,26 @@ export class NativeSystem implements System {
     if (this.#addon.stackReached() === 0) this.#reachStack();
   }
 
+  /** Makes a call for `fds[from]` up to, not including, `fds[to]`, in batches. Returns the first error, at once if it `stops`, or after all. */
+  #callBatches(call: BlockCall, fds: ArrayLike<number>, from: number, to: number, stops = false): number {
+    let first = 0;
+    for (let i = from; i < to && !(stops && first < 0); i += BATCH) {
+      const result = this.#callBatch(call, fds, i, to);
+      if (first === 0) first = result;
+    }
+    return first;
+  }
+
   /** Makes a call for `fds[from]` up to, not including, `fds[to]`, as far as they fit in the batch. */
   #callBatch(call: BlockCall, fds: ArrayLike<number>, from: number, to: number): number {
     const count = min(to - from, BATCH);
     for (let i = 0; i < count; i++) this.#batch[i] = fds[from + i]!;
     this.out[LENGTH] = count;
     call();
-    return this.out[RESULT]!;
+    const result = this.out[RESULT]!;
+    if (result !== STACK_UNKNOWN) return result;
+    this.#reachStack();
+    return this.#callBatch(call, fds, from, to);
   }
 
   /** Adds ownership bits for a new descriptor if RLIMIT_NOFILE was raised. The addon has already recorded that this thread owns it. */
@@ -471,14 +368,20 @@ export class NativeSystem implements System {
     return result;
   }
 
-  #growOwned(fd: number): void {
+  #growOwned(fd: number): boolean {
+    if (fd < 0) return false;
     const least = (fd >>> 5) + 1;
     const words = this.#owned.length;
     const larger = new Uint32Array(max(2 * words, least));
     for (let i = 0; i < words; i++) larger[i] = this.#owned[i]!;
     this.#owned = larger;
     this.#addon.bindOwned(bufferOf(larger));
+    return true;
   }
+}
+
+function timerOf<T extends NodeJS.Timeout | NodeJS.Immediate>(timer: T, clear: (timer: T) => void): Timer {
+  return { keepAlive: (on) => void (on ? timer.ref() : timer.unref()), close: () => clear(timer) };
 }
 
 /** A payload without its first `offset` bytes. */
@@ -498,7 +401,7 @@ function bufferOf(view: { readonly buffer: ArrayBufferLike }): ArrayBuffer {
 
 /** Whether the handles of Node's modules are libuv's. Bun and Deno have their own, and little of libuv works there. */
 function hasLibuv(): boolean {
-  return !("Bun" in globalThis || "Deno" in globalThis);
+  return !onBun && !onDeno;
 }
 
 /**
@@ -507,30 +410,4 @@ function hasLibuv(): boolean {
  */
 export function readinessBackend(): "uv_poll" | "a thread" {
   return hasLibuv() && process.env.UNIX_ANCILLARY_READINESS !== "thread" ? "uv_poll" : "a thread";
-}
-
-/** Loads the addon. If there is none, the error lists the files that were tried, and what to do. */
-function load(): { addon: Addon; file: string } {
-  // The bundler puts this file into dist/.
-  const prebuilds = url.fileURLToPath(new URL("../prebuilds", import.meta.url));
-  const candidates = [process.env.UNIX_ANCILLARY_ADDON, `${prebuilds}/${target()}/unix-ancillary.node`];
-  const failures: string[] = [];
-  for (const path of candidates) {
-    if (path === undefined || path === "") continue;
-    try {
-      const module = { exports: {} };
-      // Like `require`, which takes 1 ms longer because it looks for packages.
-      process.dlopen(module, path);
-      return { addon: (module.exports as { open(): Addon }).open(), file: path };
-    } catch (error) {
-      failures.push(`  ${path}: ${(error as Error).message.split("\n")[0]}`);
-    }
-  }
-  const message = `unix-ancillary found no addon for ${target()} (Node ${process.versions.node}). Tried:
-${failures.join("\n")}
-What helps:
-  - a package with an addon for this machine; the folders of ${prebuilds} are those that this package has
-  - an addon built here: in a clone of the repository, run npm ci && npm run build, then set UNIX_ANCILLARY_ADDON to the file
-  - unix-ancillary/core, the codec, which needs no addon`;
-  throw Object.assign(new Error(message), { code: "ERR_ADDON_NOT_FOUND" });
 }

@@ -3,16 +3,44 @@
  * virtual kernel of `unix-ancillary/testing` provides others.
  */
 
-import { type Abi, abis, hostAbiName } from "../core/abis/table.ts";
+import { type Abi, type AbiName, abis, hostAbiName } from "../core/abis/table.ts";
+import { lacks, versionOf } from "../core/abis/version.ts";
 import { type Checks, markAsOurs, readOptions, wrongOwner } from "../core/errors.ts";
 import { CONTROL_BYTES, Core, REGISTER } from "../core/wasm.ts";
+import { os } from "./builtins.ts";
+import { Fifo } from "./fifo.ts";
 import { NativeSystem } from "./native.ts";
 import { ReceiveBuffer } from "./receive-buffer.ts";
+import { showAs } from "./shown.ts";
 import type { Constants, System } from "./system.ts";
-import { isMusl } from "./target.ts";
 
 /** The largest security label that fits: those of SELinux and AppArmor are at most a page. */
 const SECURITY_BYTES = 4096;
+
+/**
+ * What a turn of the event loop may hand over, of all sockets together and of one, before the loop gets the next turn: a peer that sends
+ * faster than this process receives would otherwise starve timers and every other socket. The unit is about half a microsecond (Node 20,
+ * 2026-11): what a small frame or read takes that has arrived, a descriptor, or 4 KiB of a message.
+ *
+ * Things handed over are counted, and not time: so a run on the virtual kernel can be repeated, and no call of the clock is made for each.
+ */
+export const TURN = 2048;
+export const BURST = 256;
+/** What each operation takes besides: a system call and a promise. */
+export const OPERATION = 4;
+/** The bytes of a message, in units, are shifted by so many bits. */
+export const UNIT_SHIFT = 12;
+/** What an accepted connection takes besides: a descriptor, and its owner that the garbage collector watches. */
+export const CONNECTION = 12;
+
+/**
+ * What the garbage collector reports for an owner of a descriptor: its number, or -1 once that was closed or released. A store cannot fail
+ * near the end of the stack, but a call of `unregister` can.
+ */
+export interface Held {
+  readonly platform: Platform;
+  fd: number;
+}
 
 /** An operating system as the library uses it. Platforms share no state. */
 export class Platform {
@@ -24,6 +52,10 @@ export class Platform {
   readonly system: System;
   /** @internal Flags of every send: no SIGPIPE, non-blocking. */
   readonly sendFlags: number;
+  /** @internal Flags of every send of a record on a seqpacket socket: as {@link sendFlags}, and its end where the kernel asks for it. */
+  readonly recordFlags: number;
+  /** @internal Whether a record without MSG_EOR is a part of one. */
+  readonly marksRecords: boolean;
   /** @internal Flags of every receive: non-blocking, and CLOEXEC where `recvmsg` has a flag for it. */
   readonly receiveFlags: number;
   /** @internal Whether received descriptors need `fcntl` to become CLOEXEC. */
@@ -37,9 +69,18 @@ export class Platform {
   readonly constants: Constants;
   /** @internal */
   readonly receiveBuffer: ReceiveBuffer = new ReceiveBuffer();
+  /** @internal For owners that are not registered with the garbage collector. */
+  readonly unregistered: Held = { platform: this, fd: -1 };
+  /** @internal What was handed over since the event loop turned. A field, and not a method, because every operation counts itself. */
+  spent = 0;
+  /** What goes on after the next turn. */
+  #resting = new Fifo<() => void>();
+  /** Whether a timer will call {@link #turn}. */
+  #turning = false;
 
   static {
     markAsOurs(Platform.prototype);
+    showAs(Platform.prototype, ({ abi }) => (abi === undefined ? null : { abi: abi.name }));
   }
 
   /** @internal */
@@ -50,12 +91,45 @@ export class Platform {
     this.constants = { ...system.constants, ...numbersOf(abi) };
     system.bindControl(this.core.memory, this.core.controlOffset, CONTROL_BYTES);
     this.sendFlags = (abi.MSG_NOSIGNAL ?? 0) | abi.MSG_DONTWAIT;
+    const version = versionOf(system.release);
+    this.marksRecords = abi.recordMark && (version === null || !lacks(abi.since, "recordMark", version));
+    this.recordFlags = this.sendFlags | (this.marksRecords ? abi.MSG_EOR : 0);
     this.receiveFlags = (abi.MSG_CMSG_CLOEXEC ?? 0) | abi.MSG_DONTWAIT;
     this.needsCloexec = abi.MSG_CMSG_CLOEXEC === null;
     const { space } = this.core.exports;
     const beside = abi.receiveMessages.map(space).reduce((sum, bytes) => sum + bytes, 0);
     const security = abi.SCM_SECURITY === null ? 0 : space(SECURITY_BYTES);
     this.receiveCapacity = Math.min(CONTROL_BYTES, space(4 * abi.maxFdsPerMessage) + beside + security);
+  }
+
+  /** @internal Calls `resume` after a turn of the event loop: in the order of the calls, and as many as the next turn has room for. */
+  rest(resume: () => void): void {
+    this.#resting.push(resume);
+    if (!this.#turning) this.#turnLater();
+  }
+
+  /** @internal Forgets what rests, when the event loop itself starts again. */
+  forgetTurn(): void {
+    this.spent = 0;
+    this.#resting = new Fifo();
+    this.#turning = false;
+  }
+
+  #turnLater(): void {
+    this.#turning = true;
+    this.system.timer(0, () => this.#turn());
+  }
+
+  #turn(): void {
+    this.spent = 0;
+    const resting = this.#resting;
+    try {
+      // What rests from now on is for the next turn.
+      for (let left = resting.length; left > 0 && this.spent < TURN; left--) resting.shift()();
+    } finally {
+      if (resting.length > 0) this.#turnLater();
+      else this.#turning = false;
+    }
   }
 }
 
@@ -73,17 +147,17 @@ export interface PlatformOptions {
 /** Checks for {@link PlatformOptions}. */
 export const PLATFORM: Checks = {
   platform(name, value) {
-    if (!(value instanceof Platform)) throw wrongOwner(name, "a Platform", value);
+    if (!(value instanceof Platform)) throw wrongOwner(name, "a Platform, such as kernel.process().platform", value);
   },
 };
 
-/** Reads options, and the platform in them. */
+/** Reads options, and the platform in them, by default that of this process. As in {@link readOptions}, nothing is inherited. */
 export function readPlatform<T extends PlatformOptions>(
   given: T | undefined,
   known: Checks,
-): { options: T; platform: Platform } {
+): T & { platform: Platform } {
   const options = readOptions("options", given, { ...known, ...PLATFORM });
-  return { options, platform: options.platform ?? hostPlatform() };
+  return Object.assign(Object.create(null), options, { platform: options.platform ?? hostPlatform() });
 }
 
 /** {@link readPlatform}, for functions without other options. */
@@ -101,20 +175,32 @@ export function isHostPlatform(platform: Platform): boolean {
 /** The platform of this process. It is created when it is first needed, once in each thread. */
 export function hostPlatform(): Platform {
   if (host === undefined) {
-    const libc = process.platform === "linux" ? (isMusl() ? "musl" : "glibc") : null;
-    const name = hostAbiName(process.platform, process.arch, libc);
-    if (name === null) {
-      throw new Error(
-        `unix-ancillary has no ABI for ${process.platform} on ${process.arch}; it has ${Object.keys(abis).join(", ")}`,
-      );
-    }
+    if (rowOf("glibc") === null) throw unsupported();
     const system = new NativeSystem();
+    // The structs are those that the addon was compiled with. The addon of the package has glibc's, with every C library.
+    const name = rowOf(system.layout.glibc === 1 ? "glibc" : "musl")!;
     checkAgainstHeaders(abis[name], system);
     const platform = new Platform(system, abis[name]);
     system.onOrphan((control) => descriptorsIn(platform, control));
     host = platform;
   }
   return host;
+}
+
+/** There is no row for this system and processor. */
+function unsupported(): Error {
+  const { platform, arch } = process;
+  const why =
+    platform === "win32"
+      ? "does not run on Windows, which has no descriptors to pass; unix-ancillary/core and unix-ancillary/testing do"
+      : `does not know the control messages of ${platform} on ${arch}; docs/platforms.md has the systems that it knows`;
+  return Object.assign(new Error(`unix-ancillary ${why}`), { code: "ERR_UNSUPPORTED_PLATFORM" });
+}
+
+/** The name of the row for this system and processor, and on Linux for headers of this C library. */
+function rowOf(libc: "glibc" | "musl"): AbiName | null {
+  const endian = os.endianness() === "LE" ? "little" : "big";
+  return hostAbiName(process.platform, process.arch, process.platform === "linux" ? libc : null, endian);
 }
 
 /** Throws if the table differs from the C headers: it would misread every message. */

@@ -70,6 +70,11 @@ export class ReceiveBuffer {
       this.#used = (offset + bytes + 7) & ~7;
       return bufferOf(this.#memory, offset, bytes);
     }
+    return this.#takeLarge(buffer, bytes);
+  }
+
+  /** A method of its own, so that V8 inlines {@link take}. */
+  #takeLarge(buffer: Buffer, bytes: number): Buffer {
     if (buffer.length <= SLICED_BYTES && ++this.#small === UNTIL_SLABS && markAsUntransferable() !== null)
       this.#sliced = SLICED_BYTES;
     // A small message must not keep a large buffer.

@@ -1,4 +1,4 @@
-/** The folder of `prebuilds/` for this machine. */
+/** The folder of `prebuilds/` for this machine, and its C library. */
 
 import { fs } from "./builtins.ts";
 
@@ -20,8 +20,7 @@ function askMusl(): boolean {
   }
 }
 
-/** `linux-x64`, `linux-arm64-musl`, `darwin-arm64` ...: the folder of `prebuilds/` with this machine's addon. */
+/** `linux-x64`, `darwin-arm64` ...: the folder of `prebuilds/` with this machine's addon. It runs with every C library of Linux. */
 export function target(): string {
-  const libc = process.platform === "linux" && isMusl() ? "-musl" : "";
-  return `${process.platform}-${process.arch}${libc}`;
+  return `${process.platform}-${process.arch}`;
 }

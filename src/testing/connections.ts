@@ -58,7 +58,7 @@ export function connectionCalls(caller: Caller): Pick<System, Calls> {
         prepare(machine, accepted);
         accepted.peerNotAccepted = true;
         accepted.path = target.path;
-        for (const [name, value] of target.options) accepted.options.set(name, value);
+        if (rules.inheritsAt === "connect") inherit(caller, target, accepted);
         socket.connect(accepted);
         accepted.references++;
         target.backlog.push(accepted);
@@ -83,6 +83,7 @@ export function connectionCalls(caller: Caller): Pick<System, Calls> {
         const accepted = socket.backlog.shift();
         if (accepted === undefined) return "EAGAIN";
         accepted.peerNotAccepted = false;
+        if (rules.inheritsAt === "accept") inherit(caller, socket, accepted);
         accepted.nonblocking = !rules.connectedBlocks;
         const number = process.make(accepted);
         accepted.references--;
@@ -93,11 +94,19 @@ export function connectionCalls(caller: Caller): Pick<System, Calls> {
     shutdown: (fd, how) =>
       caller.socketCall("shutdown", fd, "shut down", (socket) => {
         if (socket.peerOwner === null && rules.shutdownNeedsPeer) return "ENOTCONN";
+        if (how !== 1 && rules.shutdownDrops) for (const segment of socket.queue.splice(0)) discard(segment);
         socket.shut(how !== 1, how !== 0);
         events.progressed();
         return 0;
       }),
   };
+}
+
+/** A connection gets the options of its listener. */
+function inherit({ machine, rules }: Caller, listener: Socket, accepted: Socket): void {
+  const { SO_SNDBUF, SO_RCVBUF } = machine.abi;
+  for (const [name, value] of listener.options)
+    if (rules.inheritsBuffers || (name !== SO_SNDBUF && name !== SO_RCVBUF)) accepted.options.set(name, value);
 }
 
 function newSocket(process: Process, type: number): Socket {
@@ -111,7 +120,9 @@ function newSocket(process: Process, type: number): Socket {
 
 function prepare({ abi }: Machine, socket: Socket): void {
   socket.resetError = -errnoOf("ECONNRESET");
-  socket.resetsUnread = rulesOf(abi).resetsUnread;
+  const { emptyFirstIsUnread, resetsUnread } = rulesOf(abi);
+  socket.resetsUnread = resetsUnread;
+  socket.emptyFirstIsUnread = emptyFirstIsUnread;
 }
 
 /** The error, or null. */

@@ -9,10 +9,6 @@ export const CONSTANTS = {
   AF_UNIX: 1,
   AF_INET: 2,
   AF_INET6: 30,
-  SOL_LOCAL: 0,
-  SO_TYPE: 0x10001,
-  SO_ACCEPTCONN: 0x10002,
-  SO_ERROR: 0x10003,
   F_GETFD: 1,
   F_SETFD: 2,
   F_GETFL: 3,
@@ -29,12 +25,19 @@ export const CONSTANTS = {
   POLLHUP: 16,
 } as const;
 
-/** Those that only some systems have. */
-export const SOME_CONSTANTS = {
-  LOCAL_PEERCRED: 0x10004,
-  LOCAL_PEERPID: 0x10005,
-  LOCAL_PEEREID: 0x10006,
+/** Those that Linux alone has. */
+export const LINUX_CONSTANTS = {
   POLLRDHUP: 0x2000,
+  F_ADD_SEALS: 1033,
+  F_GET_SEALS: 1034,
+  F_SEAL_SEAL: 1,
+  F_SEAL_SHRINK: 2,
+  F_SEAL_GROW: 4,
+  F_SEAL_WRITE: 8,
+  F_SEAL_FUTURE_WRITE: 16,
+  F_SEAL_EXEC: 32,
+  MFD_ALLOW_SEALING: 2,
+  MFD_NOEXEC_SEAL: 8,
 } as const;
 
 /** Readiness bits beside those of the library. */
@@ -42,5 +45,5 @@ export const POLLERR = 8;
 export const POLLNVAL = 32;
 
 export function constantsOf(abi: Abi): Constants {
-  return { ...CONSTANTS, ...Object.fromEntries(rulesOf(abi).headers.map((name) => [name, SOME_CONSTANTS[name]])) };
+  return { ...CONSTANTS, ...(rulesOf(abi).linuxHeaders ? LINUX_CONSTANTS : {}) };
 }

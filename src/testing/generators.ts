@@ -5,7 +5,7 @@
 
 import { type Abi, type AbiName, abiOf } from "../core/abis/table.ts";
 import { Codec } from "../core/codec.ts";
-import { type Checks, options as checkOptions, integer, outOfRange } from "../core/errors.ts";
+import { type Checks, integer, outOfRange, readOptions } from "../core/errors.ts";
 import type { ControlMessage } from "../core/payloads.ts";
 import { generator } from "./random.ts";
 
@@ -38,19 +38,26 @@ const OPTIONS: Checks = {
  * An endless sequence of control buffers:
  *
  * ```js
- * for (const { control } of controlBuffers("darwin-arm64", { seed: 7 })) yourDecoder(control);
+ * import { Codec } from "unix-ancillary/core";
+ * import { controlBuffers } from "unix-ancillary/testing";
+ * const codec = new Codec("darwin-arm64"); // your decoder, in its place
+ * let rounds = 1000;
+ * for (const { control } of controlBuffers("darwin-arm64", { seed: 7 })) {
+ *   codec.decode(control);
+ *   if (--rounds === 0) break;
+ * }
  * ```
  */
 export function* controlBuffers(
   abi: Abi | AbiName,
   options?: GeneratorOptions,
 ): Generator<GeneratedControl, never, undefined> {
-  checkOptions("options", options, OPTIONS);
+  const { seed = 1, kind: wanted } = readOptions("options", options, OPTIONS);
   const row = abiOf(abi);
   const codec = new Codec(row);
-  const random = generator(options?.seed ?? 1);
+  const random = generator(seed);
   for (;;) {
-    const kind = options?.kind ?? (random(2) === 0 ? "canonical" : "hostile");
+    const kind = wanted ?? (random(2) === 0 ? "canonical" : "hostile");
     const messages = Array.from({ length: random(5) }, () => anyMessage(codec, random));
     const control = codec.encode(messages);
     yield { control: kind === "canonical" ? control : damaged(row, control, random), messages, kind };

@@ -4,13 +4,24 @@
  */
 
 import { type Abi, type AbiName, abiOf } from "../core/abis/table.ts";
-import { type Checks, options as checkOptions, integer } from "../core/errors.ts";
+import {
+  boolean,
+  type Checks,
+  integer,
+  KEY,
+  noConstructor,
+  outOfRange,
+  readOptions,
+  wrongType,
+} from "../core/errors.ts";
 import { adopt, type OwnedFd } from "../fd/owned-fd.ts";
 import { Platform } from "../system/platform.ts";
-import { OpenFile } from "./files.ts";
+import { showAs } from "../system/shown.ts";
+import { MemoryFile, OpenFile, SlowFile } from "./files.ts";
 import { Machine, Process } from "./machine.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { Fault } from "./system-call.ts";
+import { kernelAbi, releaseOf } from "./systems.ts";
 import { virtualSystem } from "./virtual-system.ts";
 
 /** A system call that is about to be made. */
@@ -29,7 +40,7 @@ export interface Call {
 export interface KernelOptions {
   /** Decides the order in which sockets become ready; 1 by default. */
   seed?: number | undefined;
-  /** Bytes that a socket keeps for its reader; 8192 by default. */
+  /** Bytes that a socket keeps for its reader, unless an option of the socket says otherwise; 8192 by default. */
   bufferBytes?: number | undefined;
   /** Datagrams that a socket keeps; 10 by default. */
   bufferMessages?: number | undefined;
@@ -38,6 +49,11 @@ export interface KernelOptions {
    * the limit is the size of the sender's descriptor table, unless its user is root.
    */
   files?: number | undefined;
+  /**
+   * The version of Linux, from 5.10 on: `"6.1"`, or a release as uname(2) says it. An older kernel lacks socket options, and differs in
+   * other rules; its numbers and rules are those of the newest point release. 6.18 by default, which newer ones equal.
+   */
+  kernel?: string | undefined;
 }
 
 /** How a process is set up. */
@@ -48,6 +64,10 @@ export interface ProcessOptions {
   uid?: number | undefined;
   /** 1000 by default. */
   gid?: number | undefined;
+  /** Supplementary groups; none by default. */
+  groups?: readonly number[] | undefined;
+  /** The label that a security module gives it (Linux); none by default. */
+  label?: string | undefined;
 }
 
 const KERNEL: Checks = {
@@ -55,12 +75,24 @@ const KERNEL: Checks = {
   bufferBytes: (name, value) => void integer(name, value, 1, 0x7fffffff),
   bufferMessages: (name, value) => void integer(name, value, 1, 0x7fffffff),
   files: (name, value) => void integer(name, value, 1, 0x7fffffff),
+  kernel(name, value) {
+    if (typeof value !== "string") throw wrongType(name, "a version of Linux", value);
+  },
 };
 const PROCESS: Checks = {
   descriptors: (name, value) => void integer(name, value, 4, 65536),
   uid: (name, value) => void integer(name, value, 0, 0xfffffffe),
   gid: (name, value) => void integer(name, value, 0, 0xfffffffe),
+  groups(name, value) {
+    if (!Array.isArray(value)) throw wrongType(name, "an array of group ids", value);
+    for (const [i, gid] of value.entries()) integer(`${name}[${i}]`, gid, 0, 0xfffffffe);
+  },
+  label(name, value) {
+    if (typeof value !== "string") throw wrongType(name, "a string", value);
+  },
 };
+
+const OPEN: Checks = { closeWaits: (name, value) => void boolean(name, value) };
 
 /** A process of a {@link VirtualKernel}. */
 export class VirtualProcess {
@@ -71,8 +103,17 @@ export class VirtualProcess {
   readonly #process: Process;
   readonly #scheduler: Scheduler;
 
+  static {
+    showAs(VirtualProcess.prototype, (self) => {
+      if (!(#process in self)) return null;
+      const { pid, uid, gid, alive, kernel } = self;
+      return { pid, uid, gid, state: alive ? "alive" : "killed", abi: kernel.abi.name };
+    });
+  }
+
   /** @internal */
-  constructor(kernel: VirtualKernel, process: Process, scheduler: Scheduler) {
+  constructor(key: typeof KEY, kernel: VirtualKernel, process: Process, scheduler: Scheduler) {
+    if (key !== KEY) throw noConstructor(VirtualProcess, "the process() of a VirtualKernel");
     this.kernel = kernel;
     this.#process = process;
     this.#scheduler = scheduler;
@@ -99,11 +140,25 @@ export class VirtualProcess {
     return this.#process.alive;
   }
 
-  /** Opens a file. {@link descriptors} and {@link nameOf} report this name for every descriptor of it. */
-  open(name: string): OwnedFd {
-    const fd = this.#process.make(new OpenFile("file", name));
+  /**
+   * Opens a file. {@link descriptors} and {@link nameOf} report this name for every descriptor of it.
+   *
+   * @param options `closeWaits`: its last close waits, as that of a TCP socket with SO_LINGER can. It is a violation if the event loop of
+   *   another process waits for it: a peer could stop it so
+   */
+  open(name: string, options?: { closeWaits?: boolean | undefined }): OwnedFd {
+    const { closeWaits } = readOptions("options", options, OPEN);
+    const file = closeWaits ? new SlowFile(name, () => this.#waited(name)) : new OpenFile("file", name);
+    const fd = this.#process.make(file);
     if (fd < 0) throw new Error(`the descriptor table of process ${this.pid} is full: ${this.#process.limit}`);
     return adopt(this.platform, fd);
+  }
+
+  /** A slow file of this process was closed. */
+  #waited(name: string): void {
+    const { waiting } = this.#process.machine;
+    if (waiting !== null && waiting !== this.#process)
+      waiting.violate(`waited in its event loop for the close of ${name}, which a peer had sent`);
   }
 
   /** The open descriptors, and the names of their files. */
@@ -119,6 +174,12 @@ export class VirtualProcess {
     return this.#process.table[fd]?.file.name ?? null;
   }
 
+  /** A copy of the bytes of a `memfd` behind a descriptor of this process; null for anything else. */
+  contentOf(fd: number): Uint8Array | null {
+    const file = this.#process.table[fd]?.file;
+    return file instanceof MemoryFile ? file.bytes.slice() : null;
+  }
+
   /** Kills it: everything that it has open is closed at once. */
   kill(): void {
     if (!this.alive) return;
@@ -131,12 +192,14 @@ export class VirtualProcess {
  * A Unix system in memory, with the rules of one row of the ABI table.
  *
  * ```js
+ * import { UnixListener, UnixStream } from "unix-ancillary";
+ * import { VirtualKernel } from "unix-ancillary/testing";
  * const kernel = new VirtualKernel("darwin-arm64", { seed: 7 });
  * const [parent, child] = [kernel.process(), kernel.process()];
  * const listener = UnixListener.bind("/socket", { platform: parent.platform });
  * const stream = await UnixStream.connect("/socket", { platform: child.platform });
  * kernel.fault = (call) => (call.name === "recvmsg" && call.index === 9 ? { errno: "ENOMEM" } : null);
- * ...
+ * for (const socket of [stream, listener]) socket.close(); // your protocol, in place of this line
  * kernel.check(); // throws when a descriptor leaked, was closed twice, used after its close, or could have been inherited
  * ```
  *
@@ -153,12 +216,29 @@ export class VirtualKernel {
   readonly #processes = new Map<Process, VirtualProcess>();
   #fault: ((call: Call) => Fault | null) | null = null;
 
-  /** @param abi a row of the ABI table, or its name: the system, and its byte order and layout */
+  static {
+    showAs(VirtualKernel.prototype, (self) =>
+      #machine in self
+        ? { abi: self.abi.name, processes: [...self.#processes.values()], violations: self.violations }
+        : null,
+    );
+  }
+
+  /**
+   * @param abi a row of the ABI table, or its name: the system, and its byte order and layout
+   * @throws RangeError for a version of Linux that cannot be read, or is older than 5.10; and for one on another system
+   */
   constructor(abi: Abi | AbiName, options?: KernelOptions) {
-    checkOptions("options", options, KERNEL);
-    const { seed = 1, bufferBytes = 8192, bufferMessages = 10, files = 10000 } = options ?? {};
+    readOptions("options", options, KERNEL);
+    const { seed = 1, bufferBytes = 8192, bufferMessages = 10, files = 10000, kernel } = options ?? {};
     this.abi = abiOf(abi);
-    this.#machine = new Machine(this.abi, { bufferBytes, bufferMessages, files });
+    const own = kernelAbi(this.abi, kernel);
+    if (own === null) {
+      const linux = this.abi.os === "linux";
+      const expected = linux ? 'a version of Linux from 5.10 on, such as "6.1"' : `none for ${this.abi.os}`;
+      throw outOfRange("options.kernel", expected, kernel, "ERR_INVALID_ARG_VALUE");
+    }
+    this.#machine = new Machine(own, releaseOf(own, kernel), { bufferBytes, bufferMessages, files });
     this.#scheduler = new Scheduler(this.#machine, seed);
     this.violations = this.#machine.violations;
   }
@@ -185,10 +265,11 @@ export class VirtualKernel {
 
   /** Starts a process. */
   process(options?: ProcessOptions): VirtualProcess {
-    checkOptions("options", options, PROCESS);
-    const { descriptors = 256, uid = 1000, gid = 1000 } = options ?? {};
-    const process = new Process(this.#machine, 1000 + this.#machine.processes.length, uid, gid, descriptors);
-    const started = new VirtualProcess(this, process, this.#scheduler);
+    readOptions("options", options, PROCESS);
+    const { descriptors = 256, uid = 1000, gid = 1000, groups = [], label = null } = options ?? {};
+    const pid = 1000 + this.#machine.processes.length;
+    const process = new Process(this.#machine, { pid, uid, gid, groups: [...groups], label }, descriptors);
+    const started = new VirtualProcess(KEY, this, process, this.#scheduler);
     this.#machine.processes.push(process);
     this.#processes.set(process, started);
     return started;
@@ -207,7 +288,10 @@ export class VirtualKernel {
   /** Starts again with another seed: no faults, no violations, no names. The processes stay, with nothing open. */
   reset(seed: number): void {
     integer("seed", seed, 0, 0xffffffff);
-    for (const process of this.#processes.values()) process.kill();
+    for (const process of this.#processes.values()) {
+      process.kill();
+      process.platform.forgetTurn();
+    }
     this.#machine.reset();
     this.#scheduler.reset(seed);
     this.#fault = null;

@@ -1,17 +1,18 @@
 /** What system calls act on: processes with their descriptor tables, names, what is in flight, and what was done wrong. */
 
-import type { Abi } from "../core/abis/table.ts";
 import { errnoOf } from "./errno.ts";
 import {
   type Descriptor,
   discard,
   type OpenFile,
+  type Owner,
+  onlyInFlight,
   type Segment,
-  type Sender,
   type Socket,
   unreachable,
   unreference,
 } from "./files.ts";
+import { type KernelAbi, rulesOf } from "./systems.ts";
 
 /** The sizes of a machine. */
 interface MachineLimits {
@@ -27,11 +28,13 @@ interface MachineLimits {
 const FIRST_FD = 3;
 
 /** A process. */
-export class Process implements Sender {
+export class Process implements Owner {
   readonly machine: Machine;
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
+  readonly groups: readonly number[];
+  readonly label: string | null;
   /** Size of the descriptor table. */
   readonly limit: number;
   /** The descriptor table, by number. */
@@ -42,11 +45,13 @@ export class Process implements Sender {
   inheritable = 0;
   #alive = true;
 
-  constructor(machine: Machine, pid: number, uid: number, gid: number, limit: number) {
+  constructor(machine: Machine, owner: Owner, limit: number) {
     this.machine = machine;
-    this.pid = pid;
-    this.uid = uid;
-    this.gid = gid;
+    this.pid = owner.pid;
+    this.uid = owner.uid;
+    this.gid = owner.gid;
+    this.groups = owner.groups;
+    this.label = owner.label;
     this.limit = limit;
   }
 
@@ -84,13 +89,15 @@ export class Process implements Sender {
     return fd;
   }
 
-  /** Frees a number. */
-  remove(fd: number): void {
+  /** Frees a number. `waits`: whether the event loop waits until the file is closed. */
+  remove(fd: number, waits: boolean): void {
     const descriptor = this.table[fd]!;
     this.table[fd] = undefined;
     if (!descriptor.cloexec) this.inheritable--;
+    this.machine.waiting = waits ? this : null;
     unreference(descriptor.file);
-    this.machine.collect();
+    this.machine.waiting = null;
+    this.machine.collect(descriptor.file);
   }
 
   /** Ends it: everything that it had open is closed. */
@@ -100,10 +107,10 @@ export class Process implements Sender {
       if (descriptor === undefined) continue;
       this.table[fd] = undefined;
       unreference(descriptor.file);
+      this.machine.collect(descriptor.file);
     }
     this.owned.clear();
     this.inheritable = 0;
-    this.machine.collect();
   }
 
   revive(): void {
@@ -125,11 +132,15 @@ export interface BoundFile {
 
 /** A system, without its calls. */
 export class Machine {
-  readonly abi: Abi;
+  readonly abi: KernelAbi;
+  /** What uname(2) says; empty where nothing depends on it. */
+  readonly release: string;
   readonly limits: MachineLimits;
   readonly processes: Process[] = [];
   /** What was done that must not be. */
   readonly violations: string[] = [];
+  /** The process whose event loop waits for a close; null: none. */
+  waiting: Process | null = null;
   /** What was sent with descriptors and neither received nor lost. */
   readonly inFlight: Set<Segment> = new Set();
   /** The files of sockets, and abstract names, by name. */
@@ -140,8 +151,9 @@ export class Machine {
   readonly locks: Map<string, OpenFile> = new Map();
   #chosenNames = 0;
 
-  constructor(abi: Abi, limits: MachineLimits) {
+  constructor(abi: KernelAbi, release: string, limits: MachineLimits) {
     this.abi = abi;
+    this.release = release;
     this.limits = limits;
   }
 
@@ -171,8 +183,12 @@ export class Machine {
     return { total, ofUser };
   }
 
-  /** Drops sockets that are only in the queues of one another, with those queues (net/unix/garbage.c, unp_gc). */
-  collect(): void {
+  /**
+   * Drops sockets that are only in the queues of one another, with those queues (net/unix/garbage.c, unp_gc).
+   *
+   * @param closed a file of which a descriptor was closed
+   */
+  collect(closed: OpenFile | null): void {
     if (this.inFlight.size === 0) return;
     let sockets = false;
     for (const segment of this.inFlight) {
@@ -180,6 +196,15 @@ export class Machine {
       else sockets ||= segment.rights.some((files) => files.some(({ kind }) => kind === "socket"));
     }
     if (!sockets) return;
+    if (rulesOf(this.abi).collects === "only in flight") {
+      if (closed?.kind !== "socket" || closed.references > 0) return;
+      for (const socket of onlyInFlight(this.inFlight)) {
+        // sorflush: it can send, and receives the end.
+        socket.shutRead = true;
+        for (const segment of socket.queue.splice(0)) discard(segment);
+      }
+      return;
+    }
     const roots = this.processes.flatMap(({ table }) =>
       table.flatMap((slot) => (slot === undefined ? [] : [slot.file])),
     );

@@ -24,7 +24,15 @@ export function messageCalls(caller: Caller, buffers: Pick<System, "out" | "addr
     sendmsg: (fd, payload, offset, length, controlLength, flags, to) =>
       caller.socketCall("sendmsg", fd, "sent on", (socket, fault) => {
         const bytes = bytesOf(payload, offset, length);
-        const result = send(process, socket, bytes, control.subarray(0, controlLength), to, fault);
+        const result = send(
+          process,
+          socket,
+          bytes,
+          control.subarray(0, controlLength),
+          to,
+          fault,
+          (flags & abi.MSG_EOR) !== 0,
+        );
         if (typeof result === "number") events.progressed();
         else if (result === "EPIPE" && !mutesSigpipe(abi, flags)) process.violate("was killed by SIGPIPE");
         else if (result === "EAGAIN" && !neverBlocks(abi, socket, flags, true)) process.violate("waited in sendmsg");

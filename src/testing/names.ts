@@ -7,6 +7,7 @@ import type { ErrnoName } from "./errno.ts";
 import { OpenFile, type Socket } from "./files.ts";
 import type { Machine, Process } from "./machine.ts";
 import { type Caller, socketOf } from "./system-call.ts";
+import { rulesOf } from "./systems.ts";
 
 type Calls =
   | "bind"
@@ -36,6 +37,7 @@ export function nameCalls(caller: Caller, buffers: Pick<System, "out" | "address
         const file = [...machine.bound].find((bound) => bound.socket === socket);
         if (!rules.reportsBoundInode || file === undefined) return "EOPNOTSUPP";
         into[0] = file.inode;
+        into[1] = 0;
         return 0;
       }),
 
@@ -138,7 +140,7 @@ export function bindSocket(machine: Machine, socket: Socket, path: Uint8Array): 
 export function find(machine: Machine, path: Uint8Array, type: SocketType): Socket | ErrnoName {
   const found = machine.names.get(keyOf(Buffer.from(path).toString("latin1"), type));
   if (found === undefined) return path[0] === 0 ? "ECONNREFUSED" : "ENOENT";
-  if (found.socket === null) return "ECONNREFUSED";
+  if (found.socket === null) return type === "dgram" ? rulesOf(machine.abi).deadNameErrno : "ECONNREFUSED";
   return found.socket.type === type ? found.socket : "EPROTOTYPE";
 }
 

@@ -1,13 +1,14 @@
 /** Readiness and time. */
 
 import { POLLIN, POLLOUT, type System } from "../system/system.ts";
-import { CONSTANTS, POLLERR, POLLNVAL, SOME_CONSTANTS } from "./constants.ts";
-import { type Descriptor, Socket } from "./files.ts";
+import { CONSTANTS, LINUX_CONSTANTS, POLLERR, POLLNVAL } from "./constants.ts";
+import { type Descriptor, isEmptyRecord, Socket } from "./files.ts";
 import type { Machine } from "./machine.ts";
-import { isFull } from "./send.ts";
+import { isFull, lostReceiver } from "./send.ts";
 import type { Caller } from "./system-call.ts";
+import { rulesOf } from "./systems.ts";
 
-type Calls = "poll" | "watch" | "arm" | "keepAlive" | "unwatch" | "now" | "timer";
+type Calls = "poll" | "watch" | "arm" | "keepAlive" | "unwatch" | "needStack" | "now" | "timer";
 
 export function readinessCalls(caller: Caller): Pick<System, Calls> {
   const { process, machine, events } = caller;
@@ -34,6 +35,7 @@ export function readinessCalls(caller: Caller): Pick<System, Calls> {
 
     arm: (watcher, wanted) => events.arm(watcher, wanted),
     keepAlive() {},
+    needStack() {},
     unwatch: (watcher) => events.unwatch(watcher),
     now: () => events.now,
     timer: (milliseconds, fired) => events.timer(milliseconds, fired),
@@ -46,13 +48,19 @@ export function readiness(machine: Machine, { file }: Descriptor): number {
   if (file.backlog !== null) return file.backlog.length > 0 ? POLLIN : 0;
   let bits = 0;
   const connected = file.type === "dgram" || file.peerOwner !== null;
-  if (file.queue.length > 0 || file.error !== 0 || (file.ended && connected)) bits |= POLLIN;
+  const { abi } = machine;
+  const { hangsUp, closedReceiverErrno } = rulesOf(abi);
+  // Readable is what has bytes, of control data too.
+  const queued =
+    abi.emptyRecord === "lost" ? file.queue.some((one) => !isEmptyRecord(file, one)) : file.queue.length > 0;
+  const reset = file.error !== 0 || (closedReceiverErrno === "ECONNRESET" && lostReceiver(file));
+  if (queued || reset || (file.ended && connected)) bits |= POLLIN;
   if (file.error !== 0) bits |= POLLERR;
-  if (file.shutRead) bits |= SOME_CONSTANTS.POLLRDHUP;
-  if (!connected || (file.shutRead && file.shutWrite)) bits |= CONSTANTS.POLLHUP;
+  if (file.shutRead) bits |= LINUX_CONSTANTS.POLLRDHUP;
+  if (hangsUp && (!connected || (file.shutRead && file.shutWrite))) bits |= CONSTANTS.POLLHUP;
   const { peer } = file;
   // On the BSDs and Darwin a datagram socket is writable even if its receiver is full.
-  const always = file.type === "dgram" && machine.abi.datagramFullErrno === "ENOBUFS";
+  const always = file.type === "dgram" && abi.datagramFullErrno === "ENOBUFS";
   const full = peer !== null && isFull(machine, file, peer, 1);
   if (peer === null || file.shutWrite || always || !full) bits |= POLLOUT;
   return bits;

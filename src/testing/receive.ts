@@ -3,11 +3,21 @@
 import type { Abi } from "../core/abis/table.ts";
 import { OUT, type System } from "../system/system.ts";
 import { type ErrnoName, errnoOf } from "./errno.ts";
-import { isCarrier, OpenFile, type Segment, type Sender, type Socket, unreference } from "./files.ts";
+import {
+  isCarrier,
+  isEmptyRecord,
+  isStreamed,
+  OpenFile,
+  type Segment,
+  type Sender,
+  type Socket,
+  unreference,
+} from "./files.ts";
 import type { Process } from "./machine.ts";
 import { reportName } from "./names.ts";
 import { namesSender, option, takeError } from "./options.ts";
 import { ControlWriter } from "./rules.ts";
+import { disconnect, lostReceiver } from "./send.ts";
 import type { Fault } from "./system-call.ts";
 import { rulesOf } from "./systems.ts";
 
@@ -26,9 +36,22 @@ export function receive(
   const rules = rulesOf(abi);
   // A reset comes before the messages that are left, and behind the bytes of a stream that are left.
   if (socket.type !== "stream" && socket.error !== 0) return takeError(socket);
+  const peeks = (flags & abi.MSG_PEEK) !== 0;
+  const capacity = pieces.reduce((sum, { length }) => sum + length, 0);
+  while (losesFirst(abi, socket, capacity)) {
+    // soreceive begins again at the record, which a peek has not removed.
+    if (peeks) {
+      process.violate("peeked at an empty record: the call never returns");
+      return "EAGAIN";
+    }
+    socket.queue.shift();
+  }
   const first = socket.queue[0];
   if (first === undefined) {
     if (socket.error !== 0) return takeError(socket);
+    if (rules.closedReceiverErrno === "ECONNRESET" && lostReceiver(socket)) return disconnect(socket, "ECONNRESET");
+    const empty = abi.emptyReceive === "answered" && capacity === 0;
+    if (empty && (socket.type === "dgram" || socket.peerOwner !== null)) return 0;
     if (socket.type === "dgram" || !socket.ended) {
       if (socket.type === "dgram" || socket.peerOwner !== null) return "EAGAIN";
       return socket.type === "stream" ? rules.unconnectedStreamErrno : "ENOTCONN";
@@ -39,9 +62,8 @@ export function receive(
     if (socket.type === "stream") deliverPidfd(process, socket, writer, 0, null);
     return 0;
   }
-  const peeks = (flags & abi.MSG_PEEK) !== 0;
-  const capacity = pieces.reduce((sum, { length }) => sum + length, 0);
-  const most = socket.type === "stream" ? Math.min(capacity, Math.max(1, fault?.short ?? Infinity)) : capacity;
+  const streamed = isStreamed(socket, abi);
+  const most = streamed ? Math.min(capacity, Math.max(1, fault?.short ?? Infinity)) : capacity;
   const taken: Segment[] = segments(abi, socket, most, peeks);
   // Where plain bytes are put in front of those with control data, the carrier is not the first.
   const carrier = taken.find(isCarrier) ?? first;
@@ -55,11 +77,18 @@ export function receive(
     if (!peeks) segment.taken += chunk.length;
   }
   if (wantAddress && (socket.type !== "stream" || rules.namesStreamSender)) reportName(buffers, first.from.path);
-  if (socket.type !== "stream") {
+  if (!streamed) {
     if (copied < first.bytes.length) buffers.out[OUT.FLAGS]! |= abi.MSG_TRUNC;
     if (!peeks) socket.queue.shift();
     return copied;
   }
+  const { bytes: lastBytes, taken: lastTaken, mark } = taken.at(-1)!;
+  const ends =
+    mark &&
+    (peeks
+      ? most >= taken.reduce((sum, one) => sum + one.bytes.length - one.taken, 0)
+      : lastTaken === lastBytes.length);
+  if (socket.type === "seqpacket" && ends) buffers.out[OUT.FLAGS]! |= abi.MSG_EOR;
   while (!peeks && socket.queue.length > 0) {
     const { bytes, taken: gone } = socket.queue[0]!;
     if (gone < bytes.length || !taken.includes(socket.queue[0]!)) break;
@@ -68,9 +97,17 @@ export function receive(
   return copied;
 }
 
+/** Whether the first record is empty and gets lost: until the end has come, where the receive has room for bytes. */
+function losesFirst(abi: Abi, socket: Socket, capacity: number): boolean {
+  const [first] = socket.queue;
+  return (
+    abi.emptyRecord === "lost" && first !== undefined && isEmptyRecord(socket, first) && !socket.ended && capacity > 0
+  );
+}
+
 /** The segments that one receive takes bytes of. */
 function segments(abi: Abi, socket: Socket, most: number, peeks: boolean): Segment[] {
-  if (socket.type !== "stream") return [socket.queue[0]!];
+  if (!isStreamed(socket, abi)) return [socket.queue[0]!];
   const taken: Segment[] = [];
   const breaksAfter = abi.rightsCarrier === "last";
   const named = namesSender(abi, socket);
@@ -85,6 +122,7 @@ function segments(abi: Abi, socket: Socket, most: number, peeks: boolean): Segme
     taken.push(segment);
     bytes += segment.bytes.length - segment.taken;
     if (breaksAfter && segment.rights !== null) break;
+    if (socket.type === "seqpacket" && segment.mark) break;
   }
   return taken;
 }
@@ -103,6 +141,8 @@ function deliver(
     const { pid, uid, gid } = carrier.sender ?? { pid: 0, uid: 65534, gid: 65534 };
     writer.put(abi.SCM_CREDENTIALS!, ControlWriter.int(abi, pid, uid, gid));
   }
+  const { label } = carrier.owner;
+  if (label !== null && option(socket, abi.SO_PASSSEC, 0) !== 0) writer.put(abi.SCM_SECURITY!, Buffer.from(label));
   const { rights, credentialsAt } = carrier;
   const peeks = (flags & abi.MSG_PEEK) !== 0;
   const keeps = peeks && abi.peek !== "duplicates";
@@ -126,10 +166,10 @@ function deliver(
     }
     if (!peeks) for (const file of files) unreference(file);
   }
-  if (rights !== null && !peeks) process.machine.collect();
+  if (rights !== null && !peeks) process.machine.collect(null);
   if (error !== null) {
     // The descriptors are lost. The bytes of a stream stay; a datagram does not.
-    if (socket.type !== "stream" && !peeks) socket.queue.shift();
+    if (!isStreamed(socket, abi) && !peeks) socket.queue.shift();
     return error;
   }
   deliverPidfd(process, socket, writer, free, carrier.sender);
@@ -156,9 +196,10 @@ function deliverPidfd(
   writer.put(abi.SCM_PIDFD!, ControlWriter.int(abi, fd));
 }
 
-/** `struct cmsgcred` of FreeBSD and DragonFly: pid, uid, euid, gid, groups. The groups are left out. */
+/** `struct cmsgcred` of FreeBSD and DragonFly: pid, uid, euid, gid, number of groups, groups. The first of them is the effective gid. */
 function credentialsBytes(abi: Abi, { pid, uid, gid }: Sender): Uint8Array {
-  return ControlWriter.int(abi, pid, uid, uid, gid, ...new Array(17).fill(0));
+  const groups = abi.endian === "little" ? 1 : 0x10000;
+  return ControlWriter.int(abi, pid, uid, uid, gid, groups, gid, ...new Array(15).fill(0));
 }
 
 function isSameSender({ sender: a }: Segment, { sender: b }: Segment): boolean {

@@ -276,6 +276,8 @@ export class ControlWriter {
     const data = ControlWriter.int(abi, ...new Array(words).fill(abi.peek === "zeroed" ? 0 : 0x7ff0));
     const wanted = lengthOf(abi, data.length);
     if (abi.truncation === "freebsd") this.#whole(abi.SCM_RIGHTS, data);
+    // Nothing of it (NetBSD uipc_syscalls.c#L885, copyout_msg_control, and measured).
+    else if (abi.truncation === "netbsd" && this.room < spaceOf(abi, data.length)) this.truncated = true;
     else this.#write(abi.SCM_RIGHTS, data, wanted, Math.min(this.room, wanted));
     if (wanted > this.room && abi.truncation === "xnu") this.truncated = true;
   }

@@ -16,7 +16,7 @@ export interface Fault {
   readonly errno?: ErrnoName;
   /** Where a call on several descriptors fails first, counted from 0. */
   readonly at?: number;
-  /** A send or receive on a stream moves at most so many bytes, at least 1. */
+  /** A send or receive on a stream, and a write into a memfd, moves at most so many bytes, at least 1. */
   readonly short?: number;
   /** The descriptor table has so many free slots. */
   readonly room?: number;

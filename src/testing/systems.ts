@@ -4,8 +4,44 @@
  */
 
 import type { Abi } from "../core/abis/table.ts";
+import { isOlder, lacks, type Version, versionOf } from "../core/abis/version.ts";
 import type { ErrnoName } from "./errno.ts";
 import type { Sender } from "./files.ts";
+
+/** A row as a kernel has it: without the numbers that its version does not know. */
+export interface KernelAbi extends Abi {
+  /** The version of Linux; null on other systems. */
+  readonly version: Version | null;
+}
+
+/** The newest Linux whose rules these are: both were tried, and nothing differs between them. */
+const NEWEST = "6.18";
+/** The oldest Linux that was tried. */
+const OLDEST: Version = [5, 10];
+
+/**
+ * The row of a kernel.
+ *
+ * @param release as uname(2) says it; undefined: the newest Linux, or the only version of another system
+ * @returns null: the rules of such a kernel are not known
+ */
+export function kernelAbi(abi: Abi, release: string | undefined): KernelAbi | null {
+  if (abi.os !== "linux") return release === undefined ? { ...abi, version: null } : null;
+  const version = versionOf(release ?? NEWEST);
+  if (version === null || isOlder(version, OLDEST)) return null;
+  const absent = Object.keys(abi.since).filter((name) => name in abi && lacks(abi.since, name, version));
+  return { ...abi, ...Object.fromEntries(absent.map((name) => [name, null])), version };
+}
+
+/** Whether a kernel is too old for a number of the C headers. */
+export function isAbsent({ since, version }: KernelAbi, name: string): boolean {
+  return version !== null && lacks(since, name, version);
+}
+
+/** What uname(2) says. */
+export function releaseOf(abi: Abi, release: string | undefined): string {
+  return abi.os === "linux" ? (release ?? NEWEST) : "";
+}
 
 /** How many descriptors are in flight when more are sent, and the limits. */
 export interface InFlight {
@@ -20,8 +56,8 @@ export interface InFlight {
 }
 
 export interface SystemRules {
-  /** Names that the C headers have, of those that not every system's have. */
-  readonly headers: readonly ("LOCAL_PEERCRED" | "LOCAL_PEERPID" | "LOCAL_PEEREID" | "POLLRDHUP")[];
+  /** Whether the C headers have what is Linux's own: POLLRDHUP, memfds and their seals. */
+  readonly linuxHeaders: boolean;
 
   /** On 64 bit the kernel reads `cmsg_len` as 8 bytes (`size_t`), whatever the libc declares. */
   readonly wideLengths: boolean;
@@ -50,6 +86,8 @@ export interface SystemRules {
   readonly echoes: "none" | "MSG_CMSG_CLOEXEC" | "all";
   /** Whether a send waits for room in spite of MSG_DONTWAIT. */
   readonly sendIgnoresDontwait: boolean;
+  /** Whether a send after the end is EPIPE even if its control data are wrong; else the control data are read first. */
+  readonly endBeforeControl: boolean;
 
   /** Whether sockets of `socketpair` and `accept` block: MSG_DONTWAIT is enough there (native/socket.cc). */
   readonly connectedBlocks: boolean;
@@ -57,8 +95,24 @@ export interface SystemRules {
   readonly connectWaits: boolean;
   /** Whether `shutdown` needs a peer. */
   readonly shutdownNeedsPeer: boolean;
+  /** Whether `shutdown` for reading drops what is queued. */
+  readonly shutdownDrops: boolean;
+  /**
+   * The error of a connected datagram socket whose receiver is closed. ECONNREFUSED is of its next send, and what the socket itself
+   * had received is lost (Linux, unix_dgram_disconnected). ECONNRESET is of its next send, or of its next receive that finds nothing.
+   */
+  readonly closedReceiverErrno: "ECONNREFUSED" | "ECONNRESET";
+  /** Whether `poll` reports POLLHUP for a connection that is over. */
+  readonly hangsUp: boolean;
+  /**
+   * Which sockets lose what they have received, while they are in flight: those that nothing can receive any more; or every socket
+   * that only messages refer to, unless the socket that would receive it is in flight itself, and open (XNU).
+   */
+  readonly collects: "unreachable" | "only in flight";
   /** Whether a socket that is closed with unread messages resets its peer. */
   readonly resetsUnread: boolean;
+  /** Whether a first message without bytes counts as unread. */
+  readonly emptyFirstIsUnread: boolean;
   /** Whether the peer's name is known after the peer has closed. */
   readonly remembersPeer: boolean;
   /** The errno of a receive on a stream that is not connected. */
@@ -72,12 +126,30 @@ export interface SystemRules {
    * former peer, which gets an error; two that are connected with each other have no limit of messages.
    */
   readonly connectedDatagrams: boolean;
+  /**
+   * The sender's SO_SNDBUF limits what a receiver keeps of it (Linux, sock_alloc_send_pskb), and the system reports twice the size that
+   * was set (sk_setsockopt); else the receiver's SO_RCVBUF does.
+   */
+  readonly sendersBuffer: boolean;
+  /** The options that a connection has from its listener: all of them, or those of which messages depend (Linux, unix_stream_connect). */
+  readonly inheritsBuffers: boolean;
+  /** When a connection gets the options of its listener. */
+  readonly inheritsAt: "connect" | "accept";
+  /** Whether a send on a datagram socket without a peer is ENOTCONN before all else: a pending error, or `shutdown`. */
+  readonly notConnectedFirst: boolean;
+  /** The errno of a datagram for which there is no receiver: the socket has no peer, and the call no address. */
+  readonly noReceiverErrno: "ENOTCONN" | "EDESTADDRREQ";
+  /** The errno of a datagram socket for the file of a socket that is closed. */
+  readonly deadNameErrno: "ECONNREFUSED" | "EDESTADDRREQ";
+  /** The errno of an option of a level that Unix sockets do not have. */
+  readonly otherLevelErrno: ErrnoName;
   /** What SO_PEERCRED answers; null: there is no such option. */
   readonly peerCredentials: ((peer: Sender | null) => Int32Array | "ENOTCONN") | null;
 }
 
 /** Common to Darwin, the BSDs and illumos. */
-const UNIX: Omit<SystemRules, "headers" | "leastLength" | "countsPadding" | "echoes"> = {
+const UNIX: Omit<SystemRules, "leastLength" | "countsPadding" | "echoes"> = {
+  linuxHeaders: false,
   wideLengths: false,
   refusesTrailing: () => false,
   refusesShort: true,
@@ -88,21 +160,34 @@ const UNIX: Omit<SystemRules, "headers" | "leastLength" | "countsPadding" | "ech
   deliversEmptyRights: false,
   refusesInFlight: () => null,
   sendIgnoresDontwait: false,
+  endBeforeControl: true,
+  shutdownDrops: true,
+  closedReceiverErrno: "ECONNRESET",
+  hangsUp: true,
+  collects: "unreachable",
   connectedBlocks: false,
   connectWaits: false,
   shutdownNeedsPeer: true,
   resetsUnread: false,
+  emptyFirstIsUnread: false,
   remembersPeer: false,
   unconnectedStreamErrno: "ENOTCONN",
   reportsBoundInode: false,
   namesStreamSender: false,
   connectedDatagrams: false,
+  sendersBuffer: false,
+  inheritsBuffers: true,
+  inheritsAt: "connect",
+  notConnectedFirst: false,
+  noReceiverErrno: "EDESTADDRREQ",
+  deadNameErrno: "ECONNREFUSED",
+  otherLevelErrno: "ENOPROTOOPT",
   peerCredentials: null,
 };
 
 const SYSTEMS: Readonly<Record<Abi["os"], SystemRules>> = {
   linux: {
-    headers: ["POLLRDHUP"],
+    linuxHeaders: true,
     wideLengths: true,
     leastLength: "header",
     // The compat layer under 32-bit programs refuses them (net/compat.c).
@@ -118,23 +203,36 @@ const SYSTEMS: Readonly<Record<Abi["os"], SystemRules>> = {
     countsPadding: true,
     echoes: "MSG_CMSG_CLOEXEC",
     sendIgnoresDontwait: false,
+    // unix_stream_sendmsg: scm_send comes first.
+    endBeforeControl: false,
+    shutdownDrops: false,
+    closedReceiverErrno: "ECONNREFUSED",
+    hangsUp: true,
+    collects: "unreachable",
     connectedBlocks: true,
     connectWaits: true,
     // unix_shutdown.
     shutdownNeedsPeer: false,
     // unix_release_sock.
     resetsUnread: true,
+    emptyFirstIsUnread: false,
     remembersPeer: true,
     unconnectedStreamErrno: "EINVAL",
     reportsBoundInode: true,
     namesStreamSender: true,
     // unix_may_send; unix_dgram_disconnected; unix_dgram_sendmsg.
     connectedDatagrams: true,
+    sendersBuffer: true,
+    inheritsBuffers: false,
+    inheritsAt: "connect",
+    notConnectedFirst: false,
+    noReceiverErrno: "ENOTCONN",
+    deadNameErrno: "ECONNREFUSED",
+    otherLevelErrno: "EOPNOTSUPP",
     peerCredentials: (peer) => (peer === null ? Int32Array.of(0, -1, -1) : Int32Array.of(peer.pid, peer.uid, peer.gid)),
   },
   darwin: {
     ...UNIX,
-    headers: ["LOCAL_PEERCRED", "LOCAL_PEERPID"],
     leastLength: "header",
     // uipc_usrreq.c: one message, exactly, and mbuf room for pointers of twice the size of the numbers.
     takes: ({ headerBytes }, control, _count, first) =>
@@ -142,20 +240,23 @@ const SYSTEMS: Readonly<Record<Abi["os"], SystemRules>> = {
     countsPadding: false,
     echoes: "all",
     sendIgnoresDontwait: true,
+    // uipc_usrreq.c#L2553, unp_gc: only sockets in flight are searched for messages; #L2910: after each close of a Unix socket.
+    collects: "only in flight",
   },
   freebsd: {
     ...UNIX,
-    headers: ["LOCAL_PEERCRED"],
     leastLength: "payload",
     refusesTrailing: () => true,
     tooLongErrno: "EMSGSIZE",
     pointerRoom: { bytes: ({ pointerBytes }) => pointerBytes, errno: "EMSGSIZE" },
     countsPadding: true,
     echoes: "all",
+    // uipc_sosend_stream_or_seqpacket calls unp_internalize first.
+    endBeforeControl: false,
   },
   openbsd: {
     ...UNIX,
-    headers: [],
+    shutdownNeedsPeer: false,
     leastLength: "payload",
     takes: ({ alignBytes }, control, count, first) =>
       count === 1 && (control === first || control === Math.ceil(first / alignBytes) * alignBytes),
@@ -170,31 +271,65 @@ const SYSTEMS: Readonly<Record<Abi["os"], SystemRules>> = {
   },
   netbsd: {
     ...UNIX,
-    headers: ["LOCAL_PEEREID"],
+    shutdownNeedsPeer: false,
     leastLength: "payload",
     deliversEmptyRights: true,
     // Of all users, against a share of kern.maxfiles.
     refusesInFlight: (count, { total, files }) => (total + count > files / 2 ? "EAGAIN" : null),
     countsPadding: true,
-    echoes: "none",
+    // uipc_syscalls.c#L974, uipc_socket.c#L1631, and measured.
+    echoes: "all",
+    // uipc_socket.c#L2359, sodopoll, and measured.
+    hangsUp: false,
   },
   dragonfly: {
     ...UNIX,
-    headers: ["LOCAL_PEERCRED"],
+    shutdownNeedsPeer: false,
     leastLength: "header",
     countsPadding: false,
-    echoes: "none",
+    // uipc_socket.c#L1595.
+    echoes: "all",
   },
   illumos: {
     ...UNIX,
-    headers: [],
     leastLength: "header",
     takes: (_abi, _control, count) => count === 1,
+    deliversEmptyRights: true,
     countsPadding: false,
     echoes: "none",
+    // socksubr.c, so_ux_lookup.
+    deadNameErrno: "EDESTADDRREQ",
   },
 };
 
-export function rulesOf({ os }: Abi): SystemRules {
-  return SYSTEMS[os];
+/**
+ * What older versions of Linux do differently: the rules of every version before the one that is named, but for the series that got the
+ * change in a point release. A release of uname(2) need not have the number of that (Debian's has not), so the last of a series counts.
+ */
+const OLDER: readonly { before: Version; except?: readonly string[]; rules: Partial<SystemRules> }[] = [
+  // unix_stream_connect, unix_accept: commit 3f84d577b79d.
+  { before: [6, 16], rules: { inheritsAt: "accept" } },
+  // unix_dgram_sendmsg: commit 62c6db251e66 looks for the peer behind sock_alloc_send_pskb, which reports the end and pending errors.
+  { before: [6, 14], rules: { notConnectedFirst: true } },
+  // unix_release_sock: commit 2a5a4841846b, for consumed bytes of MSG_OOB; also in 5.15.187, 6.1.143, 6.6.96, 6.12.36 and 6.15.5.
+  {
+    before: [6, 16],
+    except: ["5.15", "6.1", "6.6", "6.12", "6.15"],
+    rules: { emptyFirstIsUnread: true },
+  },
+];
+
+const older = new Map<string, SystemRules>();
+
+/** The rules of a kernel; of a row alone, those of the newest version. */
+export function rulesOf({ os, version }: Pick<Abi, "os"> & { readonly version?: Version | null }): SystemRules {
+  const newest = SYSTEMS[os];
+  if (os !== "linux" || version == null) return newest;
+  const key = version.join(".");
+  const known = older.get(key);
+  if (known !== undefined) return known;
+  const changes = OLDER.filter(({ before, except = [] }) => isOlder(version, before) && !except.includes(key));
+  const own: SystemRules = Object.assign({}, newest, ...changes.map(({ rules }) => rules));
+  older.set(key, own);
+  return own;
 }

@@ -12,7 +12,7 @@ import { readinessCalls } from "./readiness.ts";
 import { Caller, type Events } from "./system-call.ts";
 
 export function virtualSystem(process: Process, events: Events): System {
-  const { abi } = process.machine;
+  const { abi, release } = process.machine;
   const caller = new Caller(process, events);
   const buffers = {
     out: new Int32Array(4),
@@ -20,6 +20,7 @@ export function virtualSystem(process: Process, events: Events): System {
   };
   return {
     constants: constantsOf(abi),
+    release,
     ...buffers,
     ...messageCalls(caller, buffers),
     ...descriptorCalls(caller),

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
 import { isMainThread } from "node:worker_threads";
 import { AncillaryError, ChannelError, OwnedFd, UnixListener, UnixStream } from "unix-ancillary";
+import { HandOffError } from "unix-ancillary/handoff";
 import { type Style, Trap } from "./arguments.ts";
 import type { Recipe } from "./recipe.ts";
 import { applies, countFds, drain, EFFECTS, front, PAYLOAD, Seen, WAITING, World, watchdog } from "./world.ts";
@@ -38,11 +39,13 @@ function explained(error: unknown, world: World): boolean {
     syscall?: unknown;
     cause?: unknown;
   };
-  if (error instanceof AncillaryError || error instanceof ChannelError) return true;
-  // Of a proxy of an object of the library, by the engine.
-  if (error instanceof TypeError && error.message.includes("private member")) return true;
+  if ([AncillaryError, ChannelError, HandOffError].some((type) => error instanceof type)) return true;
+  // Of a proxy of an object of the library, by the engine: V8's words, JavaScriptCore's.
+  if (error instanceof TypeError && /private (member|field)/.test(error.message)) return true;
   if (error instanceof TypeError || error instanceof RangeError)
     return typeof code === "string" && code.startsWith("ERR_");
+  // Of Node, for a stream that was destroyed.
+  if (typeof code === "string" && code.startsWith("ERR_STREAM_")) return true;
   if (code === "ABORT_ERR") return cause === world.reason;
   return error instanceof Error && typeof errno === "number" && errno < 0 && typeof syscall === "string";
 }
@@ -102,7 +105,7 @@ async function until(there: () => boolean, turns = 60): Promise<boolean> {
 
 const CLOSES = ["closes the socket", "closes the socket, another gets its number", "hands the socket over"];
 
-const dog = isMainThread ? await watchdog(5000) : null;
+const dog = isMainThread ? await watchdog(20_000) : null;
 
 /** What nothing caught, meanwhile. */
 const uncaught: unknown[] = [];
@@ -167,11 +170,16 @@ export async function perform({ name, recipe, style, later, acts }: Row): Promis
   }
   // A replaced value has methods that may fail.
   const throwers = acts.filter(({ effect }) => effect === "throws");
+  // Code that closes the socket, and then throws: the close may have failed the operation before.
+  const closed =
+    done.some((effect) => CLOSES.includes(effect)) &&
+    ["ERR_SOCKET_CLOSED", "ERR_FD_CLOSED"].includes((error as { code?: string } | null)?.code ?? "");
   if (
     settled !== null &&
     typeof style !== "number" &&
     done.includes("throws") &&
     error !== world.thrown &&
+    !closed &&
     throwers.every(({ at }) => !letsGo(trap.hits, at))
   )
     problems.push(`what was thrown is lost: ${inspect(settled)}`);
@@ -188,8 +196,10 @@ export async function perform({ name, recipe, style, later, acts }: Row): Promis
   if (seen.text.includes("SECRET") || seen.files.includes("secret")) problems.push("received from another connection");
   if (hasFd(settled?.value) && world.isBystander(settled.value)) problems.push("took over another connection");
   problems.push(...world.bystanderProblems());
-  // Memory that is taken away behind the system call takes what was received with it.
-  const emptied = acts.some(({ effect, at }) => EFFECTS[effect]!.needs === "memory" && letsGo(trap.hits, at));
+  // Memory that is taken away behind the system call, of this call or of one within, takes what was received with it.
+  const repeatedInto = changed && intos.some((into) => into !== undefined);
+  const emptied =
+    repeatedInto || acts.some(({ effect, at }) => EFFECTS[effect]!.needs === "memory" && letsGo(trap.hits, at));
   if (recipe.moves === "receives" && !world.socket!.closed && !(changed && recipe.kind !== "stream") && !emptied) {
     drain(world.socket!, seen);
     for (const text of WAITING)

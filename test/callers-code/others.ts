@@ -1,10 +1,10 @@
 /** How everything is called that is not a method of a socket, and which names run no code of the caller's. */
 
-import { closeSync, fstatSync } from "node:fs";
 import {
   FdChannel,
   type FdReader,
   listenFds,
+  memfd,
   notify,
   notifyBarrier,
   OwnedFd,
@@ -15,6 +15,7 @@ import {
   UnixDatagram,
   type UnixStream,
 } from "unix-ancillary";
+import { closeSync, fstatSync } from "../descriptors.ts";
 import { socketPath } from "../support.ts";
 import { Lent } from "./arguments.ts";
 import { type Arguments, add, method, payloads, plain, receiving, socketOf, wrapAll } from "./recipe.ts";
@@ -208,6 +209,15 @@ add("OwnedFd.fromRaw", (world, trap) => {
   return { run };
 });
 
+add(
+  "memfd",
+  plain(memfd, (world) => ["m", { data: world.bytes(9), size: 12, seal: ["write", "seal"], platform: undefined }]),
+);
+add(
+  "memfd",
+  plain(memfd, () => ["m", { data: "text", size: 12, seal: true }]),
+);
+
 // The service manager.
 
 const manager = (world: World): UnixDatagram => {
@@ -225,13 +235,13 @@ const told = (world: World): unknown[] => {
 for (const state of [PAYLOAD, { PAY: "LOAD", STATUS: "x" }])
   add(
     "notify",
-    plain(notify, (world) => [state, told(world)]),
+    plain(notify, (world) => [state, told(world), { signal: world.signal }]),
     { kind: "datagram", moves: state === PAYLOAD ? "sends" : null },
   );
 add(
   "notifyBarrier",
   (world, trap) => {
-    const [given] = wrapAll(trap, [{ timeout: 1000 }]) as [{ timeout: number }];
+    const [given] = wrapAll(trap, [{ timeout: 1000, signal: world.signal }]) as [object];
     const bound = manager(world);
     const run = () => {
       const done = notifyBarrier(given);
@@ -264,6 +274,8 @@ export const WITHOUT: Readonly<Record<string, readonly string[]>> = {
     "#[Symbol.asyncDispose]",
     "#peerCredentials",
     "#peerPidfd",
+    "#peerGroups",
+    "#peerSecurity",
     "#fdRanges",
     "#queuedFds",
     "#queuedBytes",
@@ -280,6 +292,18 @@ export const WITHOUT: Readonly<Record<string, readonly string[]>> = {
     "SocketAncillary#messages",
     "#[Symbol.asyncIterator]",
     "FdChannel#peer",
+    "HandOffError#takeBack",
+    "FdDuplex#position",
+    "UServer#paused",
+    // Of an argument of listen.
+    "UServer#path",
+    "UServer#backlog",
+    "UServer#listening",
+    "UServer#pause",
+    "UServer#resume",
   ],
-  "makes an error, and calls nothing": ["new AncillaryError", "new ChannelError"],
+  "passes what it is given to Node's stream": ["FdDuplex#read", "USocket#end"],
+  // From its end, each element is read once; a number is checked when it is taken.
+  "takes a list apart that it empties": ["USocket#unshift"],
+  "makes an error, and calls nothing": ["new AncillaryError", "new ChannelError", "new HandOffError"],
 };

@@ -96,12 +96,22 @@ for (const [kind, name] of [
     method(socketOf, "shutdown", () => ["write"]),
     { kind },
   );
-  for (const pass of ["setPassCredentials", "setPassPidfd", "setPassSecurity"])
+  for (const pass of ["setPassCredentials", "setPassPidfd", "setPassSecurity", "setPassRights"])
     add(
       `${name}#${pass}`,
       method(socketOf, pass, () => [false]),
       { kind },
     );
+  add(
+    `${name}#getOption`,
+    method(socketOf, "getOption", () => ["SOL_SOCKET", "SO_PEERCRED", 12]),
+    { kind },
+  );
+  add(
+    `${name}#setOption`,
+    method(socketOf, "setOption", (world) => ["SOL_SOCKET", "SO_RCVBUF", world.bytes("12345678")]),
+    { kind },
+  );
   add(
     `${name}.pair`,
     plain(CLASSES[name].pair, () => [{ platform: undefined }]),
@@ -131,7 +141,7 @@ for (const [kind, name] of [
   );
   add(
     `${name}.connectSync`,
-    plain(CLASSES[name].connectSync, (world) => [at(world), { platform: undefined }]),
+    plain(CLASSES[name].connectSync, (world) => [at(world), { timeout: 1000, platform: undefined }]),
     { kind: "listener" },
   );
 }
@@ -238,12 +248,22 @@ add(
   method(listener, "acceptSync", () => [{ timeout: 1000 }]),
   { kind: "listener" },
 );
-for (const pass of ["setPassCredentials", "setPassPidfd", "setPassSecurity"])
+for (const pass of ["setPassCredentials", "setPassPidfd", "setPassSecurity", "setPassRights"])
   add(
     `UnixListener#${pass}`,
     method(listener, pass, () => [false]),
     { kind: "listener" },
   );
+add(
+  "UnixListener#getOption",
+  method(listener, "getOption", () => ["SOL_SOCKET", "SO_RCVBUF", 4]),
+  { kind: "listener" },
+);
+add(
+  "UnixListener#setOption",
+  method(listener, "setOption", (world) => ["SOL_SOCKET", "SO_RCVBUF", world.bytes("12345678")]),
+  { kind: "listener" },
+);
 const listen = { type: "stream", backlog: 5, mode: 0o600, platform: undefined };
 add(
   "UnixListener.bind",

@@ -1,8 +1,9 @@
 /** What a call has to do with, and what the caller's code does to it meanwhile. */
 
-import { openSync, readdirSync, readlinkSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 import { isMainThread, Worker } from "node:worker_threads";
 import { OwnedFd, SocketAncillary, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream } from "unix-ancillary";
+import { openSync } from "../descriptors.ts";
 import { fileWith } from "../support.ts";
 import { Lent } from "./arguments.ts";
 

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { FdChannel, UnixSeqpacket, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { again, codeOf, errorOf, leakChecked, role, run } from "../support.ts";
+import { again, codeOf, errorOf, leakChecked, NEEDS, role, run } from "../support.ts";
 import { frameOf, header, withChannels, withFile, withRawPeer } from "./channel-support.ts";
 
 if (role === "crowded") {
@@ -25,6 +25,8 @@ if (role === "crowded") {
 if (role === "unreferenced") {
   const [peer, socket] = UnixStream.pair();
   const channel = FdChannel.over(socket, { frameTimeout: 60_000 }).unref();
+  // Otherwise the frame ends when the peer is garbage-collected.
+  Object.assign(globalThis, { kept: peer });
   peer.trySendFds(header().subarray(0, 1));
   channel.recv().catch(() => {});
   console.log("waiting");
@@ -175,6 +177,50 @@ test(
 );
 
 test(
+  "a deadline leaves no timer and no listener when its frame has come, or was aborted",
+  withRawPeer(
+    async (peer, channel) => {
+      const { system } = peer.platform;
+      const { timer } = system;
+      let left = 0;
+      system.timer = (milliseconds, fired) => {
+        const made = timer.call(system, milliseconds, fired);
+        left++;
+        return {
+          keepAlive: (on) => made.keepAlive(on),
+          close() {
+            left--;
+            made.close();
+          },
+        };
+      };
+      try {
+        const abort = new AbortController();
+        const frame = Buffer.concat([header({ payload: 4 }), Buffer.from("data")]);
+        const whole = channel.recv({ signal: abort.signal });
+        peer.sendFdsSync(frame.subarray(0, 10));
+        await sleep(5);
+        assert.is(left, 1, "a deadline");
+        peer.sendFdsSync(frame.subarray(10));
+        assert.is((await whole)?.payload.toString(), "data");
+        assert.is(left, 0);
+        assert.equal(getEventListeners(abort.signal, "abort"), []);
+        const aborted = channel.recv({ signal: abort.signal });
+        peer.sendFdsSync(frame.subarray(0, 10));
+        await sleep(5);
+        const failing = errorOf(aborted);
+        abort.abort(new Error("mine"));
+        assert.is((await failing).message, "mine");
+        assert.is(left, 0);
+      } finally {
+        delete (system as Partial<typeof system>).timer;
+      }
+    },
+    { frameTimeout: 1_000_000 },
+  ),
+);
+
+test(
   "payload-gone-while-queued: the frame is refused, nothing is sent, and the next frame is sent",
   withChannels(async (a, b) => {
     const large = a.send(Buffer.alloc(3_000_000));
@@ -229,15 +275,19 @@ test("reset: a peer that closes without reading loses no frame that it sent, ove
     }
   }));
 
-test("too-many-in-flight: a frame that is refused half-way poisons the channel", async () => {
-  // Fewer than the frame has, but enough for Node.
-  const limited = ["-c", 'ulimit -n 600; exec "$0" "$@"', process.execPath, fileURLToPath(import.meta.url)];
-  const { stdout, stderr } = await run("sh", limited, {
-    env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "crowded" },
-  });
-  assert.is(stderr, "");
-  assert.equal(JSON.parse(stdout), ["ETOOMANYREFS", "sendmsg", true, "ERR_CHANNEL_POISONED"]);
-});
+test.needing(
+  ...NEEDS.unprivileged,
+  "too-many-in-flight: a frame that is refused half-way poisons the channel",
+  async () => {
+    // Fewer than the frame has, but enough for Node.
+    const limited = ["-c", 'ulimit -n 600; exec "$0" "$@"', process.execPath, fileURLToPath(import.meta.url)];
+    const { stdout, stderr } = await run("sh", limited, {
+      env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "crowded" },
+    });
+    assert.is(stderr, "");
+    assert.equal(JSON.parse(stdout), ["ETOOMANYREFS", "sendmsg", true, "ERR_CHANNEL_POISONED"]);
+  },
+);
 
 test("unreferenced: a frame's deadline does not keep the process alive", async () => {
   const { stdout, signal } = await again(import.meta.url, "unreferenced");

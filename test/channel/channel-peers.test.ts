@@ -1,12 +1,12 @@
 /** The peers of channels: hostile peers, policies, a Python implementation of the wire format, and child processes. */
 
 import { fork } from "node:child_process";
-import { closeSync, fstatSync, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { FdChannel, OwnedFd, spawn, UnixListener, UnixSeqpacket, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
+import { closeSync, fstatSync, openSync } from "../descriptors.ts";
 import { again, codeOf, errorOf, leakChecked, openFds, role, run } from "../support.ts";
 import { frameOf, header, withFile } from "./channel-support.ts";
 
@@ -157,6 +157,39 @@ for (const [what, code, attack] of HOSTILE) {
   });
 }
 
+test("large-ids: all 64 bits of the id of a peer's frame are read", async () => {
+  const [peer, socket] = UnixStream.pair();
+  const channel = FdChannel.over(socket);
+  for (const id of [0n, 2n ** 31n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 53n - 1n, 2n ** 53n + 1n, 2n ** 64n - 1n]) {
+    await peer.sendFds(header({ id }));
+    assert.is((await channel.recv())?.messageId, id);
+  }
+  peer.close();
+  channel.close();
+});
+
+test("frames-before-a-failure: they are received, and then the failure", async () => {
+  const [peer, socket] = UnixStream.pair();
+  const channel = FdChannel.over(socket);
+  await peer.sendFds(header({ id: 1n }));
+  await peer.sendFds(header({ id: 2n }));
+  await peer.sendFds(header({ id: 3n, fds: 1 }), [0]);
+  const { system } = socket.platform as unknown as { system: { recvmsg(...all: unknown[]): number } };
+  const { recvmsg } = system;
+  // As with a full descriptor table: no descriptor, and MSG_CTRUNC. The kernel joins the bytes of the three.
+  system.recvmsg = (fd, payload, offset, length, _capacity, flags, named) =>
+    recvmsg.call(system, fd, payload, offset, length, 0, flags, named);
+  try {
+    for (const id of [1n, 2n]) assert.is((await channel.recv())?.messageId, id);
+    assert.is(await codeOf(channel.recv()), "ERR_ANCILLARY_TRUNCATED");
+    assert.is(await codeOf(channel.recv()), "ERR_CHANNEL_POISONED");
+  } finally {
+    system.recvmsg = recvmsg;
+  }
+  peer.close();
+  channel.close();
+});
+
 test("on-no-byte: descriptors of an empty record belong to no frame", () =>
   attacked(
     UnixSeqpacket.pair(),
@@ -188,6 +221,10 @@ test("policy: the connection of a rejected peer is closed before any frame", asy
   const [a, b] = FdChannel.pair({ peer: (who) => who.pid === process.pid && who.uid === process.getuid!() });
   a.close();
   b.close();
+  // The first end is accepted, and is closed with the second one.
+  let asked = 0;
+  const first = () => ++asked === 1;
+  assert.is(await codeOf(() => FdChannel.pair({ peer: first })), "ERR_CHANNEL_PEER_REJECTED");
 });
 
 test("policy-without-numbers: refused, as it would accept every peer", async () => {
@@ -344,7 +381,13 @@ test.python("accepted: the peer is the process that connected", async () => {
   // As root, the child runs as another user; 65534 would be nobody.
   const uid = process.getuid!() === 0 ? 65533 : process.getuid!();
   const gid = process.getgid!() === 0 ? 65533 : process.getgid!();
-  const { child, channel } = spawn("python3", ["-c", source], { uid, gid, stdio: ["ignore", "inherit", "inherit"] });
+  const { child, channel } = spawn("python3", ["-c", source], {
+    uid,
+    gid,
+    stdio: ["ignore", "inherit", "inherit"],
+    // Bun and Deno take the first program of that name in the PATH, even if that user may not run it.
+    env: { ...process.env, PATH: "/usr/local/bin:/usr/bin:/bin" },
+  });
   const exited = new Promise((resolve) => child.once("exit", resolve));
   assert.equal(channel.peer, { pid: child.pid, uid, gid });
   const accepted = (await listener.accept()) as UnixStream;
@@ -415,13 +458,16 @@ test("a child inherits its stdio and the channel, not what this process inherite
 test("no-parent, no-program: an error, nothing stays open, and no descriptor of another owner is closed", () =>
   withFile(async (fd) => {
     const { UNIX_ANCILLARY_CHANNEL_FD: _, ...env } = process.env;
-    for (const value of [undefined, "0", "999", "x"]) {
+    const { dev, ino } = fstatSync(fd);
+    // The last one is the file that the variables name, but no socket.
+    for (const [value, identity] of [[undefined], ["0"], ["999"], ["x"], ["0", `${dev}:${ino}`]]) {
       const { stdout, stderr } = await run(process.execPath, ["--expose-gc", fileURLToPath(import.meta.url)], {
         stdio: [fd, "pipe", "pipe"],
         env: {
           ...env,
           UNIX_ANCILLARY_TEST_ROLE: "lonely",
           ...(value === undefined ? {} : { UNIX_ANCILLARY_CHANNEL_FD: value }),
+          ...(identity === undefined ? {} : { UNIX_ANCILLARY_CHANNEL_SOCKET: identity }),
         },
       });
       assert.is(stdout, "ERR_NO_PARENT\ntrue\n", String(value));

@@ -1,8 +1,8 @@
 /** Shared by the tests of channels. */
 
-import { closeSync, openSync } from "node:fs";
 import { FdChannel, type Frame, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
+import { closeSync, openSync } from "../descriptors.ts";
 import { fileWith } from "../support.ts";
 
 /** Runs `body` with an open descriptor, and closes it afterwards. */

@@ -1,11 +1,12 @@
 /** Channels: frames with descriptors arrive whole, in order and once. */
 
-import { fstatSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { FdChannel, OwnedFd, UnixSeqpacket, UnixStream } from "unix-ancillary";
+import { FdChannel, type Frame, OwnedFd, UnixSeqpacket, UnixStream } from "unix-ancillary";
 import type { AbiName } from "unix-ancillary/core";
 import { VirtualKernel } from "unix-ancillary/testing";
 import * as assert from "uvu/assert";
+import { fstatSync } from "../descriptors.ts";
 import { codeOf, errorOf, leakChecked } from "../support.ts";
 import { frameOf, header, withChannels, withFile, withRawPeer } from "./channel-support.ts";
 
@@ -85,6 +86,39 @@ test(
     { maxFds: 600 },
   ),
 );
+
+for (const bytes of [0, 1, 1023, 1024, 1025, 5000]) {
+  test(
+    `bytes-joined: a payload of ${bytes} bytes is whole, whether it is copied behind its header or not`,
+    withChannels((a, b) =>
+      withFile(async (fd) => {
+        const memory = Uint8Array.from({ length: bytes + 14 }, (_, i) => i % 251);
+        const payload = memory.subarray(7, 7 + bytes);
+        await a.send(payload, [fd]);
+        const frame = await frameOf(b);
+        assert.ok(frame.payload.equals(payload));
+        assert.is(frame.fds.length, 1);
+        frame[Symbol.dispose]();
+      }),
+    ),
+  );
+
+  test(
+    `bytes-grown: a payload of ${bytes} bytes that has grown in the queue is sent as it was`,
+    withChannels(async (a, b) => {
+      const memory = new (ArrayBuffer as unknown as new (n: number, options: object) => ArrayBuffer)(bytes, {
+        maxByteLength: 10_000,
+      }) as ArrayBuffer & { resize(n: number): void };
+      const payload = new Uint8Array(memory).fill(1);
+      const sends = [a.send(Buffer.alloc(1_000_000)), a.send(payload), a.send("next")];
+      memory.resize(10_000);
+      assert.is((await frameOf(b)).payload.length, 1_000_000);
+      assert.ok((await frameOf(b)).payload.equals(Buffer.alloc(bytes, 1)));
+      assert.is((await frameOf(b)).payload.toString(), "next");
+      await Promise.all(sends);
+    }),
+  );
+}
 
 test(
   "back-pressure: a send is complete when the kernel has the frame, not before",
@@ -187,6 +221,50 @@ test(
     { maxPayload: 4, maxFds: 2 },
   ),
 );
+
+test(
+  "burst after burst: concurrent calls on one channel, again and again",
+  withChannels(async (a, b) => {
+    for (let burst = 0; burst < 3; burst++) {
+      const texts = Array.from({ length: 5 }, (_, i) => `${burst}.${i}`);
+      const received = Promise.all(texts.map(() => frameOf(b)));
+      await Promise.all(texts.map((text) => a.send(text)));
+      assert.equal(
+        (await received).map(({ payload }) => payload.toString()),
+        texts,
+      );
+    }
+  }),
+);
+
+test("order-at-every-turn: a call that is made at any moment comes after the calls before it", async () => {
+  for (let turns = 0; turns < 40; turns++) {
+    const [a, b] = FdChannel.pair();
+    const sends = [a.send("first"), a.send("second")];
+    for (let i = 0; i < turns; i++) await null;
+    sends.push(a.send("third"));
+    assert.equal(await Promise.all(sends), [1n, 2n, 3n]);
+    for (const text of ["first", "second", "third"]) assert.is((await frameOf(b)).payload.toString(), text);
+    a.close();
+    b.close();
+  }
+});
+
+test("wire format: the bytes that docs/wire-format.md shows are what a channel sends", async () => {
+  const [, shown] = /```\n((?:[0-9a-f]{2}\s+)+)```/.exec(readFileSync("docs/wire-format.md", "utf8"))!;
+  const [socket, raw] = UnixStream.pair();
+  const channel = FdChannel.over(socket);
+  for (const skipped of ["a", "b"]) {
+    await channel.send(skipped);
+    await raw.recvFdsExact(0);
+  }
+  await withFile((fd) => channel.send("hello", [fd]));
+  const message = await raw.recvFdsExact(1);
+  assert.is(message.data.toString("hex"), shown!.replace(/\s/g, ""));
+  message[Symbol.dispose]();
+  channel.close();
+  raw.close();
+});
 
 test("records: over a seqpacket socket, frames larger than a record, with more descriptors than one record can carry", () =>
   withFile(async (fd) => {
@@ -301,6 +379,49 @@ test("every-system-records: payloads larger than a record that fits into the soc
   }
 });
 
+test("every-system-records: a size that the system has refused is not tried again", async () => {
+  const kernel = new VirtualKernel("openbsd-amd64", { bufferBytes: 5000 });
+  const [a, b] = UnixSeqpacket.pair({ platform: kernel.process().platform }).map((socket) =>
+    FdChannel.over(socket),
+  ) as [FdChannel, FdChannel];
+  let sends = 0;
+  kernel.fault = ({ name }) => {
+    if (name === "sendmsg") sends++;
+    return null;
+  };
+  const counts: number[] = [];
+  for (let i = 0; i < 2; i++) {
+    const sending = a.send("x".repeat(4000));
+    await frameOf(b);
+    await sending;
+    const large = a.send("x".repeat(30_000));
+    await frameOf(b);
+    await large;
+    counts.push(sends);
+    sends = 0;
+  }
+  assert.ok(counts[1]! < counts[0]!, counts.join());
+  a.close();
+  b.close();
+  kernel.check();
+});
+
+test("every-system-records: a record of which a part was sent is not sent again, smaller", async () => {
+  const kernel = new VirtualKernel("freebsd-amd64", { bufferBytes: 5000 });
+  const [a, b] = UnixSeqpacket.pair({ platform: kernel.process().platform }).map((socket) =>
+    FdChannel.over(socket),
+  ) as [FdChannel, FdChannel];
+  let sends = 0;
+  kernel.fault = ({ name }) => (name === "sendmsg" && ++sends === 2 ? { errno: "EMSGSIZE" } : null);
+  const receiving = codeOf(b.recv());
+  assert.is(await codeOf(a.send("x".repeat(30_000))), "EMSGSIZE");
+  assert.is(sends, 2);
+  a.close();
+  assert.is(await receiving, "ERR_CHANNEL_UNEXPECTED_EOF");
+  b.close();
+  kernel.check();
+});
+
 test("every-system: frames with more descriptors than one message can carry", async () => {
   for (const abi of SYSTEMS) {
     const kernel = new VirtualKernel(abi, { seed: 11, bufferBytes: 5000 });
@@ -329,6 +450,87 @@ test("every-system: frames with more descriptors than one message can carry", as
     file.close();
     kernel.check();
   }
+});
+
+/** Sends a socket with data in it, closes it, closes another socket, and receives it: what can be read from it (XNU, unp_gc). */
+async function passedOn(acknowledges: boolean): Promise<string> {
+  const kernel = new VirtualKernel("darwin-arm64");
+  const process = kernel.process();
+  const { platform } = process;
+  const answers = (frame: Frame) => (/^\d+$/.test(String(frame.payload)) ? BigInt(String(frame.payload)) : null);
+  const [a, b] = FdChannel.pair({ platform, ...(acknowledges ? { acknowledges: answers } : {}) });
+  const [c, d] = UnixStream.pair({ platform });
+  const [e, f] = UnixStream.pair({ platform });
+  c.sendFdsSync("hello");
+  await a.send("take it", [d]);
+  d.close();
+  e.close();
+  const open = process.descriptors.size;
+  const frame = await frameOf(b);
+  // Not an acknowledgement.
+  await b.send("");
+  await frameOf(a);
+  assert.is(process.descriptors.size, open + 1);
+  await b.send(String(frame.messageId));
+  await frameOf(a);
+  assert.is(process.descriptors.size, open + (acknowledges ? 0 : 1), "the duplicate is closed");
+  const received = UnixStream.from(frame.fds[0]!);
+  const text = received.recvFdsSync(0).data.toString();
+  for (const one of [a, b, c, f, received]) one.close();
+  kernel.check();
+  return text;
+}
+
+test("acknowledges: on Darwin, a socket that its sender has closed arrives whole", async () => {
+  assert.is(await passedOn(false), "");
+  assert.is(await passedOn(true), "hello");
+});
+
+test("acknowledges: duplicates are bounded, and closed with the channel, after a failed send, and for what is acknowledged alone", async () => {
+  const kernel = new VirtualKernel("darwin-arm64", { bufferBytes: 1 << 20 });
+  const process = kernel.process({ descriptors: 4096 });
+  const { platform } = process;
+  let acknowledged: unknown = null;
+  const [a, b] = FdChannel.pair({ platform, maxFds: 600, acknowledges: () => acknowledged as bigint | null });
+  const file = process.open("f");
+  const open = process.descriptors.size;
+  assert.is(await a.send("", new Array(600).fill(file)), 1n);
+  assert.is(await codeOf(a.send("", new Array(425).fill(file))), "ERR_CHANNEL_TOO_MANY_FDS");
+  assert.is(await a.send("", new Array(424).fill(file)), 2n);
+  assert.is(process.descriptors.size, open + 1024);
+  for (const id of [0n, 1n]) {
+    await b.send("");
+    acknowledged = id;
+    await frameOf(a);
+    assert.is(process.descriptors.size, open + 1024 - 600 * Number(id));
+  }
+  // A send of which nothing was sent keeps nothing.
+  kernel.fault = ({ name }) => (name === "sendmsg" ? { errno: "ENOBUFS" } : null);
+  assert.is(await codeOf(a.send("", [file])), "ENOBUFS");
+  kernel.fault = ({ name }) => (name === "fcntl" ? { errno: "EMFILE" } : null);
+  assert.is(await codeOf(a.send("", [file])), "EMFILE");
+  kernel.fault = null;
+  assert.is(process.descriptors.size, open + 424);
+  // A wrong answer is the caller's mistake: the next frame arrives.
+  acknowledged = 2;
+  await b.send("wrong");
+  assert.is(await codeOf(a.recv()), "ERR_INVALID_ARG_TYPE");
+  acknowledged = null;
+  await b.send("next");
+  assert.is((await frameOf(a)).payload.toString(), "next");
+  // A getter that closes the channel.
+  const getter = {
+    get fd() {
+      a.close();
+      return file.fd;
+    },
+  };
+  assert.is(await codeOf(a.send("", [getter])), "ERR_CHANNEL_CLOSED");
+  assert.is(await codeOf(async () => FdChannel.pair({ platform, acknowledges: 1 as never })), "ERR_INVALID_ARG_TYPE");
+  b.close();
+  file.close();
+  await kernel.idle();
+  kernel.check();
 });
 
 test.run();

@@ -1,9 +1,10 @@
 /** Commands that `recv --exec` runs: what they get, and how they end. */
 
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
+import { closeSync, openSync } from "../descriptors.ts";
 import { fileWith, leakChecked, run, socketPath } from "../support.ts";
 import { cli, exec, lines, MAIN, passed, start } from "./cli-support.ts";
 

@@ -88,6 +88,19 @@ const TEXTS: Readonly<Record<string, string>> = {
   lldb: rows(octets, 16, (row, i) => `0x16fdff${address(i, 16, 3)}: ${row.join(" ")}  ........`),
 };
 
+test("decode: the words of xxd -e, in the order that has whole messages, and it says so", async () => {
+  for (const [size, words] of [
+    [4, bytesOf(good, 16, 8, 4)],
+    [8, Array.from({ length: good.length / 8 }, (_, i) => hex(good.slice(8 * i, 8 * i + 8).reverse()))],
+  ] as const) {
+    const text = rows(words, 16 / size, (row, i) => `${address(i, 16, 8)}: ${row.join(" ")}  ........ ..  ..`);
+    const { code, stdout, stderr } = await cli(["decode", "--abi", ABI, file(`${text}\n`)]);
+    assert.is(code, 0, stderr);
+    assert.is(stdout, inspect(ABI, good));
+    assert.match(stderr, `xxd -e prints it: little-endian words of ${size} bytes`);
+  }
+});
+
 for (const [what, text] of Object.entries(TEXTS)) {
   test(`decode: ${what}, recognised`, async () => {
     for (const args of [[], ["--hex"]]) {
@@ -150,7 +163,7 @@ test("decode: times wider than a JSON number are strings", async () => {
 test("decode: bad hex, a missing file, an unknown ABI", async () => {
   const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
     [["--hex", file("14 0g")], 2, /expected hex digits, got "g" after 3 digits/],
-    [["--hex", file("140")], 2, /two digits per byte, got 3/],
+    [["--hex", file("140")], 2, /two hex digits for each byte, got 3/],
     [["/no/such/file"], 1, /ENOENT/],
     [["--abi", "linux-x86_64-glib", "/dev/null"], 2, /did you mean linux-x86_64-glibc/],
     [["a", "b"], 2, /expected one FILE/],
@@ -160,6 +173,21 @@ test("decode: bad hex, a missing file, an unknown ABI", async () => {
     assert.is(code, expected, stderr);
     assert.match(stderr, message);
   }
+});
+
+test("decode: text that has no bytes is read as it is, and the reader is told why it is not hex", async () => {
+  for (const [text, why] of [
+    ["1400000000000000010000000100000007000000 0", /as hex: expected two hex digits for each byte, got 41 digits/],
+    ["14000000 O0000000", /as hex: expected hex digits, got "O" after 8 digits/],
+  ] as const) {
+    const { code, stdout, stderr } = await cli(["decode", "--abi", ABI, file(text)]);
+    assert.is(code, 3);
+    assert.match(stdout, "length-overruns");
+    assert.match(stderr, "the input is text, and no form of bytes that decode knows");
+    assert.match(stderr, why);
+  }
+  const quiet = await cli(["decode", "-q", "--abi", ABI, file(good)]);
+  assert.equal([quiet.code, quiet.stdout, quiet.stderr], [0, "", ""]);
 });
 
 test("layout: the parts of every ABI's example cover it, and are where its codec writes them", async () => {
@@ -230,7 +258,7 @@ test("help: the overview, and each command with its options and examples", async
   const commands = [...stdout.matchAll(/^ {2}(\w+) {2,}\S/gm)]
     .map(([, name]) => name!)
     .filter((name) => !/^\d/.test(name));
-  assert.equal(commands, ["send", "recv", "listen", "decode", "layout", "abis", "doctor"]);
+  assert.equal(commands, ["send", "recv", "listen", "decode", "layout", "abis", "doctor", "completion", "man"]);
   for (const name of commands) {
     for (const args of [
       [name, "--help"],

@@ -1,9 +1,10 @@
 /** The commands `send` and `recv`, each run as a process. */
 
-import { existsSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { OwnedFd, UnixDatagram, UnixListener, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
+import { openSync } from "../descriptors.ts";
 import { fileWith, leakChecked, run, socketPath } from "../support.ts";
 import { cli, lines, MAIN, passed, start } from "./cli-support.ts";
 
@@ -19,6 +20,55 @@ test("recv in one terminal, send in the other", async () => {
   assert.match(received.stdout, "[1] directory, read, /");
   assert.match(received.stdout, 'data "two files"');
   assert.not(existsSync(path), "the socket's file was left behind");
+});
+
+test("send on the socket that is its standard output: no byte of the report is in it", async () => {
+  const file = fileWith("hello");
+  for (const [args, both] of [
+    [["send", "fd:1", file], false],
+    [["send", "fd:1", file], true],
+    [["send", "--json", "fd:1", file], false],
+    [["send", "--json", "fd:2", file], true],
+    [["send", "-q", "fd:1", file], false],
+  ] as const) {
+    const [ours, theirs] = UnixStream.pair();
+    const { ended } = start(args, { stdio: ["ignore", theirs.fd, both ? theirs.fd : "pipe"] });
+    const { code, stderr } = await ended;
+    theirs.close();
+    assert.is(code, 0, stderr);
+    if (!both) assert.is(/sent/.test(stderr), !args.includes("-q" as never), stderr);
+    const message = await ours.recvFdsExact(1);
+    assert.equal([...message.data], [0], String(args));
+    message[Symbol.dispose]();
+    assert.ok((await ours.recvFds(0)).eof);
+    ours.close();
+  }
+});
+
+test("an error does not go into the socket either, if that is standard error too; recv prints no message into it", async () => {
+  const [ours, theirs] = UnixStream.pair();
+  const failed = start(["send", "fd:1", "/no/such/file"], { stdio: ["ignore", theirs.fd, theirs.fd] });
+  assert.is((await failed.ended).code, 1);
+  const receiver = start(["recv", "--count", "1", "fd:0"], { stdio: [theirs.fd, theirs.fd, "pipe"] });
+  theirs.close();
+  await ours.sendFdsAll("x", [0]);
+  const { code, stderr } = await receiver.ended;
+  assert.is(code, 0, stderr);
+  assert.match(stderr, "1 descriptor, 1 byte");
+  assert.ok((await ours.recvFds(0)).eof);
+  ours.close();
+});
+
+test("quiet: nothing but errors and warnings, for both ends", async () => {
+  const path = socketPath();
+  const receiver = start(["recv", "-q", path]);
+  const sender = await cli(["send", "--wait", "--quiet", path, "/"]);
+  assert.equal([sender.code, sender.stdout, sender.stderr], [0, "", ""]);
+  const received = await receiver.ended;
+  assert.equal([received.code, received.stdout, received.stderr], [0, "", ""]);
+  const failed = await cli(["send", "-q", path, "/"]);
+  assert.is(failed.code, 1);
+  assert.match(failed.stderr, "no socket is bound there");
 });
 
 test("json: every line is one object, for the sender too", async () => {
@@ -284,12 +334,34 @@ test("timeout: exit code 4, in every kind of wait", async () => {
 });
 
 test("path-of-another-file: the hint does not propose to remove it", async () => {
-  const file = fileWith("content");
-  const { code, stderr } = await cli(["recv", file]);
-  assert.is(code, 1);
-  assert.match(stderr, "EADDRINUSE");
-  assert.match(stderr, "not a socket");
-  assert.not.match(stderr, "rm ");
+  const link = socketPath();
+  symlinkSync("/etc/passwd", link);
+  for (const path of [fileWith("content"), "/tmp", "/etc/passwd", link]) {
+    for (const type of [[], ["--datagram"]]) {
+      const { code, stderr } = await cli(["recv", ...type, path]);
+      assert.is(code, 1);
+      assert.match(stderr, "EADDRINUSE");
+      assert.match(stderr, "not a socket");
+      assert.not.match(stderr, "rm ");
+    }
+  }
+  const { stderr } = await cli(["send", fileWith("content"), "/"]);
+  assert.match(stderr, /a regular file, not a socket.*\n.*give the path of the receiver's socket/);
+});
+
+test("hint: a proposed command is quoted for the shell, and is one that helps", async () => {
+  const path = `${socketPath()} it's`;
+  const receiver = start(["recv", path]);
+  await receiver.said("listening");
+  assert.match((await cli(["recv", path])).stderr, `rm '${path.replace("'", "'\\''")}'`);
+  receiver.child.kill();
+  await receiver.ended;
+  const folder = socketPath();
+  const { stderr } = await cli(["recv", `${folder}/socket`]);
+  assert.match(stderr, `create the folder first: mkdir -p ${folder}`);
+  assert.not.match(stderr, "--wait");
+  // The name stands once, before the message.
+  assert.is(stderr.split(`${folder}/socket`).length, 2, stderr);
 });
 
 test("no-receiver: the hint names the command to start; the file of a dead socket is replaced", async () => {

@@ -92,6 +92,17 @@ for (const [name, run, count] of [
     assert.is(stdout, inspect("linux-x86_64-glibc", codec.encode([codec.rights([7])])));
   });
 
+  test(`under ${name}: --help is on standard output, with the options, every ABI and the exit status`, () => {
+    for (const args of [["--help"], ["-h"], ["--hex", "--help"], ["linux", "--help"]]) {
+      const { code, stdout, stderr } = run(args, Buffer.from(""));
+      assert.is(code, 0);
+      assert.is(stderr, "");
+      assert.match(stdout, "usage: cmsgdump [--hex] ABI");
+      assert.match(stdout, "exit status: 0 the buffer is whole, 1 it is malformed, 2 invalid arguments or input");
+      for (const abi of Object.keys(abis)) assert.ok(stdout.includes(`  ${abi}\n`), abi);
+    }
+  });
+
   test(`under ${name}: misuse exits with 2, and says what was expected`, () => {
     for (const [args, input, text] of [
       [[], "", "expected an ABI"],

@@ -1,10 +1,10 @@
 /** Properties of the codec, for any messages, any bytes and every ABI. */
 
-import fc from "fast-check";
 import { type Abi, abis, Codec, type ControlMessage, inspect } from "unix-ancillary/core";
 import { controlBuffers } from "unix-ancillary/testing";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { fc } from "../properties.ts";
 
 const test = suite("codec-properties");
 const codecs = Object.values(abis).map((abi) => new Codec(abi));

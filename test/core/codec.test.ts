@@ -2,7 +2,16 @@
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { type Abi, type AbiName, AncillaryError, abis, Codec, type ControlMessage, inspect } from "unix-ancillary/core";
+import {
+  type Abi,
+  type AbiName,
+  AncillaryError,
+  abis,
+  Codec,
+  type ControlMessage,
+  hostAbiName,
+  inspect,
+} from "unix-ancillary/core";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 
@@ -40,6 +49,35 @@ test("unknown names are refused, naming those of the same system", () => {
     () => new Codec("darwin-ppc" as never),
     (error: Error) => error instanceof RangeError && /darwin-arm64/.test(error.message),
   );
+});
+
+test("host-row: of both C libraries, of both byte orders, and of times of 64 bits; musl's row reads what the kernel wrote", () => {
+  assert.is(hostAbiName("linux", "s390x", "musl", "big"), "linux-s390x-musl");
+  assert.is(hostAbiName("linux", "s390x", "musl"), "linux-s390x-musl");
+  assert.is(hostAbiName("linux", "ppc64", "musl", "big"), "linux-powerpc64-musl");
+  assert.is(hostAbiName("linux", "ppc64", "musl", "little"), "linux-powerpc64le-musl");
+  assert.is(hostAbiName("linux", "ppc64", "glibc"), "linux-powerpc64le-glibc");
+  assert.is(hostAbiName("linux", "ia32", "musl", "little"), "linux-i386-musl");
+  assert.is(hostAbiName("linux", "arm", "musl", "little"), "linux-armv7-musl");
+  assert.is(hostAbiName("android", "arm", null, "little"), "android-armv7-bionic");
+  // A byte order that the table does not have is no row: every number would be misread.
+  assert.is(hostAbiName("freebsd", "ppc64", null, "little"), null);
+  assert.is(hostAbiName("linux", "mips", "musl", "big"), null);
+  for (const name of Object.keys(abis).filter((one) => /^linux-.*-musl$/.test(one)) as AbiName[]) {
+    const kernels = codecOf(name.replace("musl", "glibc") as AbiName);
+    const messages = [
+      kernels.rights([3, 4]),
+      { level: kernels.abi.SOL_SOCKET, type: 63, data: Uint8Array.from({ length: 16 }, (_, i) => i) },
+      {
+        level: kernels.abi.SOL_SOCKET,
+        type: 29,
+        data: Uint8Array.from({ length: kernels.abi.pointerBytes * 2 }, (_, i) => i),
+      },
+    ];
+    const written = kernels.encode(messages);
+    assert.equal(codecOf(name).encode(messages), written, name);
+    assert.equal(codecOf(name).decode(written), kernels.decode(written), name);
+  }
 });
 
 test("core-without-a-layout: before one is set nothing has a size, nothing fits and nothing is read", () => {
@@ -304,13 +342,15 @@ test("verdict: credentials are facts or null", () => {
   assert.is(credentials("00000000 00000000 00000000"), null, "the end of a stream, which looks like root");
   assert.is(credentials("2a000000 ffffffff ffffffff"), null);
   assert.is(credentials("2a000000 e8030000 e903"), null, "cut short");
-  // FreeBSD: the effective ids.
+  // FreeBSD: the effective ids. cmcred_gid, at 12, is the real one.
   const freebsd = codecOf("freebsd-amd64");
   const cmsgcred = new Uint8Array(84);
   new DataView(cmsgcred.buffer).setInt32(0, 42, true);
   new DataView(cmsgcred.buffer).setUint32(4, 1, true);
   new DataView(cmsgcred.buffer).setUint32(8, 2, true);
-  new DataView(cmsgcred.buffer).setUint32(12, 3, true);
+  new DataView(cmsgcred.buffer).setUint32(12, 4, true);
+  new DataView(cmsgcred.buffer).setUint32(16, 1, true);
+  new DataView(cmsgcred.buffer).setUint32(20, 3, true);
   const control = freebsd.encode([{ level: 0xffff, type: 3, data: cmsgcred }, freebsd.rights([7])]);
   const verdict = freebsd.verdict({ control, flags: 0, maxFds: 1 });
   assert.equal([verdict.credentials, verdict.keep], [{ pid: 42, uid: 2, gid: 3 }, [7]]);
@@ -325,7 +365,7 @@ test("FreeBSD: cmsgcred and sockcred have the same type, and are distinguished b
     for (const [i, value] of [1, 2, 3, 4, groups].entries()) new DataView(data.buffer).setUint32(4 * i, value, true);
     return { level, type: SCM_CREDS!, data };
   };
-  for (const groups of [1, 2, 15, 17, 100]) {
+  for (const groups of [0, 1, 2, 15, 17, 100]) {
     const message = sockcred(groups);
     const credentials = { pid: null, uid: 2, gid: 4 };
     assert.equal(codec.payloadOf(message), { kind: "credentials", credentials });
@@ -333,9 +373,34 @@ test("FreeBSD: cmsgcred and sockcred have the same type, and are distinguished b
     assert.equal(codec.verdict({ control, flags: 0, maxFds: 0 }).credentials, credentials, String(groups));
     assert.match(inspect(codec.abi, control), "credentials: uid 2 gid 4");
   }
-  const short = { ...sockcred(1), data: new Uint8Array(20) };
+  const short = { ...sockcred(0), data: new Uint8Array(19) };
   assert.equal(codec.payloadOf(short), { kind: "credentials", credentials: null });
   assert.is(codec.verdict({ control: codec.encode([short]), flags: 0, maxFds: 0 }).credentials, null);
+});
+
+test("a sender without supplementary groups has a name, by the effective ids; one byte less names nobody", () => {
+  // The fields of each struct by their values; the effective ids are 7 and 8.
+  const structs = {
+    "freebsd-amd64": { sockcred: [1, 7, 2, 8, 0], sockcred2: [0, 42, 1, 7, 2, 8, 0] },
+    "netbsd-amd64": { sockcred: [42, 1, 7, 2, 8, 0] },
+  } as const;
+  for (const [name, kinds] of Object.entries(structs)) {
+    const codec = codecOf(name as AbiName);
+    for (const [kind, fields] of Object.entries(kinds)) {
+      const { type, pid } = codec.abi.credentials.find((layout) => layout.name === kind)!;
+      // Both systems are little-endian; this host need not be.
+      const data = Buffer.alloc(4 * fields.length);
+      for (const [index, field] of fields.entries()) data.writeUInt32LE(field, 4 * index);
+      const credentials = (bytes: number) =>
+        codec.verdict({
+          control: codec.encode([{ level: codec.abi.SOL_SOCKET, type, data: data.subarray(0, bytes) }]),
+          flags: 0,
+          maxFds: 0,
+        }).credentials;
+      assert.equal(credentials(data.length), { pid: pid === null ? null : 42, uid: 7, gid: 8 }, `${name} ${kind}`);
+      assert.is(credentials(data.length - 1), null, `${name} ${kind}`);
+    }
+  }
 });
 
 test("a type that a system does not have is not found as a negative number", () => {

@@ -136,6 +136,41 @@ test("many codecs are one instance", async () => {
   assert.is(stdout.trim(), "1", stderr);
 });
 
+test("a host that has the language and WebAssembly, and no other global", async () => {
+  const script = `
+    const { log } = console;
+    const language = new Set(("Array ArrayBuffer BigInt BigInt64Array BigUint64Array Boolean DataView Date Error EvalError Float32Array " +
+      "Float64Array Function Infinity Int16Array Int32Array Int8Array JSON Map Math NaN Number Object Promise Proxy RangeError " +
+      "ReferenceError Reflect RegExp Set SharedArrayBuffer String Symbol SyntaxError TypeError URIError Uint16Array Uint32Array " +
+      "Uint8Array Uint8ClampedArray WeakMap WeakSet WebAssembly globalThis undefined").split(" "));
+    for (const name of Object.getOwnPropertyNames(globalThis)) if (!language.has(name)) delete globalThis[name];
+    const { Codec } = await import(${CORE});
+    const codec = new Codec("linux-x86_64-glibc");
+    const { SOL_SOCKET: level, SCM_SECURITY: type } = codec.abi;
+    const { keep } = codec.verdict({ control: codec.encode([codec.rights([7, 9])]), flags: 0, maxFds: 2 });
+    const { label } = codec.payloadOf({ level, type, data: Uint8Array.of(0xc3, 0xa9, 0) });
+    log(typeof atob, typeof Buffer, typeof process, keep.join(), label);`;
+  const { stdout, stderr } = await run(process.execPath, program(script));
+  assert.is(stdout.trim(), "undefined undefined undefined 7,9 \u00e9", stderr);
+});
+
+test("the text of a label is what TextDecoder makes of it, on any bytes", () => {
+  const { SOL_SOCKET: level, SCM_SECURITY: type } = codec.abi;
+  const labelOf = (bytes: readonly number[]) => {
+    const payload = codec.payloadOf({ level, type: type!, data: Uint8Array.from(bytes) });
+    return payload.kind === "security" ? payload.label : null;
+  };
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  const agrees = (bytes: readonly number[]) =>
+    assert.is(labelOf([...bytes, 0]), decoder.decode(Uint8Array.from(bytes)), bytes.join());
+  // Every beginning of two bytes, and the bounds of what follows.
+  for (let first = 0; first < 256; first++)
+    for (let second = 0; second < 256; second++) agrees([first, second, 0x80, 0xbf, 0x41]);
+  for (const text of ["", "\uFEFFa", "aé€\u{1F600}\u{10FFFF}", "\u07ff\u0800\uD7FF\uE000\uFFFF"])
+    agrees([...new TextEncoder().encode(text)]);
+  for (const bytes of [[0xe2, 0x82], [0xf0, 0x9f, 0x98], [0xf0, 0x9f, 0x41], [0xc3], [0xff, 0xfe, 0x80]]) agrees(bytes);
+});
+
 const failing = (module: string, body: string) =>
   program(`import { ${body.split(/[ .(]/)[body.startsWith("new") ? 1 : 0]} as It } from ${module};
     try { ${body.replace(/\b(Codec|UnixStream)\b/, "It")}; } catch (error) { console.log(error.name, error.code, error.message); }`);
@@ -155,8 +190,8 @@ for (const [module, body] of [
   // Measured with Node 20: V8 reserves 8 GiB of addresses for each memory. Later versions do not start at all within this limit.
   if (!process.versions.node.startsWith("20.")) continue;
   test.needing(
-    works("sh", ["-c", "ulimit -v 4194304"]),
-    "ulimit -v",
+    works("sh", ["-c", "ulimit -v 4194304"]) && ["x64", "arm64"].includes(process.arch),
+    "ulimit -v, and a processor that V8 reserves addresses on (x64, arm64)",
     `no room for the memory (ulimit -v): the error of ${body} says what helps, and that helps`,
     async () => {
       const { stdout, stderr } = await limited();

@@ -19,6 +19,7 @@ export class Ledger {
   readonly #sentFds: string[] = [];
   readonly #receivedFds: string[] = [];
   #lossy = false;
+  #unsure = false;
 
   /** The kernel has accepted these. */
   accepted(bytes: string, fds: readonly string[]): void {
@@ -32,6 +33,11 @@ export class Ledger {
     this.#receivedFds.push(...fds);
   }
 
+  /** A send has failed, and does not say how much of it was accepted: the rest may not come. */
+  unsure(): void {
+    this.#unsure = true;
+  }
+
   /** Descriptors or bytes may be missing from here on: a receive failed, or was cut on purpose. */
   lossy(): void {
     this.#lossy = true;
@@ -43,7 +49,7 @@ export class Ledger {
       throw new Violation(`received "${this.#received}", sent "${this.#sent}"`);
     if (!isSubsequence(this.#receivedFds, this.#sentFds))
       throw new Violation(`received descriptors ${this.#receivedFds}, sent ${this.#sentFds}`);
-    if (!finished || this.#lossy) return;
+    if (!finished || this.#lossy || this.#unsure) return;
     if (this.#received.length !== this.#sent.length)
       throw new Violation(`bytes were lost: received "${this.#received}", sent "${this.#sent}"`);
     if (this.#receivedFds.length !== this.#sentFds.length)
@@ -66,6 +72,7 @@ const MOST_FDS = 4;
 
 /** What a scenario works with. */
 export class World {
+  readonly system: string;
   readonly kernel: VirtualKernel;
   readonly processes: readonly [VirtualProcess, VirtualProcess];
   /** Whole numbers below a bound, from the seed. */
@@ -79,10 +86,13 @@ export class World {
   #files = 0;
   errors = 0;
 
-  constructor(abi: AbiName, descriptors = 32) {
+  /** @param system the name of a row, and behind `@` a version of its kernel */
+  constructor(system: string, descriptors = 32) {
+    this.system = system;
+    const [abi, kernel] = system.split("@") as [AbiName, string | undefined];
     // Small, all of it: what has to be cut into pieces is, and fits the descriptor tables.
     const row = { ...abis[abi], maxFdsPerMessage: MOST_FDS };
-    this.kernel = new VirtualKernel(row, { bufferBytes: 64, bufferMessages: 3 });
+    this.kernel = new VirtualKernel(row, { bufferBytes: 64, bufferMessages: 3, kernel });
     this.processes = [this.kernel.process({ descriptors }), this.kernel.process({ descriptors })];
   }
 
@@ -208,11 +218,20 @@ export class World {
       }
       over = true;
     })();
-    await Promise.race([main, kernel.idle(), endless]);
+    // Node's streams go on in its own queue, which is served when the microtasks are over: until a turn of it calls nothing more.
+    const idle = async (): Promise<void> => {
+      for (let before = -1; !over && before !== calls; ) {
+        before = calls;
+        await kernel.idle();
+        if (scenario.streams) await new Promise((resolve) => setImmediate(resolve));
+        else return;
+      }
+    };
+    await Promise.race([main, idle(), endless]);
     // Whoever waits for something that will not come is told so when its socket is closed.
     const stuck = !over;
     if (stuck) this.closeAll();
-    await Promise.race([main, kernel.idle()]);
+    await Promise.race([main, idle()]);
     // The scenario's own pauses are turns of the microtask queue, of which the kernel counts some.
     if (!over) await new Promise((resolve) => setImmediate(resolve));
     if (looped) throw new Violation(`${calls} calls in ${kernel.now} ms`);
@@ -244,6 +263,8 @@ export interface Scenario {
   readonly systems?: RegExp;
   /** Whether the second process takes part, so that it can die. */
   readonly peer?: true;
+  /** Whether it uses streams of Node's. */
+  readonly streams?: true;
   /** Descriptors that a process can have, where the usual few are not enough. */
   readonly descriptors?: number;
   run(world: World): Promise<void> | void;

@@ -7,7 +7,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { type AbiName, abis } from "unix-ancillary/core";
+import { abis } from "unix-ancillary/core";
 import { uncalled } from "./coverage.ts";
 import { faultsOf, type Plan, type PlannedFault, type Scenario, World } from "./harness.ts";
 import { scenarios } from "./scenarios.ts";
@@ -42,9 +42,10 @@ for (const name of ["schedules", "seed", "chance"] as const) {
   if (!/^\d+$/.test(values[name])) refuse(`--${name} expected a whole number, got ${values[name]}`);
 }
 
-/** One row for each set of rules; a big-endian and a 32-bit layout among them. */
-const SYSTEMS: readonly AbiName[] = [
+/** One row for each set of rules; a big-endian and a 32-bit layout among them. Linux is there twice: the newest, and the oldest. */
+const SYSTEMS: readonly string[] = [
   "linux-x86_64-glibc",
+  "linux-x86_64-glibc@5.10",
   "darwin-arm64",
   "freebsd-amd64",
   "openbsd-sparc64",
@@ -57,8 +58,9 @@ const SYSTEMS: readonly AbiName[] = [
 if (values.plan === undefined) Error.stackTraceLimit = 0;
 
 const [part, parts] = values.part.split("/").map(Number) as [number, number];
-const systems = values.system === undefined ? SYSTEMS : [values.system as AbiName];
-if (!(systems[0]! in abis)) refuse(`--system expected a name of the ABI table, got ${values.system}`);
+const systems = values.system === undefined ? SYSTEMS : [values.system];
+if (!(systems[0]!.split("@")[0]! in abis))
+  refuse(`--system expected a name of the ABI table, with or without "@" and a version, got ${values.system}`);
 const chosen = scenarios.filter(({ name }) => name.includes(values.scenario));
 if (chosen.length === 0) refuse(`no scenario's name contains ${values.scenario}`);
 /** Calls up to which all pairs are tried. */
@@ -100,7 +102,7 @@ async function callsOf(world: World, scenario: Scenario, plan: Plan, seed: numbe
   try {
     await world.run(scenario, plan, seed);
   } catch (error) {
-    fail(error, scenario, world.kernel.abi.name, plan, seed, 0);
+    fail(error, scenario, world.system, plan, seed, 0);
   } finally {
     world.onCall = null;
   }

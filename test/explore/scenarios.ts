@@ -4,6 +4,8 @@ import os from "node:os";
 import {
   type AncillaryData,
   FdChannel,
+  type Frame,
+  memfd,
   type OwnedFd,
   type ReceivedFds,
   recvmsg,
@@ -14,6 +16,9 @@ import {
   UnixSeqpacket,
   UnixStream,
 } from "unix-ancillary";
+import { FdDuplex } from "unix-ancillary/stream";
+import type { VirtualProcess } from "unix-ancillary/testing";
+import { UServer, USocket } from "unix-ancillary/usocket";
 import { isSubsequence, Ledger, REASON, type Scenario, Violation, type World } from "./harness.ts";
 
 type Connected = UnixStream | UnixSeqpacket;
@@ -124,6 +129,104 @@ async function takeNow(world: World, ledger: Ledger, what: string, how: () => Re
       throw error;
     }
   });
+}
+
+type Chunks = readonly (readonly [length: number, fds: number])[];
+
+/** Writes chunks and descriptors to a stream of Node's, then the end. */
+async function writeAll(
+  world: World,
+  stream: FdDuplex | USocket,
+  ledger: Ledger,
+  chunks: Chunks,
+  process: VirtualProcess,
+): Promise<void> {
+  const writes = chunks.map(([length, count]) => {
+    const data = world.bytes(length);
+    const { files, names } = world.filesOf(count, process);
+    const fds = files.map(({ fd }) => fd);
+    ledger.accepted(data, names);
+    return streamed(world, "write", (done) => {
+      // Waiting chunks are written together, and share the error.
+      const written = (error?: Error | null) => {
+        if (error) ledger.unsure();
+        done(error);
+      };
+      if (stream instanceof FdDuplex) stream.write(data, { fds }, written);
+      else stream.write({ data: Buffer.from(data), fds }, written);
+    });
+  });
+  // A stream that is destroyed calls this, too.
+  await Promise.all([...writes, streamed(world, "end", (done) => stream.end(done))]);
+}
+
+/** Reads a stream of Node's to its end; whether that was seen. The descriptors of a USocket are numbers. */
+async function readToEnd(
+  world: World,
+  stream: FdDuplex | USocket,
+  ledger: Ledger,
+  process: VirtualProcess,
+): Promise<boolean> {
+  let ended = false;
+  let putBack = false;
+  const take = (): Buffer | null => stream.read();
+  await streamed(world, "read", (done) => {
+    stream.once("error", done).once("end", () => {
+      ended = true;
+      done();
+    });
+    stream.on("readable", () => {
+      for (let data = take(); data !== null; data = take()) {
+        if (!putBack) {
+          putBack = true;
+          stream.unshift(data);
+          continue;
+        }
+        let fds: number[];
+        if (stream instanceof FdDuplex) {
+          const due = stream.fdRanges.filter(({ from }) => from < stream.position);
+          fds = stream.takeFds(due.reduce((sum, { count }) => sum + count, 0)).map((fd) => fd.release());
+        } else fds = stream.read(0, null)!.fds;
+        ledger.came(
+          data.toString(),
+          fds.map((fd) => process.nameOf(fd) ?? "?"),
+        );
+        for (const fd of fds) process.platform.system.close(fd);
+      }
+    });
+  });
+  return ended;
+}
+
+/** Writes to a stream of Node's, and reads it to its end. */
+async function exchange(
+  world: World,
+  stream: FdDuplex | USocket,
+  process: VirtualProcess,
+  { chunks, sent, came }: { chunks: Chunks; sent: Ledger; came: Ledger },
+): Promise<void> {
+  world.using({ close: () => void stream.destroy() });
+  const reads = readToEnd(world, stream, came, process);
+  await writeAll(world, stream, sent, chunks, process);
+  const ended = await reads;
+  world.finally(() => came.check(ended));
+}
+
+/** An operation of a stream of Node's, until it calls back. What was destroyed before has an error of Node's. */
+async function streamed(
+  world: World,
+  what: string,
+  start: (done: (error?: (Error & { code?: string }) | null) => void) => void,
+): Promise<void> {
+  await world.attempt(
+    what,
+    () =>
+      new Promise<void>((resolve, reject) => {
+        // `destroy()` by the program is silent.
+        world.using({ close: resolve });
+        start((error) => (error && !error.code?.startsWith("ERR_STREAM_") ? reject(error) : resolve()));
+      }),
+  );
 }
 
 /** What received descriptors are; closed at the end. */
@@ -718,6 +821,11 @@ export const scenarios: readonly Scenario[] = [
       await send(world, a, ledger, 4, 2);
       await receiveAll(world, b, ledger, () => b.recvFds(1), 1);
       await world.attempt("setPassPidfd", () => world.using(b.peerPidfd()));
+      await world.attempt("peerGroups", () => b.peerGroups());
+      await world.attempt("peerSecurity", () => b.peerSecurity());
+      await world.attempt("getOption", () =>
+        b.setOption("SOL_SOCKET", "SO_SNDBUF", b.getOption("SOL_SOCKET", "SO_SNDBUF")),
+      );
       await send(world, a, ledger, 4, 0);
       await world.attempt("close", () => a.close());
       await receiveAll(world, b, ledger, () => b.recvFds(1), 2);
@@ -735,6 +843,34 @@ export const scenarios: readonly Scenario[] = [
       const ledger = ledgerOf(world, () => false);
       await send(world, a, ledger, 4, 1);
       await receiveAll(world, b, ledger, () => b.recvFds(1), 1);
+    },
+  },
+  {
+    name: "descriptors refused: by a socket, and by what a listener accepts",
+    systems: /^linux/,
+    async run(world) {
+      const listener = await world.attempt("bind", () => world.using(UnixListener.bind("/socket", world.platform)));
+      if (listener === null) return;
+      const ledger = ledgerOf(world, () => false);
+      const waiting = await world.attempt("connect", () => UnixStream.connect("/socket", world.platform));
+      if (waiting === null) return;
+      world.using(waiting);
+      await send(world, waiting, ledger, 2, 1);
+      let refuses = false;
+      await world.attempt("setPassRights", () => {
+        listener.setPassRights(false);
+        refuses = true;
+      });
+      if (!refuses) return;
+      const accepted = await world.attempt("accept", () => listener.accept());
+      if (accepted === null) return;
+      world.using(accepted);
+      const refused = await world.attempt("sendFds", () => waiting.sendFds("x", [world.file()]));
+      if (refused !== null) throw new Violation("a socket took descriptors that it refuses");
+      await send(world, waiting, ledger, 2, 0);
+      await world.attempt("setPassRights", () => accepted.setPassRights(true));
+      await world.attempt("close", () => waiting.close());
+      await receiveAll(world, accepted, ledger, () => accepted.recvFds(1), 3);
     },
   },
   {
@@ -801,6 +937,34 @@ export const scenarios: readonly Scenario[] = [
       for (let turns = world.random(20); turns > 0; turns--) await null;
       await world.attempt("close", () => b.close());
       await Promise.all(waiting);
+    },
+  },
+  {
+    name: "channel: a socket that its sender closes, acknowledged",
+    async run(world) {
+      const acknowledges = ({ payload }: Frame) => (/^\d+$/.test(String(payload)) ? BigInt(String(payload)) : null);
+      const channels = await world.attempt("pair", () =>
+        world.usingBoth(FdChannel.pair({ ...world.platform, acknowledges })),
+      );
+      if (channels === null) return;
+      const [a, b] = channels;
+      const [c, d] = world.usingBoth(UnixStream.pair(world.platform));
+      const [e] = world.usingBoth(UnixStream.pair(world.platform));
+      let finished = false;
+      const ledger = ledgerOf(world, () => finished);
+      await send(world, c, ledger, 3, 1);
+      const id = await world.attempt("send", () => a.send("take it", [d]));
+      // On Darwin the second close makes a socket useless that only messages refer to.
+      for (const one of [d, e]) await world.attempt("close", () => one.close());
+      if (id === null) return;
+      const frame = await world.attempt("recv", () => b.recv());
+      if (frame === null) return;
+      const fd = world.using(frame.fds[0]!);
+      const answered = await world.attempt("send", () => b.send(String(frame.messageId)));
+      if (answered !== null) await world.attempt("recv", async () => (await a.recv())?.[Symbol.dispose]());
+      const taken = await world.attempt("from", () => world.using(UnixStream.from(fd)));
+      await world.attempt("close", () => c.close());
+      if (taken !== null) finished = await receiveAll(world, taken, ledger, () => taken.recvFds(1));
     },
   },
   {
@@ -1330,6 +1494,114 @@ export const scenarios: readonly Scenario[] = [
         system.close(world.using(file.dup()).release());
       });
       await world.attempt("dispose", () => file[Symbol.dispose]());
+    },
+  },
+  {
+    name: "memfd: made, filled, sealed",
+    async run(world) {
+      const { platform } = world.processes[0];
+      await world.attempt("memfd", () => {
+        const memory = world.using(memfd("m", { data: "abc", size: 9, seal: ["shrink", "grow"], platform }));
+        memory.describe();
+        memory.close();
+      });
+    },
+  },
+  {
+    name: "unasked: a descriptor of a peer, whose close waits",
+    peer: true,
+    async run(world) {
+      const [here, there] = await connected(world);
+      if (here === null || there === null) return;
+      const ways = [
+        () => here.recvFds(0),
+        () => here.recvFdsExact(2),
+        () => {
+          const ancillary = new SocketAncillary(64, world.platform);
+          recvmsg(here, Buffer.alloc(2), ancillary);
+          ancillary.clear();
+        },
+        // At the end the socket is closed with two messages: one in the reader, and one that is unread.
+        async () => {
+          await world.attempt("sendFds", () => there.sendFds("z"));
+          await here.reader().read(1);
+        },
+        () => here.close(),
+      ];
+      for (const way of ways) {
+        await world.attempt("open", async () => {
+          const slow = world.using(world.processes[1].open("slow", { closeWaits: true }));
+          try {
+            await there.sendFds("xy", [slow]);
+          } finally {
+            slow.close();
+          }
+        });
+        await world.attempt("unasked", async () => void (await way()));
+      }
+    },
+  },
+  {
+    name: "usocket: a server and a client, bytes and descriptors both ways, to the end",
+    streams: true,
+    async run(world) {
+      const [here, there] = world.processes;
+      const [toServer, toClient] = [new Ledger(), new Ledger()];
+      const server = world.using(new UServer());
+      let exchanged: Promise<void> | undefined;
+      let gone = (): void => {};
+      const serving = streamed(world, "serve", (done) => {
+        server.once("error", done);
+        server.once("connection", (socket: USocket) => {
+          exchanged = exchange(world, socket, here, { chunks: [[20, 3]], sent: toClient, came: toServer });
+          done();
+        });
+        gone = done;
+      });
+      await streamed(world, "listen", (done) => {
+        server.once("error", done).listen({ path: "/socket", ...world.platform }, done);
+      });
+      if (!server.listening) return;
+      server.pause();
+      const client = new USocket();
+      world.using({ close: () => void client.destroy() });
+      await streamed(world, "connect", (done) => {
+        client.once("error", done).connect({ path: "/socket", platform: there.platform }, done);
+        server.resume();
+      });
+      // The connection may be on its way to the listener of the server.
+      const closes = world.random(3) === 0;
+      if (closes) await world.attempt("close", () => server.close());
+      if (closes && exchanged === undefined) gone();
+      const chunks = [
+        [3, 1],
+        [90, 2],
+        [5, 0],
+      ] as const;
+      if (client.fd !== undefined) await exchange(world, client, there, { chunks, sent: toServer, came: toClient });
+      else gone();
+      await world.attempt("close", () => server.close());
+      await serving;
+      await exchanged;
+    },
+  },
+  {
+    name: "stream: bytes and descriptors beside them, both ways, to the end",
+    streams: true,
+    async run(world) {
+      const [here] = world.processes;
+      const [left, right] = world.usingBoth(UnixStream.pair(world.platform)).map((socket) => new FdDuplex(socket));
+      const [toLeft, toRight] = [new Ledger(), new Ledger()];
+      const chunks = [
+        [3, 1],
+        [90, 2],
+        [5, 0],
+        [1, 4],
+      ] as const;
+      await Promise.all([
+        exchange(world, left!, here, { chunks, sent: toRight, came: toLeft }),
+        exchange(world, right!, here, { chunks: [[70, 2]], sent: toLeft, came: toRight }),
+      ]);
     },
   },
 ];

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { FdChannel, OwnedFd, type PeerPolicy, UnixStream } from "unix-ancillary";
 import { VirtualKernel } from "unix-ancillary/testing";
 import * as assert from "uvu/assert";
-import { leakChecked, role, run, works } from "../support.ts";
+import { leakChecked, NEEDS, role, run, works } from "../support.ts";
 
 const test = leakChecked("credentials");
 
@@ -21,7 +21,8 @@ if (role !== undefined) {
     peer = (error as { code: string }).code;
   }
   const { credentials } = await socket.recvFds(0);
-  console.log(JSON.stringify({ peer, credentials }));
+  const groups = process.env.GROUPS === undefined ? undefined : socket.peerGroups();
+  console.log(JSON.stringify({ peer, credentials, groups }));
   const policy = process.env.POLICY;
   if (policy !== undefined) {
     let code = "allowed";
@@ -63,6 +64,28 @@ test.needing(
     const [seen, policy] = await inside(USER, { uid: 65534 });
     assert.equal(JSON.parse(seen!), { peer: "ENOTSUP", credentials: null });
     assert.is(policy, "ERR_CHANNEL_PEER_REJECTED");
+  },
+);
+
+test.needing(
+  works("unshare", [...USER, "true"]) && process.getuid!() === 0 && NEEDS.unprivileged[0],
+  "unshare --user, by root, and a Node that lets root give up its privileges",
+  "groups of a peer that are not mapped in this user namespace are left out",
+  async () => {
+    const before = process.getgroups!();
+    process.setgroups!([1234, 65534]);
+    process.env.GROUPS = "1";
+    try {
+      const [a, b] = UnixStream.pair();
+      assert.equal(a.peerGroups(), [1234, 65534], "where all are mapped, 65534 is a group like others");
+      a.close();
+      b.close();
+      const [seen] = await inside(USER);
+      assert.equal(JSON.parse(seen!).groups, []);
+    } finally {
+      delete process.env.GROUPS;
+      process.setgroups!(before);
+    }
   },
 );
 
@@ -117,8 +140,9 @@ test("data sent before the option was on is nobody's, also from the user nobody"
 const DROPPED: [boolean, string] = [
   process.platform === "linux" &&
     process.getuid!() === 0 &&
+    NEEDS.unprivileged[0] &&
     /^ *0 +0 +4294967295$/m.test(readFileSync("/proc/self/uid_map", "utf8")),
-  "root in a user namespace that maps all ids",
+  "root in a user namespace that maps all ids, and a Node that lets it give up its privileges",
 ];
 test.needing(...DROPPED, "a process of the user nobody is that user", () => {
   const script = `

@@ -10,6 +10,11 @@
 #define CREDENTIALS(type, number, pid, uid, gid) \
   printf("%s=%d:%zu:%d:%zu:%zu ", #type, (int)(number), sizeof(struct type), pid, offsetof(struct type, uid), offsetof(struct type, gid))
 #define PID(type, field) ((int)offsetof(struct type, field))
+/* Of the BSDs, which ends with an array of groups: the size without any. */
+#define SOCKCREDSIZE(type, groups) (sizeof(struct type) + sizeof(uint32_t) * ((groups) - 1))
+#define SOCKCRED(type, number, pid)                                                                         \
+  printf("%s=%d:%zu:%d:%zu:%zu ", #type, (int)(number), SOCKCREDSIZE(type, 0), pid, offsetof(struct type, euid), \
+         offsetof(struct type, egid))
 
 #ifndef REFERENCE
 #include <fcntl.h>
@@ -28,6 +33,9 @@ static void payloads(void) {
   NUMBER(MSG_OOB), NUMBER(MSG_PEEK), NUMBER(MSG_TRUNC), NUMBER(MSG_CTRUNC), NUMBER(MSG_WAITALL), NUMBER(MSG_EOR);
   NUMBER(MSG_DONTWAIT), NUMBER(MSG_NOSIGNAL), NUMBER(MSG_CMSG_CLOEXEC);
   NUMBER(SO_PASSCRED), NUMBER(SO_PEERCRED), NUMBER(SO_PASSSEC), NUMBER(SO_PEERSEC);
+  NUMBER(SO_TYPE), NUMBER(SO_ERROR), NUMBER(SO_SNDBUF), NUMBER(SO_RCVBUF), NUMBER(SO_SNDBUFFORCE), NUMBER(SO_RCVBUFFORCE);
+  NUMBER(SO_ACCEPTCONN), NUMBER(SO_GET_FILTER), NUMBER(SO_PEEK_OFF);
+  NUMBER(SO_TIMESTAMP), NUMBER(SO_TIMESTAMPNS), NUMBER(SO_TIMESTAMPING);
 #ifdef SO_PEERGROUPS
   NUMBER(SO_PEERGROUPS);
 #endif
@@ -98,9 +106,9 @@ static void payloads(void) {
 #elif defined(OS_DARWIN)
   TIME("SCM_TIMESTAMP", 2, struct timeval_target, tv_sec, tv_usec);
 #elif defined(OS_FREEBSD)
-  CREDENTIALS(cmsgcred, 3, PID(cmsgcred, pid), euid, gid);
-  CREDENTIALS(sockcred, 3, -1, euid, egid);
-  CREDENTIALS(sockcred2, 8, PID(sockcred2, pid), euid, egid);
+  CREDENTIALS(cmsgcred, 3, PID(cmsgcred, pid), euid, groups);
+  SOCKCRED(sockcred, 3, -1);
+  SOCKCRED(sockcred2, 8, PID(sockcred2, pid));
   TIME("SCM_TIMESTAMP", 2, struct timeval_target, tv_sec, tv_usec);
   TIME("SCM_BINTIME", 4, struct bintime, sec, frac);
   TIME("SCM_REALTIME", 5, struct timespec_target, tv_sec, tv_nsec);
@@ -108,10 +116,10 @@ static void payloads(void) {
 #elif defined(OS_OPENBSD)
   TIME("SCM_TIMESTAMP", 4, struct timeval_target, tv_sec, tv_usec);
 #elif defined(OS_NETBSD)
-  CREDENTIALS(sockcred, 0x10, PID(sockcred, pid), euid, egid);
+  SOCKCRED(sockcred, 0x10, PID(sockcred, pid));
   TIME("SCM_TIMESTAMP", 8, struct timeval_target, tv_sec, tv_usec);
 #elif defined(OS_DRAGONFLY)
-  CREDENTIALS(cmsgcred, 3, PID(cmsgcred, pid), euid, gid);
+  CREDENTIALS(cmsgcred, 3, PID(cmsgcred, pid), euid, groups);
   TIME("SCM_TIMESTAMP", 2, struct timeval_target, tv_sec, tv_usec);
 #elif defined(OS_ILLUMOS)
   TIME("SCM_TIMESTAMP", 0x1013, struct timeval_target, tv_sec, tv_usec);

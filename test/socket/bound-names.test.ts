@@ -9,6 +9,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -22,7 +23,7 @@ import { fileURLToPath } from "node:url";
 import { type SystemError, sendmsg, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream } from "unix-ancillary";
 import { VirtualKernel } from "unix-ancillary/testing";
 import * as assert from "uvu/assert";
-import { again, codeOf, errorOf, leakChecked, openFds, role, socketPath, temporaryFolder } from "../support.ts";
+import { again, codeOf, errorOf, leakChecked, NEEDS, openFds, role, socketPath, temporaryFolder } from "../support.ts";
 
 const test = leakChecked("bound-names");
 
@@ -440,18 +441,31 @@ test("from(net.Server): a name that another socket has taken since is not remove
   assert.not.ok(existsSync(path));
 });
 
-test("from(net.Server): without libuv, and after a link that fails, everything is as it was", async () => {
-  const folder = temporaryFolder();
-  if (process.getuid!() === 0) {
-    chmodSync(folder, 0o711);
-    mkdirSync(`${folder}/s`);
-    chownSync(`${folder}/s`, 65534, 65534);
-  } else mkdirSync(`${folder}/s`);
-  const { code, stderr } = await again(import.meta.url, "failing-link", [`${folder}/s`], {
-    env: { NODE_OPTIONS: "--import=data:text/javascript,globalThis.Deno={}" },
+for (const host of ["Node", "a host without libuv"]) {
+  test(`from(net.Server) at a relative path, on ${host}: the file of another folder stays`, async () => {
+    const folders = [temporaryFolder(), temporaryFolder()];
+    const env = { NODE_OPTIONS: host === "Node" ? "" : "--import=data:text/javascript,globalThis.Deno={}" };
+    const { code, stderr } = await again(import.meta.url, "relative", folders, { env });
+    assert.is(code, 0, stderr);
   });
-  assert.is(code, 0, stderr);
-});
+}
+
+test.needing(
+  ...NEEDS.unprivileged,
+  "from(net.Server): without libuv, and after a link that fails, everything is as it was",
+  async () => {
+    const folder = temporaryFolder();
+    if (process.getuid!() === 0) {
+      chmodSync(folder, 0o711);
+      mkdirSync(`${folder}/s`);
+      chownSync(`${folder}/s`, 65534, 65534);
+    } else mkdirSync(`${folder}/s`);
+    const { code, stderr } = await again(import.meta.url, "failing-link", [`${folder}/s`], {
+      env: { NODE_OPTIONS: "--import=data:text/javascript,globalThis.Deno={}" },
+    });
+    assert.is(code, 0, stderr);
+  },
+);
 
 const [, , first, second] = process.argv;
 switch (role) {
@@ -572,6 +586,73 @@ switch (role) {
     // The name that it left is dead, and is replaced.
     UnixListener.bind(`${first}/a/s.sock`).close();
     assert.equal([readdirSync(`${first}/a`), readdirSync(`${first}/b`)], [[], []]);
+    break;
+  }
+  case "relative": {
+    const strangers: Readonly<Record<string, () => { close(): void }>> = {
+      "a file": () => {
+        writeFileSync("s.sock", "kept");
+        return { close: () => assert.is(readFileSync("s.sock", "utf8"), "kept") };
+      },
+      "a link to nothing": () => {
+        symlinkSync("nowhere", "s.sock");
+        return { close: () => assert.ok(lstatSync("s.sock").isSymbolicLink()) };
+      },
+      "a socket": () => {
+        const other = UnixListener.bind("s.sock");
+        return {
+          close: () => {
+            UnixStream.connectSync("s.sock").close();
+            other.close();
+          },
+        };
+      },
+      "a socket of the same inode on another device": () => {
+        const other = UnixListener.bind("s.sock");
+        const { system } = other.platform as unknown as {
+          system: { boundInode(fd: number, into: Uint32Array): number };
+        };
+        const { ino, dev } = lstatSync("s.sock");
+        const { boundInode } = system;
+        system.boundInode = (_, into) => {
+          into.set([ino, dev + 1]);
+          return 0;
+        };
+        return {
+          close: () => {
+            UnixStream.connectSync("s.sock").close();
+            rmSync("s.sock");
+            other.close();
+            system.boundInode = boundInode;
+          },
+        };
+      },
+      nothing: () => ({ close: () => assert.equal(readdirSync("."), []) }),
+    };
+    for (const make of Object.values(strangers)) {
+      process.chdir(first!);
+      const server = createServer().listen("s.sock");
+      await new Promise((resolve) => server.once("listening", resolve));
+      process.chdir(second!);
+      const stranger = make();
+      const listener = UnixListener.from(server);
+      assert.is(listener.address, "s.sock");
+      UnixStream.connectSync(`${first}/s.sock`).close();
+      listener.close();
+      stranger.close();
+      rmSync("s.sock", { force: true });
+      // It is left there, dead, and can be replaced.
+      UnixListener.bind(`${first}/s.sock`).close();
+    }
+    // In its own folder the name is removed, wherever the process is then.
+    process.chdir(first!);
+    const server = createServer().listen("s.sock");
+    await new Promise((resolve) => server.once("listening", resolve));
+    const listener = UnixListener.from(server);
+    process.chdir(second!);
+    UnixStream.connectSync(`${first}/s.sock`).close();
+    listener.close();
+    assert.equal([readdirSync(first!), readdirSync(second!)], [[], []]);
     break;
   }
   case "failing-link": {

@@ -96,4 +96,26 @@ test("a getter of a frame that waits for its turn runs in the context of its cal
   b.close();
 });
 
+test("a listener of a foreign signal is removed in the context of its caller, and leaves no store behind", async () => {
+  const [a, b] = UnixStream.pair();
+  const seen: (string | undefined)[] = [];
+  const signal = {
+    aborted: false,
+    addEventListener() {},
+    removeEventListener() {
+      seen.push(storage.getStore()?.user);
+      storage.enterWith({ user: "left behind" });
+    },
+  } as unknown as AbortSignal;
+  for (const user of ["first", "second"]) {
+    const waiting = storage.run({ user }, () => b.recvFds(0, { signal }));
+    await sleep(1);
+    a.sendFdsSync("x");
+    await waiting;
+  }
+  assert.equal(seen, ["first", "second"]);
+  a.close();
+  b.close();
+});
+
 if (role === undefined) test.run();

@@ -1,10 +1,10 @@
 /** FdReader: bytes and descriptors as two queues, for protocols that count descriptors in their own messages. */
 
-import { closeSync, fstatSync, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FdChannel, type FdReader, UnixSeqpacket, type UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { codeOf, errorOf, leakChecked, pair } from "../support.ts";
+import { closeSync, fstatSync, openSync } from "../descriptors.ts";
+import { codeOf, errorOf, leakChecked, NEEDS, openFds, pair } from "../support.ts";
 
 const test = leakChecked("fd-reader");
 
@@ -176,6 +176,74 @@ test(
     },
     { maxQueuedFds: 3 },
   ),
+);
+
+for (const [what, limits] of [
+  ["waiting to be taken", { maxQueuedFds: 3 }],
+  ["in one message", { maxFds: 3 }],
+] as const) {
+  test(
+    `limit-behind-frames: what was sent before too many descriptors ${what} is read before the error`,
+    withReader(async (peer, reader, stream) => {
+      await devNull(async (fd) => {
+        // All of it is there before the first read. The kernel joins the plain frames with the burst.
+        await peer.sendFds("fds\n", [fd, fd]);
+        await peer.sendFds("one\n");
+        await peer.sendFds("two\n");
+        await peer.sendFds("burst\n", new Array(5).fill(fd));
+        await peer.sendFds("after\n");
+        const lines = [1, 2, 3].map(() => reader.readUntil("\n", 100));
+        assert.is(String(await Promise.all(lines)), "fds\n,one\n,two\n");
+        assert.is(await codeOf(() => reader.takeFds(3)), "ERR_TOO_MANY_FDS");
+        assert.is(await codeOf(() => stream.toSocket()), "ERR_SOCKET_BUSY");
+        for (const owned of reader.takeFds(2)) owned.close();
+        assert.is(stream.closed, false);
+        const error = (await errorOf(reader.readUntil("\n", 100))) as Error & { code: string; data: Buffer };
+        assert.is(error.code, "ERR_TOO_MANY_FDS");
+        assert.match(error.message, what);
+        assert.is(String(error.data), "burst\n");
+        assert.is(stream.closed, true);
+        for (const read of [() => reader.read(0), () => reader.ended()]) assert.is(await errorOf(read), error);
+      });
+    }, limits),
+  );
+}
+
+test("limit-behind-records: a record that exceeds a limit is not read in part", async () => {
+  const [a, b] = UnixSeqpacket.pair();
+  const reader = b.reader({ maxFds: 1 });
+  for (const [text, fds] of [
+    ["one", []],
+    ["two", [0]],
+    ["bad", [0, 0]],
+  ] as const)
+    a.sendFdsSync(text, fds);
+  assert.is(String(await reader.read(6)), "onetwo");
+  const error = (await errorOf(reader.read(1))) as Error & { data: Buffer };
+  assert.is(String(error.data), "bad");
+  assert.ok(b.closed);
+  a.close();
+});
+
+test(
+  "failure-behind-frames: a full descriptor table does not lose the frames that came with the message",
+  withReader(async (peer, reader) => {
+    const { system } = peer.platform as unknown as { system: { recvmsg(...all: unknown[]): number; out: Int32Array } };
+    await peer.sendFds("one\n");
+    await peer.sendFds("two\n", [0]);
+    const { recvmsg } = system;
+    // As the kernel does when the table is full: no descriptor, and MSG_CTRUNC.
+    system.recvmsg = (fd, payload, offset, length, _capacity, flags, named) =>
+      recvmsg.call(system, fd, payload, offset, length, 0, flags, named);
+    try {
+      assert.is(String(await reader.readUntil("\n", 9)), "one\n");
+      const error = (await errorOf(reader.readUntil("\n", 9))) as Error & { code: string; data: Buffer };
+      assert.is(error.code, "ERR_ANCILLARY_TRUNCATED");
+      assert.is(String(error.data), "two\n");
+    } finally {
+      system.recvmsg = recvmsg;
+    }
+  }),
 );
 
 test(
@@ -392,6 +460,49 @@ test(
     assert.is((await first).toString(), "ab");
     assert.is((await third).toString(), "cd.");
     assert.is((await errorOf(reader.read(0, { signal: abort.signal }))).message, "mine");
+  }),
+);
+
+test.needing(
+  ...NEEDS.passPidfd,
+  "pidfd-of-each-message: a reader closes it, as nobody can take it",
+  pair(async (peer, stream) => {
+    stream.setPassPidfd(true);
+    const before = openFds().size;
+    const reader = stream.reader();
+    for (let i = 0; i < 3; i++) {
+      await peer.sendFds("x");
+      await reader.read(1);
+    }
+    assert.is(openFds().size, before);
+    reader.close();
+  }),
+);
+
+test(
+  "closed-while-received: descriptors of a message that a closed reader gets are closed",
+  pair(async (peer, stream) => {
+    const reader = stream.reader();
+    const reading = codeOf(reader.read(2));
+    peer.sendFdsSync("x", [0, 0]);
+    // The message is received, and the read has not looked at it.
+    const { fd } = stream;
+    const { system } = stream.platform;
+    const { recvmsg } = system;
+    const received = new Promise<void>((resolve) => {
+      system.recvmsg = (...given) => {
+        const bytes = recvmsg.apply(system, given);
+        if (given[0] === fd && bytes > 0) resolve();
+        return bytes;
+      };
+    });
+    try {
+      await received;
+    } finally {
+      delete (system as Partial<typeof system>).recvmsg;
+    }
+    reader.close();
+    assert.is(await reading, "ERR_SOCKET_CLOSED");
   }),
 );
 

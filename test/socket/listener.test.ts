@@ -2,9 +2,11 @@
 
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, connect as netConnect } from "node:net";
+import { constants as osConstants } from "node:os";
 import { OwnedFd, UnixDatagram, UnixListener, UnixSeqpacket, UnixStream } from "unix-ancillary";
+import { VirtualKernel } from "unix-ancillary/testing";
 import * as assert from "uvu/assert";
-import { again, codeOf, errorOf, leakChecked, openFds, role, run, socketPath } from "../support.ts";
+import { again, codeOf, errorOf, leakChecked, NEEDS, openFds, role, run, socketPath } from "../support.ts";
 
 const test = leakChecked("listener");
 
@@ -166,14 +168,14 @@ test("accepted sockets inherit the options", async () => {
   const path = socketPath();
   const listener = UnixListener.bind(path);
   listener.setPassCredentials(true);
-  listener.setPassPidfd(true);
+  if (NEEDS.passPidfd[0]) listener.setPassPidfd(true);
   const client = UnixStream.connectSync(path);
   // Sent before the connection is accepted.
   client.sendFdsSync("first", [0]);
   const stream = await listener.accept();
   const message = await stream.recvFds(1);
   assert.is(message.credentials!.pid, process.pid);
-  assert.is(message.pidfd!.describe().kind, "pidfd");
+  assert.is(message.pidfd?.describe().kind, NEEDS.passPidfd[0] ? "pidfd" : undefined);
   message[Symbol.dispose]();
   for (const one of [client, stream, listener]) one.close();
 });
@@ -204,6 +206,36 @@ test("misuse", async () => {
   assert.instance(await errorOf(() => UnixListener.from({} as never)), TypeError);
 });
 
+test("a connection that its peer gave up while it waited is passed over", async () => {
+  const kernel = new VirtualKernel("freebsd-amd64");
+  const { platform } = kernel.process();
+  const listener = UnixListener.bind("/s", { platform });
+  const client = UnixStream.connectSync("/s", { platform });
+  let given = 0;
+  kernel.fault = ({ name }) => (name === "accept" && given++ < 2 ? { errno: "ECONNABORTED" } : null);
+  const accepted = await listener.accept();
+  assert.is(given, 3);
+  for (const one of [accepted, client, listener]) one.close();
+  kernel.check();
+});
+
+test("close removes the name before it closes the socket: until then no other socket can have it", () => {
+  const kernel = new VirtualKernel("linux-x86_64-glibc");
+  const { platform } = kernel.process();
+  const calls: string[] = [];
+  for (const socket of [UnixListener.bind("/l", { platform }), UnixDatagram.bind("/d", { platform })]) {
+    kernel.fault = ({ name }) => {
+      calls.push(name);
+      return null;
+    };
+    socket.close();
+    kernel.fault = null;
+    const order = calls.splice(0).filter((name) => name === "unlink" || name === "close");
+    assert.equal(order, ["unlink", "close"]);
+  }
+  kernel.check();
+});
+
 test("a path that can no longer be reached does not keep the socket open", () => {
   const folder = socketPath();
   mkdirSync(folder);
@@ -220,5 +252,51 @@ if (role === "listen-and-die") {
   UnixListener.bind(process.argv[2]!);
   process.kill(process.pid, "SIGKILL");
 } else {
+  for (const answer of ["0", "ENOPROTOOPT"]) {
+    test(`SO_ACCEPTCONN is ${answer} for a socket that listens (gVisor): it is taken over; one that does not listen is refused`, async () => {
+      const kernel = new VirtualKernel("linux-x86_64-glibc");
+      const process = kernel.process();
+      const { platform } = process;
+      const { system, constants } = platform;
+      const getsockopt = system.getsockopt.bind(system);
+      system.getsockopt = (fd, level, name, into) => {
+        const length = getsockopt(fd, level, name, into);
+        if (name !== constants.SO_ACCEPTCONN) return length;
+        into.fill(0);
+        return answer === "0" ? length : -osConstants.errno.ENOPROTOOPT;
+      };
+      const listener = UnixListener.bind("/socket", { platform });
+      const [a, b] = UnixStream.pair({ platform });
+      const number = system.socket(constants.SOCK_STREAM!);
+      a.sendFdsSync("x", [listener, a, number]);
+      const waiting = UnixStream.connectSync("/socket", { platform });
+      const [listening, connected, unconnected] = b.recvFdsExactSync(3).fds;
+      for (const one of [connected!, unconnected!])
+        assert.is(await codeOf(() => UnixListener.from(one)), "ERR_NOT_UNIX_SOCKET");
+      const taken = UnixListener.from(listening!);
+      const accepted = taken.acceptSync();
+      for (const one of [a, b, listener, waiting, connected!, unconnected!, taken, accepted]) one.close();
+      system.close(number);
+      kernel.check();
+    });
+  }
+
+  test("a datagram socket is refused by every stream socket, and none is writable before it is connected (gVisor): no file is replaced", async () => {
+    const kernel = new VirtualKernel("linux-x86_64-glibc");
+    const process = kernel.process();
+    const { platform } = process;
+    const { system } = platform;
+    const { connect, poll } = system;
+    const living = UnixListener.bind("/socket", { platform });
+    system.connect = () => -osConstants.errno.ECONNREFUSED;
+    system.poll = () => 0;
+    const error = await errorOf(() => UnixListener.bind("/socket", { platform }));
+    assert.match(error.message, /^EADDRINUSE: .*gVisor does not tell whether a process has it open; remove it/);
+    Object.assign(system, { connect, poll });
+    const client = UnixStream.connectSync("/socket", { platform });
+    for (const one of [living, client]) one.close();
+    kernel.check();
+  });
+
   test.run();
 }

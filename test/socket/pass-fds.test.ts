@@ -1,11 +1,12 @@
 /** Streams within one process: what can be passed, how many, and what is refused. */
 
-import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { type AncillaryError, OwnedFd, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { codeOf, errorOf, fileWith, leakChecked, pair } from "../support.ts";
+import { closeSync, fstatSync, openSync } from "../descriptors.ts";
+import { codeOf, errorOf, fileWith, leakChecked, NEEDS, pair } from "../support.ts";
 
 const test = leakChecked("pass-fds");
 
@@ -382,7 +383,8 @@ test(
   }),
 );
 
-test(
+test.needing(
+  ...NEEDS.largeArrays,
   "4 GiB: a length beyond 32 bits is treated neither as no bytes nor as no room",
   pair((a, b) => {
     const huge = new Uint8Array(2 ** 32);
@@ -399,7 +401,8 @@ test(
 /** Four gigabytes that are never touched: the length is 0 in 32 bits. */
 const HUGE = 2 ** 32;
 
-test(
+test.needing(
+  ...NEEDS.largeArrays,
   "length-truncated-to-32-bits: with more bytes than one call can send, no descriptor is lost and the send makes progress",
   pair((a, b) => {
     const huge = new Uint8Array(HUGE);

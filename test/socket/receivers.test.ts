@@ -1,9 +1,10 @@
 /** Datagrams to many receivers: one that does not read holds up its own alone. */
 
+import { mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { UnixDatagram } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { again, codeOf, leakChecked, role, socketPath } from "../support.ts";
+import { again, codeOf, leakChecked, role, socketPath, temporaryFolder } from "../support.ts";
 
 const test = leakChecked("receivers");
 
@@ -48,6 +49,16 @@ test("one receiver that does not read holds up nobody else", async () => {
   assert.equal(await Promise.all(waiting), new Array(20).fill("ERR_SOCKET_CLOSED"));
 });
 
+test("more sends than one turn of the event loop has: those that wait for the next turn are served in it", async () => {
+  const { server, good, sockets } = world();
+  for (let i = 0; i < 200; i++) {
+    const sent = server.sendFdsTo(`${i}`, [], good).then(() => "sent");
+    assert.is(await Promise.race([sent, sleep(2000)]), "sent");
+    assert.is(String(sockets[2]!.recvFdsSync(0).data), `${i}`);
+  }
+  for (const socket of sockets) socket.close();
+});
+
 test("the order of the sends to one receiver is kept, those that do not wait among them", async () => {
   const { server, silent, sockets, filled } = world();
   const receiver = sockets[1]!;
@@ -64,6 +75,40 @@ test("the order of the sends to one receiver is kept, those that do not wait amo
     message[Symbol.dispose]();
   }
   for (const socket of sockets) socket.close();
+});
+
+test("one receiver has one queue, however its path is spelled, and whatever the working directory is later", async () => {
+  const [folder, elsewhere] = [temporaryFolder(), temporaryFolder()];
+  const before = process.cwd();
+  mkdirSync(`${folder}/sub`);
+  process.chdir(folder);
+  const [server, receiver, namesake] = [
+    UnixDatagram.unbound(),
+    UnixDatagram.bind("r"),
+    UnixDatagram.bind(`${elsewhere}/r`),
+  ];
+  try {
+    let filled = 0;
+    while (server.trySendFdsTo("fill", [], "r") !== null) filled++;
+    const spellings = ["r", "./r", "sub/../r", `${folder}/r`, `${folder}//r`, `${folder}/./sub/../r`];
+    const sends = spellings.map((path, i) => server.sendFdsTo(`${i}`, [0], path));
+    process.chdir(elsewhere);
+    // Another receiver, which does not wait for the first.
+    for (const path of ["./r", "r"]) assert.is(await server.sendFdsTo("x", [], path), 1);
+    for (let i = 0; i < filled; i++) receiver.recvFdsSync(0, { timeout: 1000 });
+    // Those that wait go first.
+    assert.is(server.trySendFdsTo("6", [0], `${folder}/sub/../r`), 1);
+    await Promise.all(sends);
+    for (let i = 0; i <= spellings.length; i++) {
+      const message = receiver.recvFdsSync(1, { timeout: 1000 });
+      assert.is(String(message.data), `${i}`);
+      message[Symbol.dispose]();
+    }
+    for (let i = 0; i < 2; i++) assert.is(String(namesake.recvFdsSync(0, { timeout: 1000 }).data), "x");
+  } finally {
+    process.chdir(before);
+    for (const socket of [server, receiver, namesake]) socket.close();
+  }
 });
 
 test("an abort withdraws one send of several, and the others go on", async () => {

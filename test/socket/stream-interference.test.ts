@@ -1,9 +1,9 @@
 /** Code of the caller that runs in the middle of a call: getters that close, abort, send or change lists; detached bytes. */
 
-import { fstatSync, openSync, readSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { OwnedFd, UnixDatagram, UnixSeqpacket, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
+import { fstatSync, openSync, readSync } from "../descriptors.ts";
 import { codeOf, errorOf, fileWith, leakChecked, pair } from "../support.ts";
 
 const test = leakChecked("stream-interference");

@@ -1,96 +1,14 @@
-/** What a program does to the globals after the library was loaded: fake timers, a polluted prototype, replaced built-ins. */
+/** What a program does to the globals: fake timers, a polluted prototype, replaced built-ins, jsdom and other realms. */
 
 import { mock } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  FdChannel,
-  type ReceivedFds,
-  recvmsg,
-  SocketAncillary,
-  sendmsg,
-  UnixDatagram,
-  UnixListener,
-  UnixSeqpacket,
-  UnixStream,
-} from "unix-ancillary";
+import { fileURLToPath } from "node:url";
+import * as library from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { again, codeOf, leakChecked, PAIRS, role, socketPath } from "../support.ts";
+import { again, leakChecked, PAIRS, role, run, socketPath } from "../support.ts";
+import { everything } from "./everything.ts";
 
 const test = leakChecked("globals");
-
-/** A good part of what the library does, with every kind of wait. */
-async function everything(path: string): Promise<void> {
-  for (const [, make] of PAIRS) {
-    const [a, b] = make();
-    // Beyond the turns of the event loop that are forced.
-    for (let i = 0; i < 200; i++) {
-      await a.sendFds("x", i % 2 === 0 ? [0] : [0, 1, 2]);
-      const message: ReceivedFds = await b.recvFds(3);
-      assert.is(message.fds.length, i % 2 === 0 ? 1 : 3);
-      message[Symbol.dispose]();
-    }
-    const waiting = b.recvFds(1, { bufferSize: 100_000 });
-    await a.sendFds("later", [0]);
-    const message = await waiting;
-    assert.is(String(message.data), "later");
-    message[Symbol.dispose]();
-    assert.is(await codeOf(() => b.recvFdsSync(0, { timeout: 20 })), "ETIMEDOUT");
-    a.sendFdsSync([Buffer.from("in "), Buffer.from("pieces")], [0]);
-    const into = [Buffer.alloc(4), Buffer.alloc(4)];
-    const received = b.recvFdsIntoSync(into, 0, { allowTruncated: true });
-    assert.is(received.surplus, 1);
-    assert.is(String(Buffer.concat(into)), "in piece");
-    a.close();
-    b.close();
-  }
-  const listener = UnixListener.bind(path, { backlog: 0 });
-  const first = UnixStream.connectSync(path);
-  // The backlog is full: they wait with timers.
-  const rest = [UnixStream.connect(path), UnixStream.connect(path)];
-  for (let i = 0; i < 3; i++) (await listener.accept()).close();
-  first.close();
-  for (const stream of await Promise.all(rest)) stream.close();
-  listener.close();
-  const server = UnixDatagram.bind(`${path}.d`);
-  const client = UnixDatagram.unbound();
-  // Its queue is full: a send waits with a timer.
-  const sends = Array.from({ length: 30 }, (_, i) => client.sendFdsTo(`${i}`, [0], `${path}.d`));
-  for (let i = 0; i < 30; i++) {
-    const datagram = await server.recvFdsFrom(1);
-    assert.is(String(datagram.data), `${i}`);
-    datagram[Symbol.dispose]();
-  }
-  await Promise.all(sends);
-  client.close();
-  server.close();
-  const [c, d] = FdChannel.pair({ frameTimeout: 10_000 });
-  for (let i = 0; i < 100; i++) {
-    await c.send("frame", [0]);
-    const frame = await d.recv();
-    assert.is(frame?.fds.length, 1);
-    frame?.[Symbol.dispose]();
-  }
-  c.close();
-  d.close();
-  const [e, f] = UnixSeqpacket.pair();
-  const space = new SocketAncillary(SocketAncillary.bufferSizeForRights(2));
-  space.addFds([0, 1]);
-  sendmsg(e, "low", space);
-  recvmsg(f, Buffer.alloc(3), space);
-  let came = 0;
-  for (const item of space.messages())
-    if (item.kind === "rights") {
-      came += item.fds.length;
-      for (const fd of item.fds) fd.close();
-    }
-  assert.is(came, 2);
-  const reader = f.reader();
-  e.sendFdsSync("read", [0]);
-  assert.is(String(await reader.read(4)), "read");
-  reader.takeFds(1)[0]!.close();
-  reader.close();
-  e.close();
-}
 
 /** Each is done to the globals of a second process, after the library was loaded. */
 const DONE: Readonly<Record<string, () => unknown>> = {
@@ -128,7 +46,7 @@ const DONE: Readonly<Record<string, () => unknown>> = {
 for (const [what, change] of Object.entries(DONE)) {
   if (role === what) {
     change();
-    await everything(process.argv[2]!);
+    await everything(library, process.argv[2]!);
     console.log("all of it");
     // Fake timers cannot end it.
     process.exit(0);
@@ -145,12 +63,31 @@ for (const [what, change] of Object.entries(DONE)) {
 /** The flags of Node that freeze or remove what programs change. */
 for (const flag of ["--frozen-intrinsics", "--disable-proto=throw", "--disable-proto=delete"]) {
   if (role === flag) {
-    await everything(process.argv[2]!);
+    await everything(library, process.argv[2]!);
     console.log("all of it");
   }
   test(`with ${flag} everything works`, async () => {
     const NODE_OPTIONS = `${flag} --no-warnings`;
     const { stdout, stderr } = await again(import.meta.url, flag, [socketPath()], { env: { NODE_OPTIONS } });
+    assert.is(stderr, "");
+    assert.is(stdout, "all of it\n");
+  });
+}
+
+const FOREIGN = [
+  ["before", "web classes of another implementation"],
+  ["after", "web classes of another implementation"],
+  ["before", "classes of another realm"],
+  ["after", "classes of another realm"],
+  ["after", "no globals at all"],
+  ["in", "another realm, as with jest"],
+] as const;
+
+for (const [when, what] of FOREIGN) {
+  test(`${what}, ${when === "in" ? "where it is loaded" : `${when} it is loaded`}: everything works`, async () => {
+    const program = fileURLToPath(new URL("foreign-globals.js", import.meta.url));
+    const flags = ["--experimental-vm-modules", "--no-warnings"];
+    const { stdout, stderr } = await run(process.execPath, [...flags, program, when, what, socketPath()]);
     assert.is(stderr, "");
     assert.is(stdout, "all of it\n");
   });

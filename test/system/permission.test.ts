@@ -39,11 +39,23 @@ test.needing(
 test.needing(
   flag !== undefined && allowed,
   "a Node with --permission and --allow-addons",
-  "without leave to load the addon, bind fails and there is no file",
+  "without leave to load the addon, bind fails, names the flag, and there is no file",
   async () => {
     const path = socketPath();
-    assert.match(await bind(path), /addon/);
+    assert.match(await bind(path), /^unix-ancillary may not load its addon: .*--allow-addons/);
     assert.not.ok(existsSync(path));
+  },
+);
+
+test.needing(
+  process.allowedNodeEnvironmentFlags.has("--addons"),
+  "a Node with --no-addons",
+  "with --no-addons, the message does not name the flag of the permission model",
+  async () => {
+    const { stdout } = await run(process.execPath, ["--no-addons", fileURLToPath(import.meta.url), socketPath()], {
+      env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "bind" },
+    });
+    assert.match(stdout, /^unix-ancillary may not load its addon: .*without --no-addons/);
   },
 );
 

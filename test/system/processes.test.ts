@@ -1,9 +1,9 @@
 /** Two processes: this file run again, Python in both directions, and a receiver with a full descriptor table. */
 
 import { spawn } from "node:child_process";
-import { fstatSync, openSync, readFileSync } from "node:fs";
 import { type AncillaryError, OwnedFd, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
+import { fstatSync, openSync, readText } from "../descriptors.ts";
 import { again, errorOf, fileWith, leakChecked, openFds, role, run, socketPath } from "../support.ts";
 
 const test = leakChecked("processes");
@@ -27,7 +27,7 @@ test("a second process reads a file that it did not open, and sends another one 
   owned.close();
   const message = await ours.recvFds(1);
   assert.is(message.data.toString(), "the content");
-  assert.is(readFileSync(message.fds[0]!.fd, "utf8"), "from the child");
+  assert.is(readText(message.fds[0]!.fd), "from the child");
   message[Symbol.dispose]();
   assert.is((await ours.recvFds(1)).eof, true);
   const { code, stdout, stderr } = await done;
@@ -109,7 +109,7 @@ os.write(w, b"through the pipe")
   const { code, stderr } = await done;
   assert.is(code, 0, stderr);
   writer.close();
-  assert.is(readFileSync(reader.fd, "utf8"), "through the pipe");
+  assert.is(readText(reader.fd), "through the pipe");
   message[Symbol.dispose]();
   ours.close();
 });
@@ -198,7 +198,7 @@ switch (role) {
   case "echo":
     await child(async (stream) => {
       const message = await stream.recvFds(1);
-      const content = readFileSync(message.fds[0]!.fd, "utf8");
+      const content = readText(message.fds[0]!.fd);
       message[Symbol.dispose]();
       const reply = OwnedFd.fromRaw(openSync(fileWith("from the child"), "r"));
       await stream.sendFds(content, [reply]);

@@ -39,6 +39,9 @@ export type Kind = keyof typeof KINDS;
 /** The same for both kernels. */
 const codec = new Codec("linux-x86_64-glibc");
 
+/** Options whose values are the same on both kernels. */
+const READABLE = ["SO_TYPE", "SO_ACCEPTCONN", "SO_PASSCRED", "SO_PASSPIDFD", "SO_PASSRIGHTS", "SO_PEERSEC"] as const;
+
 /** The state of a program, its actions and its observations. */
 class Observer {
   readonly world: World;
@@ -270,7 +273,17 @@ class Observer {
   /** Sets one of the socket options of Linux. */
   option(socket: AnySocket | UnixListener<UnixStream | UnixSeqpacket>): void {
     const on = this.random(2) === 0;
-    switch (this.random(4)) {
+    switch (this.random(6)) {
+      case 4: {
+        const name = this.pick([...READABLE, 9999]);
+        this.observe(`reads ${name}`, () => String(socket.getOption("SOL_SOCKET", name)));
+        break;
+      }
+      case 5: {
+        const [level, name] = [this.pick([1, 0, 6]), this.pick([59, 3, 9999])];
+        this.observe(`sets ${name} of level ${level}`, () => String(socket.setOption(level, name, 1)));
+        break;
+      }
       case 0:
       case 1:
         this.observe(`passes credentials ${on}`, () => String(socket.setPassCredentials(on)));
@@ -280,10 +293,7 @@ class Observer {
         break;
       default: {
         if (this.random(3) > 0) break;
-        const { system, abi } = platformOf(socket);
-        this.observe(`passes rights ${on}`, () =>
-          String(system.setsockopt(socket.fd, abi.SOL_SOCKET, abi.SO_PASSRIGHTS!, on ? 1 : 0)),
-        );
+        this.observe(`passes rights ${on}`, () => String(socket.setPassRights(on)));
       }
     }
   }

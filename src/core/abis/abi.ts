@@ -99,6 +99,11 @@ export interface Abi {
   readonly evidence: "measured" | "compiled" | "source" | "tables";
   /** The files that the row was read in. */
   readonly source: string;
+  /**
+   * The first version of the kernel that has a number or a rule: `"6.5"`. By the name of a column here, or of a constant of another
+   * header. What has none is in every kernel that this library was tried on.
+   */
+  readonly since: Readonly<Record<string, string>>;
 
   /** `sizeof(struct cmsghdr)`. */
   readonly headerBytes: number;
@@ -120,6 +125,8 @@ export interface Abi {
   readonly msghdr: MsghdrLayout;
 
   readonly SOL_SOCKET: number;
+  /** The level of the options of Unix sockets; null: there is none. */
+  readonly SOL_LOCAL: number | null;
   readonly SCM_RIGHTS: number;
   readonly SCM_CREDENTIALS: number | null;
   readonly SCM_CREDS: number | null;
@@ -142,6 +149,14 @@ export interface Abi {
   readonly MSG_CMSG_CLOEXEC: number | null;
   readonly MSG_CMSG_CLOFORK: number | null;
 
+  readonly SO_ACCEPTCONN: number;
+  readonly SO_ERROR: number;
+  readonly SO_RCVBUF: number;
+  readonly SO_SNDBUF: number;
+  readonly SO_TIMESTAMP: number;
+  readonly SO_TYPE: number;
+  readonly SO_GET_FILTER: number | null;
+  readonly SO_INQ: number | null;
   readonly SO_NOSIGPIPE: number | null;
   readonly SO_PASSCRED: number | null;
   readonly SO_PEERCRED: number | null;
@@ -151,6 +166,17 @@ export interface Abi {
   readonly SO_PASSPIDFD: number | null;
   readonly SO_PEERPIDFD: number | null;
   readonly SO_PASSRIGHTS: number | null;
+  readonly SO_PEEK_OFF: number | null;
+  readonly SO_RCVBUFFORCE: number | null;
+  readonly SO_SNDBUFFORCE: number | null;
+  readonly SO_TIMESTAMPING: number | null;
+  readonly SO_TIMESTAMPNS: number | null;
+
+  readonly LOCAL_CREDS: number | null;
+  readonly LOCAL_CREDS_PERSISTENT: number | null;
+  readonly LOCAL_PEERCRED: number | null;
+  readonly LOCAL_PEEREID: number | null;
+  readonly LOCAL_PEERPID: number | null;
 
   readonly SOCK_STREAM: number;
   readonly SOCK_DGRAM: number;
@@ -192,6 +218,20 @@ export interface Abi {
   readonly peek: "duplicates" | "pointers" | "omitted" | "zeroed";
   /** Descriptors sent without a byte on a stream: lost without an error, or delivered with a receive of 0 bytes. */
   readonly emptyStreamRights: "dropped" | "delivered";
+  /**
+   * A record without bytes and control data on a seqpacket socket: delivered; not sent, without an error; or lost by the receive, without
+   * an error, unless the sender has finished by then, and a receive with MSG_PEEK that meets one does not return.
+   */
+  readonly emptyRecord: "delivered" | "dropped" | "lost";
+  /**
+   * Whether a record on a seqpacket socket ends where its sender passed MSG_EOR, and not where each send ends. Then a send may take a part
+   * of a record, and a receive gives a part, with MSG_EOR if it has the end.
+   */
+  readonly recordMark: boolean;
+  /** A receive into no bytes when nothing has come: it waits as any other; or it is answered with 0 bytes, as an empty record would be. */
+  readonly emptyReceive: "waits" | "answered";
+  /** Whether a kernel with this ABI answers 0 for SO_ACCEPTCONN of every Unix socket, one that listens too (gVisor). */
+  readonly hidesListening: boolean;
   /** The libc whose `CMSG_NXTHDR` it is. The core's walk is stricter than each. */
   readonly nextHeader: "glibc" | "musl" | "bionic" | "bsd" | "illumos";
   /** Payloads with credentials; the first is the one that senders attach. Layouts of one type are told apart by their size. */
@@ -286,14 +326,14 @@ export function msghdr(pointerBytes: 4 | 8, lengthBytes: 4 | 8): MsghdrLayout {
 /** The columns with the numbers and rules of a system. */
 export type Facts = Omit<Abi, keyof Layout | "name" | "os" | "arch" | "libc" | "endian" | "evidence">;
 
-/** A row. Its facts are made when they are first needed: a process needs one row. */
-export type Row = readonly [
+/** Makes a row when it is first needed: a process needs one. */
+export type Row = () => readonly [
   arch: string,
   libc: Abi["libc"],
   endian: Abi["endian"],
   evidence: Abi["evidence"],
   layout: Layout,
-  facts: () => Facts,
+  facts: Facts,
 ];
 
 /** The rows of a system, as its file exports them. */
@@ -301,8 +341,8 @@ export interface AbiSystem<Name extends string = string> {
   readonly os: Abi["os"];
   /** Node's `process.platform` there. */
   readonly platform: string;
-  /** Node's `process.arch` -> the architecture of rows. */
-  readonly architectures: Readonly<Record<string, string>>;
+  /** Node's `process.arch` -> the architecture of rows; several, where the byte orders of one have names of their own. */
+  readonly architectures: Readonly<Record<string, string | readonly string[]>>;
   readonly rows: Readonly<Record<Name, Row>>;
 }
 
@@ -313,6 +353,7 @@ export function bsd(pointerBytes: 4 | 8, alignBytes: number): Layout {
 
 /** Columns that only Linux has a value for. */
 export const NOT_LINUX = {
+  since: {},
   SCM_CREDENTIALS: null,
   SCM_SECURITY: null,
   SCM_PIDFD: null,
@@ -324,9 +365,35 @@ export const NOT_LINUX = {
   SO_PASSPIDFD: null,
   SO_PEERPIDFD: null,
   SO_PASSRIGHTS: null,
+  SO_GET_FILTER: null,
+  SO_INQ: null,
+  SO_PEEK_OFF: null,
+  SO_RCVBUFFORCE: null,
+  SO_SNDBUFFORCE: null,
+  SO_TIMESTAMPING: null,
+  SO_TIMESTAMPNS: null,
   longPathBytes: null,
   abstractNames: false,
   overflowId: null,
+} as const;
+
+/** The numbers of these options since 4.2BSD, sys/socket.h, which Darwin, the BSDs and illumos share. */
+export const BSD_OPTIONS = {
+  SO_ACCEPTCONN: 2,
+  SO_SNDBUF: 0x1001,
+  SO_RCVBUF: 0x1002,
+  SO_ERROR: 0x1007,
+  SO_TYPE: 0x1008,
+} as const;
+
+/** Columns of the options of Unix sockets, where there are none. */
+export const NO_LOCAL = {
+  SOL_LOCAL: null,
+  LOCAL_CREDS: null,
+  LOCAL_CREDS_PERSISTENT: null,
+  LOCAL_PEERCRED: null,
+  LOCAL_PEEREID: null,
+  LOCAL_PEERPID: null,
 } as const;
 
 /** `struct timeval` or `struct timespec` of two 8-byte fields. */

@@ -1,12 +1,20 @@
 /** What Darwin and the BSDs, or several of them, have in common. */
 
-import { type CredentialsLayout, type Facts, NOT_LINUX, type PeerCredentialsLayout } from "./abi.ts";
+import {
+  BSD_OPTIONS,
+  type CredentialsLayout,
+  type Facts,
+  NO_LOCAL,
+  NOT_LINUX,
+  type PeerCredentialsLayout,
+} from "./abi.ts";
 
 /** What Darwin and the BSDs have in common. */
-export const BSD: Omit<
+export const bsdFacts = (): Omit<
   Facts,
   | "source"
   | "SCM_TIMESTAMP"
+  | "SO_TIMESTAMP"
   | "MSG_NOSIGNAL"
   | "MSG_CMSG_CLOEXEC"
   | "F_DUPFD_CLOEXEC"
@@ -20,8 +28,10 @@ export const BSD: Omit<
   | "peerCredentials"
   | "timestamps"
   | "receiveMessages"
-> = {
+> => ({
   ...NOT_LINUX,
+  ...NO_LOCAL,
+  ...BSD_OPTIONS,
   SOL_SOCKET: 0xffff,
   SCM_RIGHTS: 1,
   SCM_CREDS: null,
@@ -48,19 +58,27 @@ export const BSD: Omit<
   losesCtrunc: false,
   rightsCarrier: "first",
   emptyStreamRights: "delivered",
+  emptyRecord: "delivered",
+  recordMark: false,
+  emptyReceive: "answered",
+  hidesListening: false,
   nextHeader: "bsd",
   // sys/un.h.
   sunPathBytes: 104,
-};
+});
 
-/** `struct cmsgcred`, sys/socket.h of FreeBSD and DragonFly: pid, uid, euid, gid, groups. The kernel fills it in. */
+/**
+ * `struct cmsgcred`, sys/socket.h of FreeBSD and DragonFly: pid, uid, euid, gid, number of groups (2 bytes and a pad), 16 groups. The
+ * kernel fills it in (uipc_usrreq.c, unp_internalize): `cmcred_gid` is the real gid, `cmcred_groups[0]` the effective one, which is
+ * always there.
+ */
 export const CMSGCRED: CredentialsLayout = {
   type: 3,
   name: "cmsgcred",
   bytes: 84,
   pid: 0,
   uid: 8,
-  gid: 12,
+  gid: 20,
   sendable: true,
 };
 

@@ -1,10 +1,22 @@
 /** illumos (Node: sunos). */
 
-import { type AbiSystem, bsd, type Facts, type Layout, type NamesOf, NOT_LINUX, time } from "./abi.ts";
+import {
+  type AbiSystem,
+  BSD_OPTIONS,
+  bsd,
+  type Facts,
+  type Layout,
+  type NamesOf,
+  NO_LOCAL,
+  NOT_LINUX,
+  time,
+} from "./abi.ts";
 
 /** SCM_UCRED is an opaque `ucred_t`, which only ucred_get(3C) reads. */
 const facts: () => Facts = () => ({
   ...NOT_LINUX,
+  ...NO_LOCAL,
+  ...BSD_OPTIONS,
   source: "illumos uts/common/sys/socket.h, uts/common/fs/sockfs/socksyscalls.c, socksubr.c",
   SOL_SOCKET: 0xffff,
   SCM_RIGHTS: 0x1010,
@@ -22,6 +34,7 @@ const facts: () => Facts = () => ({
   MSG_NOSIGNAL: 0x200,
   MSG_CMSG_CLOEXEC: 0x1000,
   MSG_CMSG_CLOFORK: 0x2000,
+  SO_TIMESTAMP: 0x1013,
   SO_NOSIGPIPE: null,
   SO_PEERCRED: null,
   SOCK_STREAM: 2,
@@ -43,6 +56,10 @@ const facts: () => Facts = () => ({
   rightsCarrier: "first",
   peek: "duplicates",
   emptyStreamRights: "delivered",
+  emptyRecord: "delivered",
+  recordMark: false,
+  emptyReceive: "waits",
+  hidesListening: false,
   nextHeader: "illumos",
   credentials: [],
   // There is getpeerucred(3C), which is no socket option.
@@ -62,7 +79,7 @@ export const illumos: AbiSystem<NamesOf<"illumos">> = {
   platform: "sunos",
   architectures: { x64: "amd64" },
   rows: {
-    "illumos-amd64": ["amd64", null, "little", "source", bsd(8, 4), facts],
-    "illumos-sparcv9": ["sparcv9", null, "big", "source", SPARCV9, facts],
+    "illumos-amd64": () => ["amd64", null, "little", "source", bsd(8, 4), facts()],
+    "illumos-sparcv9": () => ["sparcv9", null, "big", "source", SPARCV9, facts()],
   },
 };

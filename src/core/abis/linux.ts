@@ -8,6 +8,7 @@ import {
   layout,
   msghdr,
   type NamesOf,
+  NO_LOCAL,
   type PeerCredentialsLayout,
   time,
   time32,
@@ -52,16 +53,35 @@ const PEERCRED: PeerCredentialsLayout = {
 };
 
 /**
+ * Mainline versions. Read in the headers of 5.10, 6.1, 6.12, 6.16, 6.17 and 7.2, and tried on these kernels; the versions between
+ * them are those of the commits. SO_INQ is older for TCP: this is for Unix sockets.
+ */
+const SINCE = {
+  SO_PEERGROUPS: "4.13",
+  // include/uapi/linux/fcntl.h; 6.3 has MFD_NOEXEC_SEAL too, include/uapi/linux/memfd.h.
+  F_SEAL_FUTURE_WRITE: "5.1",
+  F_SEAL_EXEC: "6.3",
+  MFD_NOEXEC_SEAL: "6.3",
+  SO_PASSPIDFD: "6.5",
+  SO_PEERPIDFD: "6.5",
+  SCM_PIDFD: "6.5",
+  SO_PASSRIGHTS: "6.16",
+  SO_INQ: "6.17",
+  SCM_INQ: "6.17",
+};
+
+/**
  * The architectures' `asm/socket.h` have the generic numbers, but for powerpc and mips. SCM_TIMESTAMP is one of three kinds that
- * the kernel has, by the libc's choice; all are decoded.
+ * the kernel has, by the libc's choice, as SO_TIMESTAMP, which asks for it; all are decoded.
  */
 function facts(
   bits: 32 | 64,
   overrides: Partial<Facts> = {},
   oldTimes: typeof time = bits === 64 ? time : time32,
-): () => Facts {
-  return () => ({
+): Facts {
+  return {
     source: `${LINUX_SOURCE}; glibc bits/socket.h`,
+    since: SINCE,
     SOL_SOCKET: 1,
     SCM_RIGHTS: 1,
     SCM_CREDENTIALS: 2,
@@ -82,15 +102,29 @@ function facts(
     MSG_NOSIGNAL: 0x4000,
     MSG_CMSG_CLOEXEC: 0x40000000,
     MSG_CMSG_CLOFORK: null,
+    ...NO_LOCAL,
+    SO_TYPE: 3,
+    SO_ERROR: 4,
+    SO_SNDBUF: 7,
+    SO_RCVBUF: 8,
     SO_NOSIGPIPE: null,
     SO_PASSCRED: 16,
     SO_PEERCRED: 17,
+    SO_GET_FILTER: 26,
+    SO_TIMESTAMP: 29,
+    SO_ACCEPTCONN: 30,
     SO_PEERSEC: 31,
+    SO_SNDBUFFORCE: 32,
+    SO_RCVBUFFORCE: 33,
     SO_PASSSEC: 34,
+    SO_TIMESTAMPNS: 35,
+    SO_TIMESTAMPING: 37,
+    SO_PEEK_OFF: 42,
     SO_PEERGROUPS: 59,
     SO_PASSPIDFD: 76,
     SO_PEERPIDFD: 77,
     SO_PASSRIGHTS: 83,
+    SO_INQ: 84,
     SOCK_STREAM: 1,
     SOCK_DGRAM: 2,
     SOCK_SEQPACKET: 5,
@@ -112,6 +146,10 @@ function facts(
     // net/unix/af_unix.c, unix_stream_read_generic.
     rightsCarrier: "last",
     emptyStreamRights: "dropped",
+    emptyRecord: "delivered",
+    recordMark: false,
+    emptyReceive: "waits",
+    hidesListening: true,
     nextHeader: "glibc",
     credentials: [UCRED],
     peerCredentials: PEERCRED,
@@ -133,7 +171,7 @@ function facts(
     // ucred, pidfd, SO_INQ; the larger of either kind of SCM_TIMESTAMP and SCM_TIMESTAMPING.
     receiveMessages: [12, 4, 4, 16, 48],
     ...overrides,
-  });
+  };
 }
 
 const POWERPC = {
@@ -144,22 +182,34 @@ const POWERPC = {
 const MIPS = {
   source: `${LINUX_SOURCE}, arch/mips/include/uapi/asm/socket.h; glibc bits/socket.h`,
   SOL_SOCKET: 0xffff,
+  SO_SNDBUF: 0x1001,
+  SO_RCVBUF: 0x1002,
+  SO_ERROR: 0x1007,
+  SO_TYPE: 0x1008,
+  SO_ACCEPTCONN: 0x1009,
   SO_PASSCRED: 17,
   SO_PEERCRED: 18,
   SO_PEERSEC: 30,
+  SO_SNDBUFFORCE: 31,
   SOCK_STREAM: 2,
   SOCK_DGRAM: 1,
 };
 const MUSL = { source: `${LINUX_SOURCE}; musl include/sys/socket.h, arch/*/bits`, nextHeader: "musl" } as const;
 /** musl on 32 bit has 64-bit times only. */
-const MUSL32 = { ...MUSL, SCM_TIMESTAMP: 63 } as const;
+const MUSL32 = {
+  ...MUSL,
+  SCM_TIMESTAMP: 63,
+  SO_TIMESTAMP: 63,
+  SO_TIMESTAMPNS: 64,
+  SO_TIMESTAMPING: 65,
+  since: { ...SINCE, SCM_TIMESTAMP: "5.1", SO_TIMESTAMP: "5.1", SO_TIMESTAMPNS: "5.1", SO_TIMESTAMPING: "5.1" },
+} as const;
 const POWERPC_MUSL = `${LINUX_SOURCE}, arch/powerpc/include/uapi/asm/socket.h; musl include/sys/socket.h, arch/*/bits`;
 const BIONIC = { source: `${LINUX_SOURCE}; bionic libc/include/sys/socket.h`, nextHeader: "bionic" } as const;
 
 export const linux: AbiSystem<NamesOf<"linux">> = {
   os: "linux",
   platform: "linux",
-  // Node has no big-endian Linux on powerpc since version 8.
   architectures: {
     x64: "x86_64",
     ia32: "i386",
@@ -167,21 +217,22 @@ export const linux: AbiSystem<NamesOf<"linux">> = {
     arm64: "aarch64",
     riscv64: "riscv64",
     s390x: "s390x",
-    ppc64: "powerpc64le",
+    // Node itself has no big-endian Linux on powerpc since version 8; distributions with musl have.
+    ppc64: ["powerpc64le", "powerpc64"],
     mips: "mips",
   },
   rows: {
-    "linux-x86_64-glibc": ["x86_64", "glibc", "little", "measured", linux64, facts(64)],
-    "linux-aarch64-glibc": ["aarch64", "glibc", "little", "compiled", linux64, facts(64)],
-    "linux-riscv64-glibc": ["riscv64", "glibc", "little", "compiled", linux64, facts(64)],
-    "linux-s390x-glibc": ["s390x", "glibc", "big", "compiled", linux64, facts(64)],
-    "linux-powerpc64-glibc": ["powerpc64", "glibc", "big", "compiled", linux64, facts(64, POWERPC)],
-    "linux-powerpc64le-glibc": ["powerpc64le", "glibc", "little", "compiled", linux64, facts(64, POWERPC)],
-    "linux-x86_64-musl": ["x86_64", "musl", "little", "measured", musl64("little"), facts(64, MUSL)],
-    "linux-aarch64-musl": ["aarch64", "musl", "little", "compiled", musl64("little"), facts(64, MUSL)],
-    "linux-riscv64-musl": ["riscv64", "musl", "little", "compiled", musl64("little"), facts(64, MUSL)],
-    "linux-s390x-musl": ["s390x", "musl", "big", "compiled", musl64("big"), facts(64, MUSL)],
-    "linux-powerpc64-musl": [
+    "linux-x86_64-glibc": () => ["x86_64", "glibc", "little", "measured", linux64, facts(64)],
+    "linux-aarch64-glibc": () => ["aarch64", "glibc", "little", "compiled", linux64, facts(64)],
+    "linux-riscv64-glibc": () => ["riscv64", "glibc", "little", "compiled", linux64, facts(64)],
+    "linux-s390x-glibc": () => ["s390x", "glibc", "big", "compiled", linux64, facts(64)],
+    "linux-powerpc64-glibc": () => ["powerpc64", "glibc", "big", "compiled", linux64, facts(64, POWERPC)],
+    "linux-powerpc64le-glibc": () => ["powerpc64le", "glibc", "little", "compiled", linux64, facts(64, POWERPC)],
+    "linux-x86_64-musl": () => ["x86_64", "musl", "little", "measured", musl64("little"), facts(64, MUSL)],
+    "linux-aarch64-musl": () => ["aarch64", "musl", "little", "compiled", musl64("little"), facts(64, MUSL)],
+    "linux-riscv64-musl": () => ["riscv64", "musl", "little", "compiled", musl64("little"), facts(64, MUSL)],
+    "linux-s390x-musl": () => ["s390x", "musl", "big", "compiled", musl64("big"), facts(64, MUSL)],
+    "linux-powerpc64-musl": () => [
       "powerpc64",
       "musl",
       "big",
@@ -189,7 +240,7 @@ export const linux: AbiSystem<NamesOf<"linux">> = {
       musl64("big"),
       facts(64, { ...POWERPC, ...MUSL, source: POWERPC_MUSL }),
     ],
-    "linux-powerpc64le-musl": [
+    "linux-powerpc64le-musl": () => [
       "powerpc64le",
       "musl",
       "little",
@@ -197,12 +248,12 @@ export const linux: AbiSystem<NamesOf<"linux">> = {
       musl64("little"),
       facts(64, { ...POWERPC, ...MUSL, source: POWERPC_MUSL }),
     ],
-    "linux-i386-glibc": ["i386", "glibc", "little", "measured", linux32, facts(32)],
-    "linux-i386-musl": ["i386", "musl", "little", "compiled", linux32, facts(32, MUSL32)],
-    "linux-armv7-glibc": ["armv7", "glibc", "little", "compiled", linux32, facts(32)],
-    "linux-armv7-musl": ["armv7", "musl", "little", "compiled", linux32, facts(32, MUSL32)],
-    "linux-powerpc-glibc": ["powerpc", "glibc", "big", "compiled", linux32, facts(32, POWERPC)],
-    "linux-powerpc-musl": [
+    "linux-i386-glibc": () => ["i386", "glibc", "little", "measured", linux32, facts(32)],
+    "linux-i386-musl": () => ["i386", "musl", "little", "compiled", linux32, facts(32, MUSL32)],
+    "linux-armv7-glibc": () => ["armv7", "glibc", "little", "compiled", linux32, facts(32)],
+    "linux-armv7-musl": () => ["armv7", "musl", "little", "compiled", linux32, facts(32, MUSL32)],
+    "linux-powerpc-glibc": () => ["powerpc", "glibc", "big", "compiled", linux32, facts(32, POWERPC)],
+    "linux-powerpc-musl": () => [
       "powerpc",
       "musl",
       "big",
@@ -210,9 +261,9 @@ export const linux: AbiSystem<NamesOf<"linux">> = {
       linux32,
       facts(32, { ...POWERPC, ...MUSL32, source: POWERPC_MUSL }),
     ],
-    "linux-mips-glibc": ["mips", "glibc", "big", "compiled", linux32, facts(32, MIPS)],
+    "linux-mips-glibc": () => ["mips", "glibc", "big", "compiled", linux32, facts(32, MIPS)],
     // 32-bit pointers, 64-bit times (COMPAT_USE_64BIT_TIME).
-    "linux-x32-glibc": ["x32", "glibc", "little", "compiled", linux32, facts(32, {}, time)],
+    "linux-x32-glibc": () => ["x32", "glibc", "little", "compiled", linux32, facts(32, {}, time)],
   },
 };
 
@@ -221,8 +272,8 @@ export const android: AbiSystem<NamesOf<"android">> = {
   platform: "android",
   architectures: { x64: "x86_64", arm: "armv7", arm64: "aarch64" },
   rows: {
-    "android-aarch64-bionic": ["aarch64", "bionic", "little", "source", linux64, facts(64, BIONIC)],
-    "android-x86_64-bionic": ["x86_64", "bionic", "little", "source", linux64, facts(64, BIONIC)],
-    "android-armv7-bionic": ["armv7", "bionic", "little", "source", linux32, facts(32, BIONIC)],
+    "android-aarch64-bionic": () => ["aarch64", "bionic", "little", "source", linux64, facts(64, BIONIC)],
+    "android-x86_64-bionic": () => ["x86_64", "bionic", "little", "source", linux64, facts(64, BIONIC)],
+    "android-armv7-bionic": () => ["armv7", "bionic", "little", "source", linux32, facts(32, BIONIC)],
   },
 };

@@ -5,11 +5,11 @@
  *
  * Each system has a file beside this one. A row is the system's numbers and rules, a layout, and what is different on its
  * architecture. `source` names the files that it was read in; it was checked against golang.org/x/sys (`ztypes`, `zerrors`) and the
- * Rust libc crate where these have the target. For a new system add a file, its names in `abi.ts`, and an entry in the list here.
+ * Rust libc crate where these have the target. `docs/kernel-sources.md` has the lines of the rules. For a new system add a file, its names in `abi.ts`, and an entry in the list here.
  */
 
-import { outOfRange } from "../errors.ts";
-import type { Abi, AbiName, AbiSystem, NamesOf, PrefixOf, Row } from "./abi.ts";
+import { outOfRange, wrongType } from "../errors.ts";
+import type { Abi, AbiName, AbiSystem, NamesOf, PrefixOf } from "./abi.ts";
 import { darwin } from "./darwin.ts";
 import { dragonfly } from "./dragonfly.ts";
 import { freebsd } from "./freebsd.ts";
@@ -31,29 +31,26 @@ const SYSTEMS: { readonly [prefix in PrefixOf<AbiName>]: AbiSystem<NamesOf<prefi
   illumos,
 };
 
-const systems: readonly AbiSystem[] = Object.values(SYSTEMS);
-
 /** A property that makes its row when it is first read: all rows together take 2 ms of a program's start (2026-11). */
-function lazily(name: AbiName, { os }: AbiSystem, row: Row): PropertyDescriptor {
-  const [arch, libc, endian, evidence, layout, facts] = row;
+function lazily(name: AbiName, { os, rows }: AbiSystem): PropertyDescriptor {
   let made: Abi | undefined;
-  return {
-    enumerable: true,
-    get: () => (made ??= Object.freeze({ name, os, arch, libc, endian, evidence, ...facts(), ...layout })),
+  const make = (): Abi => {
+    const [arch, libc, endian, evidence, layout, facts] = rows[name]!();
+    return Object.freeze({ name, os, arch, libc, endian, evidence, ...facts, ...layout });
   };
+  return { enumerable: true, get: () => (made ??= make()) };
+}
+
+function table(): Readonly<Record<AbiName, Abi>> {
+  const rows = {} as Record<AbiName, Abi>;
+  for (const system of Object.values<AbiSystem>(SYSTEMS)) {
+    for (const name of Object.keys(system.rows)) Object.defineProperty(rows, name, lazily(name as AbiName, system));
+  }
+  return Object.freeze(rows);
 }
 
 /** The ABI table, by name. */
-export const abis: Readonly<Record<AbiName, Abi>> = Object.freeze(
-  Object.defineProperties(
-    {},
-    Object.fromEntries(
-      systems.flatMap((system) =>
-        Object.entries(system.rows).map(([name, row]) => [name, lazily(name as AbiName, system, row)]),
-      ),
-    ),
-  ) as Record<AbiName, Abi>,
-);
+export const abis: Readonly<Record<AbiName, Abi>> = table();
 
 /**
  * The row with a name; an {@link Abi} is returned as it is.
@@ -61,7 +58,8 @@ export const abis: Readonly<Record<AbiName, Abi>> = Object.freeze(
  * @throws RangeError for an unknown name, with the names of the same system
  */
 export function abiOf(abi: Abi | AbiName): Abi {
-  if (typeof abi !== "string") return abi;
+  if (typeof abi === "object" && abi !== null) return abi;
+  if (typeof abi !== "string") throw wrongType("abi", "a row of the ABI table, or its name", abi);
   if (Object.hasOwn(abis, abi)) return abis[abi];
   const [os] = String(abi).split("-");
   const near = Object.keys(abis).filter((name) => name.startsWith(`${os}-`));
@@ -74,14 +72,22 @@ export function abiOf(abi: Abi | AbiName): Abi {
  * @param platform `process.platform`
  * @param arch `process.arch`
  * @param libc the libc on Linux, null elsewhere
+ * @param endian the byte order, where `process.arch` leaves it open (`ppc64`); that of most machines by default
  * @returns null: there is no row
  */
-export function hostAbiName(platform: string, arch: string, libc: "glibc" | "musl" | null): AbiName | null {
-  for (const system of systems) {
+export function hostAbiName(
+  platform: string,
+  arch: string,
+  libc: "glibc" | "musl" | null,
+  endian?: "little" | "big",
+): AbiName | null {
+  for (const [prefix, system] of Object.entries<AbiSystem>(SYSTEMS)) {
     if (system.platform !== platform || !Object.hasOwn(system.architectures, arch)) continue;
-    for (const [name, [rowArch, rowLibc]] of Object.entries(system.rows)) {
-      // Android has one libc.
-      if (rowArch === system.architectures[arch] && (rowLibc === libc || rowLibc === "bionic")) return name as AbiName;
+    // Android has one libc.
+    const last = prefix === "android" ? "bionic" : libc;
+    for (const wanted of [system.architectures[arch]!].flat()) {
+      const name = [prefix, wanted, ...(last === null ? [] : [last])].join("-") as AbiName;
+      if (Object.hasOwn(abis, name) && (endian === undefined || abis[name].endian === endian)) return name;
     }
   }
   return null;

@@ -1,0 +1,48 @@
+/** A connection between two net.Sockets: its descriptor, and the bytes that were read from it. */
+
+import type { Socket } from "node:net";
+import { OwnedFd } from "../fd/owned-fd.ts";
+import { socketOver } from "../socket/stream.ts";
+
+/** What is left of a net.Socket. */
+export interface Connection {
+  readonly fd: OwnedFd;
+  /** Bytes that were read from it. */
+  readonly head: Uint8Array;
+  readonly allowHalfOpen: boolean;
+}
+
+/** Takes the connection out of a socket, with `head` and the bytes that it has read. If this throws, the socket is as before. */
+export function detach(socket: Socket, head: Buffer): Connection {
+  const { allowHalfOpen } = socket;
+  // They would get what is read here.
+  const listeners = socket.rawListeners("data") as ((data: Buffer) => void)[];
+  socket.removeAllListeners("data");
+  const unread: Buffer | null = socket.readableLength > 0 ? socket.read() : null;
+  let fd: OwnedFd | undefined;
+  try {
+    fd = OwnedFd.from(socket);
+    // Node reads nothing more: this closes its descriptor at once. The duplicate keeps the connection open.
+    socket.destroy();
+  } catch (error) {
+    fd?.close();
+    if (unread !== null) socket.unshift(unread);
+    for (const listener of listeners) socket.on("data", listener);
+    throw error;
+  }
+  return { fd, head: unread === null ? head : Buffer.concat([head, unread]), allowHalfOpen };
+}
+
+/** A net.Socket of the connection, which reads what was read from it before. */
+export function socketOf({ fd, head, allowHalfOpen }: Connection): Socket {
+  const number = fd.release();
+  let socket: Socket;
+  try {
+    socket = socketOver({ readable: true, writable: true, allowHalfOpen }, number);
+  } catch (error) {
+    OwnedFd.fromRaw(number).close();
+    throw error;
+  }
+  if (head.length > 0) socket.unshift(head);
+  return socket;
+}

@@ -1,0 +1,213 @@
+/** Accepted connections for other processes, with the bytes that were read from them. */
+
+import type { IncomingMessage } from "node:http";
+import type { Server, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { FdChannel } from "../channel/channel.ts";
+import { isUint8Array, plainView } from "../core/bytes.ts";
+import { AncillaryError, nameErrors, wrongOwner, wrongType } from "../core/errors.ts";
+import { net, timers } from "../system/builtins.ts";
+import { type Connection, detach, socketOf } from "./connection.ts";
+
+/** A connection that was not handed off: the worker ended, or the channel failed. It is still this process's: {@link takeBack}. */
+export class HandOffError extends Error {
+  /** Stable across versions; the message is not. */
+  readonly code = "ERR_NOT_HANDED_OFF";
+  readonly #connection: Connection;
+
+  /** @internal */
+  constructor(connection: Connection, cause: unknown) {
+    super("the connection was not handed off: the worker has not taken it. takeBack() returns it", { cause });
+    this.#connection = connection;
+  }
+
+  static {
+    nameErrors(HandOffError.prototype, "HandOffError");
+  }
+
+  /**
+   * The connection, with every byte that was read from it: for another worker, or for a server of this process
+   * (`server.emit("connection", error.takeBack())`).
+   *
+   * @throws AncillaryError `ERR_FD_CLOSED` when it was taken back already
+   */
+  takeBack(): Socket {
+    return socketOf(this.#connection);
+  }
+}
+
+/** A connection that the worker has not acknowledged. */
+interface Pending extends Connection {
+  readonly resolve: () => void;
+  readonly reject: (error: HandOffError) => void;
+}
+
+/** The most connections of a frame, and bytes that were read from them from which on no other is added. */
+const MOST = 64;
+const MOST_BYTES = 1 << 20;
+
+const BYTES_OF_LENGTH = 4;
+
+/** The connections of a channel: those that arrive in one turn of the event loop are sent in one frame. */
+class Sender {
+  readonly #channel: FdChannel;
+  readonly #queued: Pending[] = [];
+  /** Those of each frame, the oldest first. */
+  readonly #sent: Pending[][] = [];
+  #receiving = false;
+
+  constructor(channel: FdChannel) {
+    this.#channel = channel;
+  }
+
+  add(pending: Pending): void {
+    if (this.#queued.push(pending) === 1) timers.setImmediate(() => this.#sendAll());
+  }
+
+  #sendAll(): void {
+    while (this.#queued.length > 0) {
+      let count = 0;
+      for (let bytes = 0; count < Math.min(this.#queued.length, MOST) && bytes < MOST_BYTES; count++)
+        bytes += this.#queued[count]!.head.length;
+      void this.#send(this.#queued.splice(0, count));
+    }
+    if (!this.#receiving) void this.#receive();
+  }
+
+  /** The payload has the length of each head, then the heads. */
+  async #send(batch: Pending[]): Promise<void> {
+    const lengths = Buffer.alloc(BYTES_OF_LENGTH * batch.length);
+    for (let i = 0; i < batch.length; i++) lengths.writeUInt32BE(batch[i]!.head.length, BYTES_OF_LENGTH * i);
+    this.#sent.push(batch);
+    try {
+      await this.#channel.send(
+        Buffer.concat([lengths, ...batch.map(({ head }) => head)]),
+        batch.map(({ fd }) => fd),
+      );
+    } catch (error) {
+      const at = this.#sent.indexOf(batch);
+      if (at === -1) return;
+      this.#sent.splice(at, 1);
+      for (const one of batch) one.reject(new HandOffError(one, error));
+    }
+  }
+
+  /** Receives acknowledgements while connections wait for them: a frame for each of ours. */
+  async #receive(): Promise<void> {
+    this.#receiving = true;
+    let cause: unknown = null;
+    try {
+      while (this.#sent.length > 0) {
+        const frame = await this.#channel.recv();
+        if (frame === null) break;
+        frame[Symbol.dispose]();
+        for (const { fd, resolve } of this.#sent.shift() ?? []) {
+          fd.close();
+          resolve();
+        }
+      }
+    } catch (error) {
+      cause = error;
+    }
+    this.#receiving = false;
+    for (const one of this.#sent.splice(0).flat()) one.reject(new HandOffError(one, cause));
+  }
+}
+
+const senders = new WeakMap<FdChannel, Sender>();
+
+/**
+ * Hands a connection to the worker at the other end of a channel, which calls {@link takeConnections}. The worker gets `head`, then the
+ * bytes that Node has read and the program has not, then what the client sends. The socket is destroyed, and the connection stays open.
+ * From the first call on the channel is for connections alone.
+ *
+ * @param head bytes that the program has read, to be read again
+ * @returns a promise that is fulfilled when the worker has the connection. A connection is lost by no end of the worker: until then
+ *   this process has it, and no worker serves it. Close the channel when these promises are settled: if it is closed before, a worker
+ *   may have taken a connection, and its acknowledgement is lost
+ * @throws HandOffError when the worker ended before it took the connection, or the channel failed.
+ *   TypeError, AncillaryError `ERR_SOCKET_BUSY` (bytes that are not written yet, or that were decoded by `setEncoding`),
+ *   `ERR_FD_CLOSED`: the socket is unchanged
+ */
+export async function handOff(channel: FdChannel, socket: Duplex, head?: Uint8Array): Promise<void> {
+  checkChannel(channel);
+  if (!(socket instanceof net().Socket)) throw wrongType("socket", "a net.Socket", socket);
+  const read = head === undefined ? Buffer.alloc(0) : copied(head);
+  if (socket.writableLength > 0 || socket.readableEncoding !== null) {
+    const found = socket.readableEncoding === null ? `${socket.writableLength} bytes to write` : "an encoding";
+    throw new AncillaryError(
+      "ERR_SOCKET_BUSY",
+      `expected a socket with nothing to write and no encoding, it has ${found}`,
+    );
+  }
+  const connection = detach(socket, read);
+  let sender = senders.get(channel);
+  if (sender === undefined) {
+    sender = new Sender(channel);
+    senders.set(channel, sender);
+  }
+  const to = sender;
+  return new Promise((resolve, reject) => to.add({ ...connection, resolve, reject }));
+}
+
+/**
+ * {@link handOff} in a listener of `"upgrade"` or `"connect"` of an HTTP server, with the listener's arguments: the head of the request
+ * goes along, so that the worker's HTTP server has the same request.
+ */
+export async function handOffUpgrade(
+  channel: FdChannel,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Uint8Array,
+): Promise<void> {
+  const read = copied(head);
+  const { method, url, httpVersion, rawHeaders } = request;
+  let text = `${method} ${url} HTTP/${httpVersion}\r\n`;
+  for (let i = 0; i < rawHeaders.length; i += 2) text += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`;
+  // As Node's parser decodes them.
+  return handOff(channel, socket, Buffer.concat([Buffer.from(`${text}\r\n`, "latin1"), read]));
+}
+
+/**
+ * In a worker: takes the connections that are handed off over a channel, until the other end closes it. Each is acknowledged before it
+ * is served. To stop, close the channel: connections that were not acknowledged return to the process that sent them.
+ *
+ * @param server what emits `"connection"` for each: an HTTP server, which need not listen; or a function that gets each socket
+ * @throws what `FdChannel.recv` throws
+ */
+export async function takeConnections(channel: FdChannel, server: Server | ((socket: Socket) => void)): Promise<void> {
+  checkChannel(channel);
+  if (typeof server !== "function" && typeof (server as Server | null)?.emit !== "function")
+    throw wrongType("server", "a server, or a function", server);
+  const { allowHalfOpen = false, noDelay = false } = server as { allowHalfOpen?: boolean; noDelay?: boolean };
+  const serve = (socket: Socket): unknown =>
+    typeof server === "function" ? server(socket) : server.emit("connection", socket);
+  for await (const { payload, fds } of channel) {
+    try {
+      await channel.send("");
+    } catch {
+      // Nobody waits for it: the other end takes them back.
+      for (const fd of fds) fd.close();
+      continue;
+    }
+    let from = BYTES_OF_LENGTH * fds.length;
+    // All of them first: a listener may throw.
+    const sockets = fds.map((fd, i) => {
+      const to = from + payload.readUInt32BE(BYTES_OF_LENGTH * i);
+      const socket = socketOf({ fd, head: payload.subarray(from, to), allowHalfOpen });
+      from = to;
+      return noDelay ? socket.setNoDelay(true) : socket;
+    });
+    for (const socket of sockets) queueMicrotask(() => serve(socket));
+  }
+}
+
+/** A copy, before other code of the caller's runs, which may change the bytes. */
+function copied(head: unknown): Buffer {
+  if (!isUint8Array(head)) throw wrongType("head", "a Uint8Array", head);
+  return Buffer.from(plainView(head));
+}
+
+function checkChannel(channel: unknown): void {
+  if (!(channel instanceof FdChannel)) throw wrongOwner("channel", "an FdChannel", channel);
+}

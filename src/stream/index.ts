@@ -1,0 +1,3 @@
+/** The public exports of `unix-ancillary/stream`. */
+
+export { FdDuplex, type FdDuplexOptions, type FdWriteOptions } from "./fd-duplex.ts";

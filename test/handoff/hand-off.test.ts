@@ -1,0 +1,339 @@
+/** Connections for other processes: every byte goes along, and the end of a worker loses none. */
+
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { Agent, createServer as createHttp, request as httpRequest, type IncomingMessage } from "node:http";
+import { type AddressInfo, connect, createServer, type Server, Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { FdChannel, spawn } from "unix-ancillary";
+import { HandOffError, handOff, handOffUpgrade, takeConnections } from "unix-ancillary/handoff";
+import * as assert from "uvu/assert";
+import { codeOf, errorOf, leakChecked, openFds, role, settled } from "../support.ts";
+
+const test = leakChecked("handoff");
+
+/** The worker: an HTTP server that does not listen, and takes WebSocket-like upgrades, which it echoes. */
+async function worker(): Promise<void> {
+  const server = createHttp((request, response) => response.end(`${process.pid} ${request.url}`));
+  server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nX-Worker: ${process.pid}\r\n\r\n`);
+    socket.write(`${JSON.stringify([request.method, request.url, request.rawHeaders])}\n`);
+    socket.write(head);
+    socket.pipe(socket);
+  });
+  const channel = FdChannel.fromParent();
+  await channel.send("ready");
+  await takeConnections(channel, server);
+  channel.close();
+  process.exit();
+}
+
+interface Worker extends AsyncDisposable {
+  readonly child: ChildProcess;
+  readonly channel: FdChannel;
+}
+
+async function start(): Promise<Worker> {
+  const { child, channel } = spawn(process.execPath, [fileURLToPath(import.meta.url)], {
+    stdio: "inherit",
+    env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "worker" },
+  });
+  assert.is(String((await channel.recv())!.payload), "ready");
+  return {
+    child,
+    channel,
+    async [Symbol.asyncDispose]() {
+      channel.close();
+      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    },
+  };
+}
+
+async function listening(server: Server): Promise<number> {
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return (server.address() as AddressInfo).port;
+}
+
+const closed = (server: Server): Promise<unknown> => new Promise((resolve) => server.close(resolve));
+
+/** A server that is handed off whole: it reads nothing. */
+const front = (take: (socket: Socket) => unknown): Server => createServer({ pauseOnConnect: true }, take);
+
+interface Answer {
+  readonly pid: number;
+  readonly path: string;
+}
+
+function ask(port: number, path: string, agent?: Agent): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({ host: "127.0.0.1", port, path, agent: agent ?? false }, async (response) => {
+      let text = "";
+      for await (const chunk of response) text += chunk;
+      const [pid, answered] = text.split(" ") as [string, string];
+      resolve({ pid: Number(pid), path: answered });
+    });
+    request.on("error", reject);
+    request.end();
+  });
+}
+
+/** Reads until there are so many bytes. */
+async function readBytes(socket: Socket, count: number): Promise<string> {
+  let text = "";
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+    text += chunk;
+    if (text.length >= count) break;
+  }
+  return text;
+}
+
+if (role === "worker") await worker();
+
+test("keep-alive: every request of a connection is answered by the worker that has it, and the front reads none", async () => {
+  await using one = await start();
+  let handed = 0;
+  const server = front((socket) => handOff(one.channel, socket).then(() => handed++));
+  const port = await listening(server);
+  const agent = new Agent({ keepAlive: true, maxSockets: 2 });
+  const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => ask(port, `/${i}`, agent)));
+  for (const [i, { pid, path }] of answers.entries()) assert.equal([pid, path], [one.child.pid, `/${i}`]);
+  assert.is(handed, 2);
+  agent.destroy();
+  await closed(server);
+});
+
+test("what was read goes along, in order: by the program, by Node alone, and what was not read yet", async () => {
+  await using one = await start();
+  const requests = Array.from({ length: 3 }, (_, i) => `GET /${i} HTTP/1.1\r\nhost: x\r\n\r\n`);
+  const ways: ((socket: Socket) => unknown)[] = [
+    // A chunk decides which worker it is; a listener of "data" stays.
+    (socket) => void socket.on("data", (chunk) => handOff(one.channel, socket, chunk)),
+    // Node has read, the program has not.
+    (socket) => void socket.once("readable", () => handOff(one.channel, socket)),
+    // A part each.
+    (socket) =>
+      void socket.once("readable", () => {
+        const head = socket.read(7) as Buffer;
+        assert.ok(socket.readableLength > 0);
+        socket.on("data", () => assert.unreachable("it gets what goes along")).pause();
+        return handOff(one.channel, socket, head);
+      }),
+  ];
+  for (const way of ways) {
+    const server = createServer(way);
+    const client = connect(await listening(server), "127.0.0.1");
+    // Two requests at once, the third later, in two parts.
+    client.write(requests[0]! + requests[1]!);
+    let text = "";
+    client.on("data", (chunk) => (text += chunk));
+    while (!text.includes(" /1")) await once(client, "data");
+    client.write(requests[2]!.slice(0, 9));
+    await sleep(5);
+    client.write(requests[2]!.slice(9));
+    while (!text.includes(" /2")) await once(client, "data");
+    assert.equal(
+      text.match(/\d+ \/\d/g),
+      [0, 1, 2].map((i) => `${one.child.pid} /${i}`),
+    );
+    client.destroy();
+    await closed(server);
+  }
+});
+
+test("Upgrade: the worker has the same request, header by header, and the bytes that came with it", async () => {
+  await using one = await start();
+  const server = createHttp((_, response) => response.end(`${process.pid} here`));
+  server.on("upgrade", (request, socket, head) => handOffUpgrade(one.channel, request, socket, head));
+  const port = await listening(server);
+  const client = connect(port, "127.0.0.1").setEncoding("latin1");
+  // The server answers a request of the connection itself, before.
+  client.write("GET /first HTTP/1.1\r\nHost: x\r\n\r\n");
+  assert.match(await readBytes(client, 1), "200 OK");
+  const headers =
+    "Host: x\r\nuPGRADE: websocket\r\nConnection: Upgrade\r\nX-Twice: \xe9\r\nX-Twice: 2\r\nX-Empty: \r\n";
+  client.write(`GET /chat?a=%20 HTTP/1.1\r\n${headers}\r\nearly bytes|`, "latin1");
+  const list = headers.split("\r\n").slice(0, -1);
+  const pairs = list.flatMap((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]);
+  let text = "";
+  client.on("data", (chunk) => (text += chunk));
+  while (!text.includes("early bytes|")) await once(client, "data");
+  client.write("later bytes");
+  while (!text.includes("later bytes")) await once(client, "data");
+  const [, pid, request, echoed] = /^HTTP\/1.1 101 .*\r\nX-Worker: (\d+)\r\n\r\n(.*)\n([\s\S]*)$/.exec(text) ?? [];
+  assert.is(Number(pid), one.child.pid);
+  assert.is(echoed, "early bytes|later bytes");
+  assert.equal(JSON.parse(Buffer.from(request!, "latin1").toString()), ["GET", "/chat?a=%20", pairs]);
+  client.destroy();
+  await closed(server);
+});
+
+test("a worker that dies before it has taken connections: each comes back, with its bytes, and another worker serves it", async () => {
+  await using first = await start();
+  await using second = await start();
+  first.child.kill("SIGSTOP");
+  const errors: HandOffError[] = [];
+  let [accepted, resolved] = [0, 0];
+  const server = createServer((socket) => {
+    // Node has read it.
+    socket.once("readable", () => {
+      handOff(first.channel, socket).then(
+        () => resolved++,
+        (error) => errors.push(error),
+      );
+      accepted++;
+    });
+  });
+  const port = await listening(server);
+  const answers = Array.from({ length: 20 }, (_, i) => ask(port, `/${i}`));
+  while (accepted < 20) await sleep(1);
+  await sleep(20);
+  assert.equal([errors.length, resolved], [0, 0], "nobody has taken them");
+  first.child.kill("SIGKILL");
+  while (errors.length < 20) await sleep(1);
+  // One that the worker cannot be given at all.
+  answers.push(ask(port, "/20"));
+  while (errors.length < 21) await sleep(1);
+  for (const error of errors) {
+    assert.instance(error, HandOffError);
+    assert.is(error.code, "ERR_NOT_HANDED_OFF");
+    await handOff(second.channel, error.takeBack());
+    assert.is(await codeOf(() => error.takeBack()), "ERR_FD_CLOSED");
+  }
+  for (const [i, { pid, path }] of (await Promise.all(answers)).entries())
+    assert.equal([pid, path], [second.child.pid, `/${i}`]);
+  await closed(server);
+});
+
+test("workers that are killed under load: what was not taken is served by the next, and what fails had been taken", async () => {
+  const workers = [await start(), await start(), await start(), await start()];
+  let [current, taken, back] = [0, 0, 0];
+  const give = async (socket: Socket): Promise<void> => {
+    try {
+      await handOff(workers[current]!.channel, socket);
+      taken++;
+      if (taken % 40 === 0 && current < workers.length - 1) workers[current++]!.child.kill("SIGKILL");
+    } catch (error) {
+      back++;
+      await give((error as HandOffError).takeBack());
+    }
+  };
+  const server = front(give);
+  const port = await listening(server);
+  const pids = new Set(workers.map(({ child }) => child.pid));
+  let [answered, failed] = [0, 0];
+  const client = async (i: number): Promise<void> => {
+    for (let n = 0; n < 25; n++) {
+      const path = `/${i}-${n}`;
+      try {
+        const answer = await ask(port, path);
+        assert.is(answer.path, path);
+        assert.ok(pids.has(answer.pid));
+        answered++;
+      } catch (error) {
+        assert.ok(["ECONNRESET", "EPIPE"].includes((error as { code: string }).code), String(error));
+        failed++;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: 16 }, (_, i) => client(i)));
+  assert.is(current, 3);
+  assert.is(answered + failed, 400);
+  // An answer may be here before the worker's acknowledgement.
+  assert.is(await settled(() => taken), 400, "every connection was taken, once");
+  // Those that a worker had taken when it was killed: at most what the clients have open.
+  assert.ok(failed <= 3 * 16, `${failed} failed, ${back} came back`);
+  for (const one of workers) await one[Symbol.asyncDispose]();
+  await closed(server);
+});
+
+test("a worker that stops gives back what it has not taken", async () => {
+  const [ours, theirs] = FdChannel.pair();
+  const server = front((socket) => void handOff(ours, socket).catch((error) => errors.push(error)));
+  const errors: HandOffError[] = [];
+  const port = await listening(server);
+  const served: Socket[] = [];
+  const taking = takeConnections(theirs, (socket) => {
+    served.push(socket);
+    theirs.close();
+  });
+  const clients = Array.from({ length: 100 }, () => connect(port, "127.0.0.1").resume());
+  assert.is(await codeOf(taking), "ERR_CHANNEL_CLOSED");
+  while (errors.length + served.length < 100) await sleep(1);
+  // A frame has at most 64, so others were on their way.
+  assert.ok(served.length > 0 && errors.length > 0, `${served.length} served`);
+  for (const socket of [...served, ...errors.map((error) => error.takeBack())]) socket.end("answer");
+  await Promise.all(clients.map((client) => once(client, "close")));
+  for (const client of clients) assert.is(client.bytesRead, 6);
+  for (const socket of served) socket.destroy();
+  ours.close();
+  await closed(server);
+});
+
+test("what cannot be handed off is refused, and the socket is as before", async () => {
+  const [ours, theirs] = FdChannel.pair();
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => sockets.push(socket));
+  const port = await listening(server);
+  const client = connect(port, "127.0.0.1");
+  client.write("hello");
+  while (sockets.length < 1) await sleep(1);
+  const [socket] = sockets as [Socket];
+  while (socket.readableLength === 0) {
+    socket.read(0);
+    await sleep(1);
+  }
+  const before = openFds().size;
+  const wrong = [{}, null, server, 3, new Socket()] as unknown as Socket[];
+  for (const one of wrong)
+    assert.match(await codeOf(handOff(ours, one)), /^ERR_(INVALID_ARG_TYPE|FD_CLOSED)$/, String(one));
+  assert.is(await codeOf(handOff({} as FdChannel, socket)), "ERR_INVALID_ARG_TYPE");
+  assert.is(await codeOf(handOff(ours, socket, "text" as never)), "ERR_INVALID_ARG_TYPE");
+  assert.is(await codeOf(takeConnections({} as FdChannel, server)), "ERR_INVALID_ARG_TYPE");
+  // TLS: its keys are here.
+  Object.assign(socket, { encrypted: true });
+  assert.match((await errorOf(handOff(ours, socket))).message, "TLS");
+  delete (socket as { encrypted?: boolean }).encrypted;
+  assert.is(socket.readableLength, 5);
+  // Bytes that are not written: the client does not read.
+  client.pause();
+  while (socket.writableLength === 0) socket.write(Buffer.alloc(1 << 20));
+  assert.is(await codeOf(handOff(ours, socket)), "ERR_SOCKET_BUSY");
+  client.resume();
+  await once(socket, "drain");
+  while (socket.writableLength > 0) await sleep(1);
+  assert.is(await codeOf(handOff(ours, connect(port, "127.0.0.1").setEncoding("utf8"))), "ERR_SOCKET_BUSY");
+  assert.is(openFds().size >= before, true);
+  assert.is(String(socket.read()), "hello");
+  // A closed channel takes nothing: the connection comes back.
+  ours.close();
+  const error = (await errorOf(handOff(ours, socket))) as HandOffError;
+  assert.is((error.cause as { code: string }).code, "ERR_CHANNEL_CLOSED");
+  error.takeBack().end("still there");
+  client.end();
+  await once(client, "close");
+  for (const one of sockets) one.destroy();
+  theirs.close();
+  await closed(server);
+});
+
+test("a worker in the way of a request does not get it twice: acknowledged is served, unacknowledged is not", async () => {
+  const [ours, theirs] = FdChannel.pair();
+  const server = front((socket) => void handOff(ours, socket).catch((error) => errors.push(error)));
+  const errors: HandOffError[] = [];
+  const port = await listening(server);
+  // The worker cannot acknowledge: the front does not receive, and has closed that direction.
+  const client = connect(port, "127.0.0.1").resume();
+  await settled(() => errors.length);
+  ours.close();
+  const served: Socket[] = [];
+  await takeConnections(theirs, (socket) => served.push(socket));
+  assert.is(served.length, 0, "the front takes it back, and would serve it again");
+  while (errors.length === 0) await sleep(1);
+  errors[0]!.takeBack().end();
+  client.destroy();
+  theirs.close();
+  await closed(server);
+});
+
+test.run();
