@@ -1,6 +1,7 @@
 /** The cases of the benchmark, their results, and how their programs take turns. */
 
 import type { Contestant } from "./contestant.ts";
+import type { Curve } from "./curve.ts";
 import { type Spread, spread } from "./statistics.ts";
 
 /** The length of a measurement. */
@@ -11,6 +12,13 @@ export interface Pace {
   readonly turnMs: number;
   /** Milliseconds that a Node program runs before the first turn: V8 compiles the hot paths meanwhile. */
   readonly warmUpMs: number;
+  /** Whether cases of many programs measure a few of them only. */
+  readonly sample: boolean;
+}
+
+/** The pace for a case of many programs: in a quick run each of them gets half of the warm-up. */
+export function shortly(pace: Pace): Pace {
+  return pace.sample ? { ...pace, warmUpMs: pace.warmUpMs / 2 } : pace;
 }
 
 /** The target of a measurement. */
@@ -20,7 +28,7 @@ export type Target = { readonly atMost: number } | { readonly atLeast: number };
 export interface Line {
   /** The measurement. */
   readonly what: string;
-  /** The unit of `ours` and `theirs`: `"ns"`, `"MiB/s"`, `"ms"`, `"KiB"`. */
+  /** The unit of `ours` and `theirs`: `"ns"`, `"MiB/s"`, `"ms"`, `"KiB"`, something a second. */
   readonly unit: string;
   readonly ours: Spread;
   /** The name of the rival; null if the line has none. */
@@ -37,6 +45,8 @@ export interface Context {
   readonly pace: Pace;
   /** Reports that something cannot be measured on this machine, and why. */
   skip(what: string, why: string): void;
+  /** Adds a drawing of cost against size to the chart. */
+  draw(curve: Curve): void;
 }
 
 /** A case of the benchmark. */
@@ -121,4 +131,19 @@ export function times(
 ): Line {
   const result = spread(ours.map((ns, turn) => ns / theirs[turn]!));
   return { what, unit: "ns", ours: spread(ours), rival, theirs: spread(theirs), kind: "ratio", result, target };
+}
+
+/** A line of rates, from nanoseconds per round: higher is better, for the ratio too. `perRound`: how much of the unit one round is. */
+export function rates(
+  what: string,
+  unit: string,
+  perRound: number,
+  ours: readonly number[],
+  rival: string,
+  theirs: readonly number[],
+  target: Target | null = null,
+): Line {
+  const perSecond = (ns: readonly number[]) => spread(ns.map((one) => (perRound / one) * 1e9));
+  const result = spread(ours.map((ns, turn) => theirs[turn]! / ns));
+  return { what, unit, ours: perSecond(ours), rival, theirs: perSecond(theirs), kind: "ratio", result, target };
 }

@@ -1,12 +1,15 @@
-/** The ratios that have a target, as an SVG for light and dark backgrounds. */
+/** The ratios that have a target, and the curves of cost against size, as an SVG for light and dark backgrounds. */
 
 import { type Line, met, showTarget } from "./case.ts";
+import type { Curve } from "./curve.ts";
+import { CURVE_STYLE, curvePanels, DARK_CURVE_STYLE, escaped } from "./curve-chart.ts";
 import { digits } from "./statistics.ts";
 
 /** The lines of one case. */
 export interface Group {
   readonly title: string;
   readonly lines: readonly Line[];
+  readonly curves: readonly Curve[];
 }
 
 const WIDTH = 930;
@@ -24,18 +27,14 @@ const STYLE = `
   .met { fill: #2da44e }
   .missed { fill: #d4780a }
   .grid { stroke: #8c959f; stroke-opacity: .5 }
-  .target { stroke: #24292f; stroke-width: 2 }
+  .target { stroke: #24292f; stroke-width: 2 }${CURVE_STYLE}
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 }
     .quiet { fill: #9198a1 }
     .met { fill: #3fb950 }
     .missed { fill: #db8b2a }
-    .target { stroke: #e6edf3 }
+    .target { stroke: #e6edf3 }${DARK_CURVE_STYLE}
   }`;
-
-function escaped(text: string): string {
-  return text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
-}
 
 /** The chart of all lines that have a ratio, a rival and a target. */
 export function chart(groups: readonly Group[], footer: string): string {
@@ -70,16 +69,23 @@ export function chart(groups: readonly Group[], footer: string): string {
     const x = LEFT + ratio * UNIT;
     return `<line x1="${x}" x2="${x}" y1="40" y2="${y}" class="grid"/><text x="${x}" y="34" class="quiet" text-anchor="middle">${ratio}</text>`;
   });
-  const height = y + 46;
+  const note = y + 16;
+  const curves = curvePanels(
+    groups.flatMap(({ curves }) => curves),
+    y + 78,
+  );
+  const height = curves.bottom + 30;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">
-<title>Ratios of unix-ancillary to its rivals, with the targets</title>
+<title>Ratios of unix-ancillary to its rivals, with the targets, and costs against size</title>
 <style>${STYLE}
 </style>
 <text x="10" y="18" class="title">unix-ancillary / rival: ratios of time, of throughput where it says so</text>
 ${grid.join("\n")}
 ${parts.join("\n")}
-<text x="10" y="${y + 16}" class="quiet">Green: target met. Orange: missed. The mark is the target; a bar at the right edge is longer.</text>
-<text x="10" y="${y + 34}" class="quiet">${escaped(footer)}</text>
+<text x="10" y="${note}" class="quiet">Green: target met. Orange: missed. The mark is the target; a bar at the right edge is longer.</text>
+<text x="10" y="${note + 42}" class="title">Cost against size: both axes are logarithmic; the slope is that of the fitted line, 0 for flat, 1 for linear</text>
+${curves.parts.join("\n")}
+<text x="10" y="${curves.bottom + 14}" class="quiet">${escaped(footer)}</text>
 </svg>
 `;
 }

@@ -5,7 +5,8 @@
  */
 
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { cpSync, existsSync, mkdirSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -96,6 +97,35 @@ function contestantFile(name: string): string {
   return join(made, "contestants", `${name}.js`);
 }
 
+/**
+ * How many descriptors a process may have; raises the limit of this process and those that it starts to `wanted` if it may (root). Node
+ * raises its soft limit to the hard limit when it starts.
+ */
+export function descriptorLimit(wanted: number): number {
+  const read = () => {
+    const limit = execFileSync("sh", ["-c", "ulimit -Hn"], { encoding: "utf8" }).trim();
+    return limit === "unlimited" ? Infinity : Number(limit);
+  };
+  if (read() < wanted) {
+    try {
+      execFileSync("prlimit", ["--pid", String(process.pid), `--nofile=${wanted}:${wanted}`], { stdio: "ignore" });
+    } catch {
+      // The case says what it leaves out.
+    }
+  }
+  return read();
+}
+
+/** Runs something with a new folder for sockets, and removes the folder afterwards. */
+export async function inFolder<T>(run: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), "unix-ancillary-bench-"));
+  try {
+    return await run(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 let cpu: string | Error | undefined;
 
 /** The last of the processors that this process may use, from `taskset`, or the reason why it is unknown. */
@@ -105,7 +135,7 @@ export function processor(): string | Error {
       const list = execFileSync("taskset", ["-cp", String(process.pid)], { encoding: "utf8" });
       cpu = /\d+$/.exec(list.trim())?.[0] ?? new Error(`unexpected output of taskset: ${list}`);
     } catch {
-      cpu = new Error("needs taskset");
+      cpu = new Error("needs taskset (Debian: util-linux)");
     }
   }
   return cpu;
@@ -120,7 +150,14 @@ function compile(name: string): string {
   if (!compiled.has(name)) {
     mkdirSync(folder, { recursive: true });
     const source = join(root, "bench", "c", `${name}.c`);
-    execFileSync(process.env.CC ?? "cc", ["-O2", "-Wall", source, "-o", out], { stdio: "inherit" });
+    const cc = process.env.CC ?? "cc";
+    try {
+      execFileSync(cc, ["-O2", "-Wall", source, "-o", out], { stdio: "inherit" });
+    } catch (cause) {
+      throw new Error(`cannot compile bench/c/${name}.c with ${cc}: needs a C compiler (Debian: gcc, libc6-dev)`, {
+        cause,
+      });
+    }
     compiled.add(name);
   }
   return out;
@@ -133,11 +170,11 @@ let rust: string | Error | undefined;
 
 /** Builds the Rust program with Debian's crates; returns its path, or the reason why it cannot. */
 function buildRust(): string | Error {
-  if (!existsSync(CRATES)) return new Error("needs Debian's crates: librust-nix-dev");
+  if (!existsSync(CRATES)) return new Error("needs Debian's crates: librust-nix-dev, and cargo");
   try {
     execFileSync("cargo", ["--version"], { stdio: "ignore" });
   } catch {
-    return new Error("needs cargo");
+    return new Error("needs cargo (Debian: cargo)");
   }
   // Build a copy, as cargo writes into the source folder.
   const folder = join(made, "rust");
@@ -150,7 +187,9 @@ function buildRust(): string | Error {
       stdio: ["ignore", "ignore", "pipe"],
     });
   } catch (error) {
-    return new Error(`cargo build failed: ${(error as { stderr?: Buffer }).stderr?.toString().trim()}`);
+    return new Error(
+      `cargo build failed (Debian: librust-nix-dev): ${(error as { stderr?: Buffer }).stderr?.toString().trim()}`,
+    );
   }
   return join(folder, "target", "release", "round-trip");
 }
@@ -161,11 +200,23 @@ export function rustContestant(...args: readonly (string | number)[]): Contestan
   return typeof rust === "string" ? new Contestant(rust, args.map(String)) : rust;
 }
 
-/** usocket and its peer on one processor, or the reason why it is absent. It needs node-gyp, so a clone does not install it. */
+/** Whether a package of `bench/rivals` loads: null, or what is needed. They have native parts, so a clone does not install them. */
+export function needsRival(name: string): Error | null {
+  const folder = join(root, "bench", "rivals");
+  const install = "npm install --prefix bench/rivals (with python3, make and g++ of Debian for node-gyp)";
+  if (!existsSync(join(folder, "node_modules", name))) return new Error(`needs ${install}`);
+  try {
+    execFileSync(process.execPath, ["-e", `require(${JSON.stringify(name)})`], { cwd: folder, stdio: "pipe" });
+    return null;
+  } catch (error) {
+    const [why] = /^\w*Error.*$/m.exec(String((error as { stderr?: Buffer }).stderr)) ?? [String(error)];
+    return new Error(`is installed and does not load, ${why}: needs rm -r bench/rivals/node_modules and ${install}`);
+  }
+}
+
+/** usocket and its peer on one processor, or the reason why it is absent. */
 export function usocketContestant(): Contestant | Error {
-  if (!existsSync(join(root, "bench", "rivals", "node_modules", "usocket")))
-    return new Error("needs npm install --prefix bench/rivals");
-  return Contestant.onOneProcessor("ping-pong-usocket");
+  return needsRival("usocket") ?? Contestant.onOneProcessor("ping-pong-usocket");
 }
 
 let python: boolean | undefined;
@@ -180,6 +231,6 @@ export function pythonContestant(name: string, ...args: readonly (string | numbe
       python = false;
     }
   }
-  if (!python) return new Error("needs python3, 3.9 or later");
+  if (!python) return new Error("needs python3, 3.9 or later (Debian: python3)");
   return new Contestant("python3", [join(root, "bench", "python", `${name}.py`), ...args.map(String)]);
 }

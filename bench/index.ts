@@ -1,8 +1,9 @@
 /**
  * Compares the library with its rivals. All of them take turns in one run; each pair of turns gives one ratio.
  *
- * `npm run bench`: all cases, a few minutes. `-- --quick`: all cases with shorter turns, under a minute. `-- --only NAME`: one
- * case. `-- --save`: writes the results and a chart to `docs/`. A missed target is reported, and is not a failure.
+ * `npm run bench`: all cases. `-- --quick`: all cases with shorter turns, some of them sampled, under a minute and a half. `-- --only
+ * NAME`: one case. `-- --save`: writes the results and a chart to `docs/`, and otherwise they are in `build/bench/`. A missed target is
+ * reported, and is not a failure.
  */
 
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -11,11 +12,12 @@ import { parseArgs } from "node:util";
 import { type Line, met, type Pace, showTarget } from "./case.ts";
 import { cases } from "./cases/index.ts";
 import { chart } from "./chart.ts";
+import { type Curve, grows, showCurve } from "./curve.ts";
 import { digits, show } from "./statistics.ts";
 
 // Many short turns: other load of the machine changes within seconds.
-const FULL: Pace = { turns: 31, turnMs: 50, warmUpMs: 1500 };
-const QUICK: Pace = { turns: 5, turnMs: 20, warmUpMs: 400 };
+const FULL: Pace = { turns: 31, turnMs: 50, warmUpMs: 1500, sample: false };
+const QUICK: Pace = { turns: 5, turnMs: 20, warmUpMs: 400, sample: true };
 
 const { values } = parseArgs({
   options: { quick: { type: "boolean" }, only: { type: "string" }, save: { type: "boolean" } },
@@ -26,8 +28,8 @@ if (chosen.length === 0) {
   console.error(`unknown case ${only}; the cases are ${cases.map(({ name }) => name).join(", ")}`);
   process.exit(1);
 }
-if (save && only !== undefined) {
-  console.error("--save needs all cases: leave out --only");
+if (save && (quick || only !== undefined)) {
+  console.error("--save needs all cases in full: leave out --quick and --only");
   process.exit(1);
 }
 
@@ -58,21 +60,27 @@ function table(lines: readonly Line[]): string {
 
 const pace = quick ? QUICK : FULL;
 const skipped: { what: string; why: string }[] = [];
-const results: { name: string; title: string; lines: Line[] }[] = [];
+const results: { name: string; title: string; lines: Line[]; curves: Curve[] }[] = [];
 for (const entry of chosen) {
   console.log(`${entry.name}: ${entry.title}`);
+  const curves: Curve[] = [];
   const lines = await entry.run({
     pace,
+    draw: (curve) => void curves.push(curve),
     skip(what, why) {
       console.log(`SKIPPED: ${entry.name}, ${what}: ${why}`);
       skipped.push({ what: `${entry.name}, ${what}`, why });
     },
   });
-  console.log(`${table(lines)}\n`);
-  results.push({ name: entry.name, title: entry.title, lines });
+  if (lines.length > 0) console.log(table(lines));
+  for (const curve of curves) console.log(showCurve(curve));
+  console.log();
+  results.push({ name: entry.name, title: entry.title, lines, curves });
 }
 
-const verdicts = results.flatMap(({ lines }) => lines.map(met)).filter((verdict) => verdict !== null);
+const verdicts = results
+  .flatMap(({ lines, curves }) => [...lines.map(met), ...curves.flatMap(({ series }) => series.map(grows))])
+  .filter((verdict) => verdict !== null);
 const cpu = `${cpus()[0]?.model.trim()}, ${cpus().length} cores`;
 const machine = { node: process.version, system: `${type()} ${release()}`, cpu };
 console.log(
@@ -84,8 +92,10 @@ const date = new Date().toISOString().slice(0, 10);
 const report = `${JSON.stringify({ date, quick, ...machine, targetsMet: verdicts.filter(Boolean).length, targets: verdicts.length, skipped, cases: results }, null, 2)}\n`;
 mkdirSync("build/bench", { recursive: true });
 writeFileSync("build/bench/results.json", report);
+const footer = `Node ${machine.node}, ${machine.system}, ${cpu}; ${date}. Medians of turns taken alternately: npm run bench`;
+const drawing = chart(results, footer);
+writeFileSync("build/bench/results.svg", drawing);
 if (save) {
   writeFileSync("docs/benchmark.json", report);
-  const footer = `Node ${machine.node}, ${machine.system}, ${cpu}; ${date}. Medians of turns taken alternately: npm run bench`;
-  writeFileSync("docs/benchmark.svg", chart(results, footer));
+  writeFileSync("docs/benchmark.svg", drawing);
 }

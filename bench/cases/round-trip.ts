@@ -2,7 +2,12 @@
 
 import { type Case, contest, type Line, type Target, times } from "../case.ts";
 import { Contestant, pythonContestant, rustContestant } from "../contestant.ts";
+import type { Point } from "../curve.ts";
+import { spread } from "../statistics.ts";
 
+const COUNTS = [0, 1, 4, 16, 64, 253];
+/** Those of the quick run. */
+const SAMPLE = [1, 16, 253];
 /** Targets, as multiples of the C program's time: descriptors closed one by one, in one batch, and with the low-level API. */
 const LIMITS: Readonly<Record<number, readonly number[]>> = { 1: [1.2, 1.2, 1.3], 253: [1.6, 1.4] };
 /** Target relative to Python, for one descriptor. */
@@ -11,9 +16,11 @@ const PYTHON = 0.45;
 export const roundTrip: Case = {
   name: "round-trip",
   title: "synchronous round trip, 64 bytes, descriptors owned and closed on receipt",
-  async run({ pace, skip }) {
+  async run({ pace, skip, draw }) {
     const lines: Line[] = [];
-    for (const count of [0, 1, 4, 16, 64, 253]) {
+    const ours: Point[] = [];
+    const inC: Point[] = [];
+    for (const count of pace.sample ? SAMPLE : COUNTS) {
       const python = pythonContestant("round_trip", count);
       const rust = rustContestant(count);
       const contestants: Record<string, Contestant> = {
@@ -31,6 +38,8 @@ export const roundTrip: Case = {
       if (python instanceof Error) skip(`${count} descriptors, Python`, python.message);
       if (rust instanceof Error) skip(`${count} descriptors, Rust`, rust.message);
       const results = await contest(contestants, pace);
+      ours.push({ size: count, cost: spread(results.batch ?? results.each!) });
+      inC.push({ size: count, cost: spread(results.c!) });
       for (const [closing, how] of [
         ["each", "one by one"],
         ["batch", "in one batch"],
@@ -57,6 +66,15 @@ export const roundTrip: Case = {
         }
       }
     }
+    draw({
+      title: "Descriptors of a message",
+      sizes: "descriptors",
+      costs: "sent, received and closed",
+      series: [
+        { name: "UnixStream, synchronous", points: ours, expected: "linear" },
+        { name: "C", points: inC, expected: null },
+      ],
+    });
     return lines;
   },
 };

@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
-import { UnixStream } from "unix-ancillary";
+import { type UnixSeqpacket, UnixStream } from "unix-ancillary";
 
 const ROLE = "UNIX_ANCILLARY_BENCH_PEER";
 
@@ -20,9 +20,12 @@ function command(url: string): [string, string[]] {
   return [process.execPath, [fileURLToPath(url), ...args]];
 }
 
-/** Starts this file again, connected by a UnixStream. The process ends when the stream is closed. */
-export function startPeer(url: string): UnixStream {
-  const [ours, theirs] = UnixStream.pair();
+/** Starts this file again, connected by a socket of that kind. The process ends when the socket is closed. */
+export function startPeer<S extends UnixStream | UnixSeqpacket = UnixStream>(
+  url: string,
+  kind: { pair(): [S, S] } = UnixStream as unknown as { pair(): [S, S] },
+): S {
+  const [ours, theirs] = kind.pair();
   spawn(...command(url), { ...options, stdio: ["ignore", "inherit", "inherit", theirs.fd] });
   theirs.close();
   return ours;

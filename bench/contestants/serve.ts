@@ -2,7 +2,10 @@
 
 import { createInterface } from "node:readline";
 
-/** Answers each line of stdin: a number of rounds with nanoseconds per round, other lines with `questions`. */
+/**
+ * Answers each line of stdin: a number of rounds with nanoseconds per round, other lines with `questions`. If `run` returns a number, this is
+ * the answer, and not the time that it took.
+ */
 export async function serve(
   run: (rounds: number) => unknown,
   questions: Readonly<Record<string, () => Promise<number>>> = {},
@@ -17,9 +20,9 @@ export async function serve(
     const start = process.hrtime.bigint();
     const result = run(rounds);
     // No `await` for synchronous rounds: it would add a turn of the microtask queue.
-    if (result instanceof Promise) await result;
+    const answer: unknown = result instanceof Promise ? await result : result;
     const ns = Number(process.hrtime.bigint() - start) / rounds;
-    process.stdout.write(`${ns}\n`);
+    process.stdout.write(`${typeof answer === "number" ? answer : ns}\n`);
   }
 }
 
