@@ -5,16 +5,16 @@
  * seals of a memfd prevent this: they forbid shrinking and growing for all processes, permanently. So the receiver checks
  * the descriptor with `describe()`, and accepts only a memfd of the expected size with the required seals.
  *
- * Node cannot create a memfd; Python can. Without Python the memory is an unlinked file in /dev/shm: it has no seals, and the
- * receiver trusts the sender instead.
+ * Only Linux has memfds. Elsewhere the memory is an unlinked file in /dev/shm: it has no seals, and the receiver trusts the sender
+ * instead.
  */
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fstatSync, ftruncateSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { OwnedFd, UnixStream } from "unix-ancillary";
+import { memfd, OwnedFd, UnixStream } from "unix-ancillary";
 
 const SLOTS = 4096;
 /** A number to square and its square, 8 bytes each. */
@@ -32,27 +32,6 @@ function load(fd: number, from: number, count: number): BigUint64Array {
 }
 function store(fd: number, at: number, numbers: BigUint64Array): void {
   assert.equal(writeSync(fd, numbers, 0, numbers.byteLength, at), numbers.byteLength);
-}
-
-/** A memfd created by Python, with or without seals, and sent over a socket pair. */
-async function memfd(sealed: boolean): Promise<OwnedFd> {
-  const script = `
-import fcntl, os, socket
-fd = os.memfd_create("numbers", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-os.ftruncate(fd, ${SIZE})
-if ${sealed ? "True" : "False"}:
-    F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW = 1033, 1, 2, 4
-    fcntl.fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-socket.send_fds(socket.socket(fileno=3), [b"numbers"], [fd])
-`;
-  const [ours, theirs] = UnixStream.pair();
-  const python = spawn("python3", ["-c", script], { stdio: ["ignore", "inherit", "inherit", theirs.fd] });
-  theirs.close();
-  const exit = once(python, "exit");
-  const { fds } = await ours.recvFdsExact(1);
-  ours.close();
-  assert.deepEqual(await exit, [0, null]);
-  return fds[0]!;
 }
 
 /** Memory without a path and without seals. */
@@ -101,9 +80,9 @@ async function squarer(requireMemfd: boolean): Promise<void> {
 }
 
 async function owner(): Promise<void> {
-  const hasPython = spawnSync("python3", ["-c", "import os, socket; os.memfd_create, socket.send_fds"]).status === 0;
+  const hasMemfd = process.platform === "linux";
   const [stream, theirs] = UnixStream.pair();
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), "squarer", String(hasPython)], {
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), "squarer", String(hasMemfd)], {
     stdio: ["ignore", "inherit", "inherit", theirs.fd],
   });
   theirs.close();
@@ -115,21 +94,21 @@ async function owner(): Promise<void> {
     return answer;
   };
 
-  if (hasPython) {
+  if (hasMemfd) {
     for (const [what, memory, refusal] of [
       ["a file of /dev/shm", unlinkedFile(), "it is a file, not a memfd"],
-      ["a memfd that can be truncated", await memfd(false), "it lacks the seals seal, shrink, grow"],
+      ["a memfd that can be truncated", memfd("numbers", { size: SIZE }), "it lacks the seals shrink, grow"],
     ] as const) {
       assert.equal(await offer(what, memory), refusal);
       memory.close();
     }
   } else {
-    console.log("NOTE: no python3 to create a memfd: uses a file in /dev/shm, and does not test the seals");
+    console.log("NOTE: this system has no memfd: uses a file in /dev/shm, and does not test the seals");
     assert.equal(process.env.CI, undefined, "in CI no part is skipped");
   }
-  const memory = hasPython ? await memfd(true) : unlinkedFile();
-  assert.equal(await offer(hasPython ? "a sealed memfd" : "a file without a path", memory), "accepted");
-  if (hasPython) assert.throws(() => ftruncateSync(memory.fd, 0), { code: "EPERM" });
+  const memory = hasMemfd ? memfd("numbers", { size: SIZE, seal: REQUIRED }) : unlinkedFile();
+  assert.equal(await offer(hasMemfd ? "a sealed memfd" : "a file without a path", memory), "accepted");
+  if (hasMemfd) assert.throws(() => ftruncateSync(memory.fd, 0), { code: "EPERM" });
 
   for (let round = 0; round < ROUNDS; round++) {
     for (let slot = round; slot < SLOTS; slot += ROUNDS) {
