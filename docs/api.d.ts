@@ -22,6 +22,11 @@ declare module "unix-ancillary/core" {
         readonly evidence: "measured" | "compiled" | "source" | "tables";
         /** The files that the row was read in. */
         readonly source: string;
+        /**
+         * The first version of the kernel that has a number or a rule: `"6.5"`. By the name of a column here, or of a constant of another
+         * header. What has none is in every kernel that this library was tried on.
+         */
+        readonly since: Readonly<Record<string, string>>;
         /** `sizeof(struct cmsghdr)`. */
         readonly headerBytes: number;
         /** Offset of `cmsg_len`. */
@@ -41,6 +46,8 @@ declare module "unix-ancillary/core" {
         /** `struct msghdr`. */
         readonly msghdr: MsghdrLayout;
         readonly SOL_SOCKET: number;
+        /** The level of the options of Unix sockets; null: there is none. */
+        readonly SOL_LOCAL: number | null;
         readonly SCM_RIGHTS: number;
         readonly SCM_CREDENTIALS: number | null;
         readonly SCM_CREDS: number | null;
@@ -61,6 +68,14 @@ declare module "unix-ancillary/core" {
         /** Null: `fcntl` makes received descriptors CLOEXEC. */
         readonly MSG_CMSG_CLOEXEC: number | null;
         readonly MSG_CMSG_CLOFORK: number | null;
+        readonly SO_ACCEPTCONN: number;
+        readonly SO_ERROR: number;
+        readonly SO_RCVBUF: number;
+        readonly SO_SNDBUF: number;
+        readonly SO_TIMESTAMP: number;
+        readonly SO_TYPE: number;
+        readonly SO_GET_FILTER: number | null;
+        readonly SO_INQ: number | null;
         readonly SO_NOSIGPIPE: number | null;
         readonly SO_PASSCRED: number | null;
         readonly SO_PEERCRED: number | null;
@@ -70,6 +85,16 @@ declare module "unix-ancillary/core" {
         readonly SO_PASSPIDFD: number | null;
         readonly SO_PEERPIDFD: number | null;
         readonly SO_PASSRIGHTS: number | null;
+        readonly SO_PEEK_OFF: number | null;
+        readonly SO_RCVBUFFORCE: number | null;
+        readonly SO_SNDBUFFORCE: number | null;
+        readonly SO_TIMESTAMPING: number | null;
+        readonly SO_TIMESTAMPNS: number | null;
+        readonly LOCAL_CREDS: number | null;
+        readonly LOCAL_CREDS_PERSISTENT: number | null;
+        readonly LOCAL_PEERCRED: number | null;
+        readonly LOCAL_PEEREID: number | null;
+        readonly LOCAL_PEERPID: number | null;
         readonly SOCK_STREAM: number;
         readonly SOCK_DGRAM: number;
         /** Null: AF_UNIX does not have the type. */
@@ -109,6 +134,20 @@ declare module "unix-ancillary/core" {
         readonly peek: "duplicates" | "pointers" | "omitted" | "zeroed";
         /** Descriptors sent without a byte on a stream: lost without an error, or delivered with a receive of 0 bytes. */
         readonly emptyStreamRights: "dropped" | "delivered";
+        /**
+         * A record without bytes and control data on a seqpacket socket: delivered; not sent, without an error; or lost by the receive, without
+         * an error, unless the sender has finished by then, and a receive with MSG_PEEK that meets one does not return.
+         */
+        readonly emptyRecord: "delivered" | "dropped" | "lost";
+        /**
+         * Whether a record on a seqpacket socket ends where its sender passed MSG_EOR, and not where each send ends. Then a send may take a part
+         * of a record, and a receive gives a part, with MSG_EOR if it has the end.
+         */
+        readonly recordMark: boolean;
+        /** A receive into no bytes when nothing has come: it waits as any other; or it is answered with 0 bytes, as an empty record would be. */
+        readonly emptyReceive: "waits" | "answered";
+        /** Whether a kernel with this ABI answers 0 for SO_ACCEPTCONN of every Unix socket, one that listens too (gVisor). */
+        readonly hidesListening: boolean;
         /** The libc whose `CMSG_NXTHDR` it is. The core's walk is stricter than each. */
         readonly nextHeader: "glibc" | "musl" | "bionic" | "bsd" | "illumos";
         /** Payloads with credentials; the first is the one that senders attach. Layouts of one type are told apart by their size. */
@@ -153,7 +192,18 @@ declare module "unix-ancillary/core" {
     /** The values of {@link AncillaryError.code}. */
     export type AncillaryErrorCode = "ERR_ANCILLARY_RECEIVED" | "ERR_ANCILLARY_TRUNCATED" | "ERR_BUFFER_TOO_SMALL" | "ERR_DATA_TRUNCATED" | "ERR_EMPTY_PAYLOAD" | "ERR_FD_CLOSED" | "ERR_FD_COUNT" | "ERR_FD_OWNED" | "ERR_FOREIGN_PLATFORM" | "ERR_MALFORMED_CONTROL" | "ERR_NOT_UNIX_SOCKET" | "ERR_SOCKET_BUSY" | "ERR_SOCKET_CLOSED" | "ERR_TOO_LONG" | "ERR_TOO_MANY_FDS" | "ERR_UNEXPECTED_EOF" | "ERR_WASM_UNAVAILABLE";
 
-    /** The codec of one ABI. Its methods return copies and keep nothing between calls. */
+    /**
+     * The codec of one ABI. Its methods return copies and keep nothing between calls.
+     *
+     * ```js
+     * import { Codec } from "unix-ancillary/core";
+     * const codec = new Codec("linux-x86_64-glibc");
+     * const control = codec.encode([codec.rights([7, 9])]);
+     * const { messages } = codec.decode(control);
+     * console.log(messages.map((message) => codec.payloadOf(message))); // [{ kind: "rights", fds: [ 7, 9 ], leftoverBytes: 0 }]
+     * console.log(codec.verdict({ control, flags: 0, maxFds: 1 }).close); // [ 9 ]
+     * ```
+     */
     export class Codec {
         #private;
         /** The row of the ABI table that it was made with. */
@@ -436,9 +486,10 @@ declare module "unix-ancillary/core" {
      * @param platform `process.platform`
      * @param arch `process.arch`
      * @param libc the libc on Linux, null elsewhere
+     * @param endian the byte order, where `process.arch` leaves it open (`ppc64`); that of most machines by default
      * @returns null: there is no row
      */
-    export function hostAbiName(platform: string, arch: string, libc: "glibc" | "musl" | null): AbiName | null;
+    export function hostAbiName(platform: string, arch: string, libc: "glibc" | "musl" | null, endian?: "little" | "big"): AbiName | null;
 
     /**
      * A control buffer as text: each header, its bytes, and what the payload says.
@@ -489,7 +540,10 @@ declare module "unix-ancillary" {
         [Symbol.dispose](): void;
     }
 
-    /** A received control message and its descriptors. Credentials are as the kernel wrote them, unchecked. */
+    /**
+     * A received control message and its descriptors. Credentials are as the kernel wrote them, unchecked. A socket has timestamps once
+     * SO_TIMESTAMP or SO_TIMESTAMPNS is set (`setOption`); on Linux a stream has none (unix_stream_read_generic).
+     */
     export type AncillaryData = {
         readonly kind: "rights";
         readonly fds: OwnedFd[];
@@ -557,6 +611,13 @@ declare module "unix-ancillary" {
         frameTimeout?: number | undefined;
         /** The accepted peers; all by default. With a policy, a peer whose credentials the system does not report is rejected. */
         peer?: PeerPolicy | undefined;
+        /**
+         * Reads an acknowledgement of the peer's program from a received frame: the id of the last frame that the peer has received, as
+         * `send` returned it here and `messageId` showed it there; null if the frame acknowledges nothing. With this option, the channel sends
+         * duplicates of the descriptors, and keeps them until the frame is acknowledged or the channel is closed: macOS makes a socket useless
+         * that was closed by its sender before it was received. At most 1024 (or `maxFds`) are kept.
+         */
+        acknowledges?: ((frame: Frame) => bigint | null) | undefined;
         /** For `pair`: the platform of the sockets, such as a virtual kernel in tests. */
         platform?: Platform | undefined;
     }
@@ -604,6 +665,19 @@ declare module "unix-ancillary" {
          * @throws SystemError `ENOTSUP`, `ENOPROTOOPT` on older kernels
          */
         peerPidfd(): OwnedFd;
+        /**
+         * The supplementary groups that the peer had when the connection was made (SO_PEERGROUPS, Linux). Groups that have no number in this
+         * user namespace are left out. The group of {@link peerCredentials} need not be among them.
+         *
+         * @throws SystemError `ENOTSUP` on other systems
+         */
+        peerGroups(): number[];
+        /**
+         * The security label that the peer had when the connection was made (SO_PEERSEC, Linux).
+         *
+         * @throws SystemError `ENOPROTOOPT` where no security module labels sockets; `ENOTSUP` on other systems
+         */
+        peerSecurity(): string;
     }
 
     /** A socket of this library. */
@@ -620,6 +694,22 @@ declare module "unix-ancillary" {
         get closed(): boolean;
         /** The name that it is bound to; null if it has none. An abstract name begins with `"\0"`. */
         get address(): string | null;
+        /**
+         * A socket option, `getsockopt(2)`: an int or, with `bytes`, at most so many bytes of any value. Level and name are those of the C
+         * headers, or numbers. To read SO_ERROR clears the error.
+         *
+         * @throws RangeError for options that make a descriptor, and without `bytes` if the value is no int; SystemError `ENOPROTOOPT` ...,
+         *   `ENOTSUP` for a name that this system does not have
+         */
+        getOption(level: OptionLevel | number, name: OptionName | number): number;
+        getOption(level: OptionLevel | number, name: OptionName | number, bytes: number): Buffer;
+        /**
+         * Sets a socket option, `setsockopt(2)`, to an int or to bytes.
+         *
+         * @throws RangeError for options that the library relies on: the message says what to call instead; SystemError `EPERM`,
+         *   `ENOPROTOOPT` ..., `ENOTSUP` for a name that this system does not have
+         */
+        setOption(level: OptionLevel | number, name: OptionName | number, value: number | Uint8Array): void;
         /** Makes waiting operations keep the process alive (the default). */
         ref(): this;
         /** Lets the process end while operations wait. */
@@ -637,6 +727,18 @@ declare module "unix-ancillary" {
 
     /**
      * A channel of frames. Each frame has a payload and descriptors, and arrives in order, exactly once.
+     *
+     * ```js
+     * import { FdChannel } from "unix-ancillary";
+     * const [left, right] = FdChannel.pair();
+     * await left.send("this is my standard output", [1]);
+     * left.close();
+     * for await (const { payload, fds } of right) {
+     *   console.log(payload.toString(), fds.length); // this is my standard output 1
+     *   for (const fd of fds) fd.close();
+     * }
+     * right.close();
+     * ```
      *
      * A frame that is sent in part, or received in part when the peer ends or breaks the protocol, poisons that direction: no frame
      * can follow it. Frames wait in the kernel until they are received.
@@ -708,7 +810,7 @@ declare module "unix-ancillary" {
         readonly access: "read" | "write" | "read-write" | "path";
         /** O_NONBLOCK of the open file description, which other processes may share. */
         readonly nonblocking: boolean;
-        /** The size of a file or memfd, in bytes. */
+        /** The size of a file or memfd, in bytes. On a file system with a server (FUSE, NFS) it is what the kernel knew last. */
         readonly size?: number;
         /** The seals of a memfd; empty when it has none. */
         readonly seals?: readonly Seal[];
@@ -716,8 +818,11 @@ declare module "unix-ancillary" {
         readonly socket?: SocketDescription;
     }
 
-    /** The kinds of file that a descriptor can refer to. */
-    export type FdKind = "file" | "directory" | "socket" | "pipe" | "character-device" | "block-device" | "symbolic-link" | "memfd" | "eventfd" | "epoll" | "pidfd" | "timerfd" | "signalfd" | "inotify" | "io_uring" | "userfaultfd" | "unknown";
+    /**
+     * The kinds of file that a descriptor can refer to. Linux has those from `"memfd"` on. `/dev/kvm` is a character device; the virtual
+     * machine that it makes is `"kvm-vm"`.
+     */
+    export type FdKind = "file" | "directory" | "socket" | "pipe" | "character-device" | "block-device" | "symbolic-link" | "memfd" | "eventfd" | "epoll" | "pidfd" | "timerfd" | "signalfd" | "inotify" | "fanotify" | "io_uring" | "userfaultfd" | "seccomp-notify" | "landlock-ruleset" | "kvm-vm" | "kvm-vcpu" | "bpf-map" | "bpf-prog" | "perf_event" | "fscontext" | "namespace" | "unknown";
 
     /** The descriptors of one receive, and the bytes they arrived with. */
     export interface FdRange {
@@ -734,8 +839,9 @@ declare module "unix-ancillary" {
      * arrived with it.
      *
      * It receives only during a read, and only within its limits: further data wait in the kernel. Reads are served in the order of
-     * the calls. A peer that exceeds a limit, or any failure of the socket except an abort, closes the reader and the socket; later
-     * reads fail with the same error.
+     * the calls. A peer that exceeds a limit, or any failure of the socket except an abort, closes the reader and the socket, after
+     * everything that arrived before was read and a read asks for more. That read and later ones fail with the same error, which has the
+     * unread bytes as `data`. The descriptors that exceed a limit are closed at once.
      */
     export class FdReader implements Disposable, AsyncDisposable {
         #private;
@@ -758,7 +864,8 @@ declare module "unix-ancillary" {
         /**
          * Takes the oldest descriptors that have arrived. The caller owns them from then on.
          *
-         * @throws AncillaryError `ERR_FD_COUNT` when fewer have arrived; they stay queued
+         * @throws AncillaryError `ERR_FD_COUNT` when fewer have arrived; they stay queued. RangeError `ERR_TOO_MANY_FDS` when more would
+         *   have arrived, but exceeded a limit
          */
         takeFds(count: number): OwnedFd[];
         /** The descriptors that are not yet taken, by receive, the oldest first, with the bytes they arrived with. */
@@ -822,6 +929,20 @@ declare module "unix-ancillary" {
         backlog?: number | undefined;
     }
 
+    /** Options of {@link memfd}. */
+    export interface MemfdOptions extends PlatformOptions {
+        /** The first bytes; a string is UTF-8. None by default. */
+        data?: string | Uint8Array | undefined;
+        /** The size in bytes; those behind `data` are 0. By default the size of `data`. */
+        size?: number | undefined;
+        /**
+         * What nobody may do to it from now on, this process neither. `true`: nothing but read it (`"shrink"`, `"grow"`, `"write"`, `"seal"`).
+         * A list: only these; without `"seal"` whoever has the memfd may add further seals, and `[]` leaves all to them. `false`, the
+         * default: only `"seal"`, so that it can be written and resized, and no receiver can forbid that.
+         */
+        seal?: boolean | readonly Seal[] | undefined;
+    }
+
     /** Options of {@link sendmsg} and {@link recvmsg}. */
     export interface MessageOptions extends PlatformOptions {
         /** Waits in `poll(2)` instead of failing with `EAGAIN`; false by default. */
@@ -830,7 +951,7 @@ declare module "unix-ancillary" {
         timeout?: number | undefined;
         /** `MSG_` flags of this system, in addition to the library's own. */
         flags?: number | undefined;
-        /** The name of the receiving socket; for {@link sendmsg} only. */
+        /** The name of the receiving Unix socket; for {@link sendmsg} only. */
         address?: string | undefined;
     }
 
@@ -890,11 +1011,27 @@ declare module "unix-ancillary" {
         setPassPidfd(on: boolean): void;
         /** Whether messages bring the sender's security label (SO_PASSSEC, Linux). */
         setPassSecurity(on: boolean): void;
+        /**
+         * Whether this socket takes descriptors (SO_PASSRIGHTS, Linux 6.16); true by default. If not, a send of descriptors to it fails with
+         * `EPERM` at the sender; bytes alone are still received. So are descriptors that were sent before.
+         *
+         * @throws SystemError `ENOPROTOOPT` on older kernels, `ENOTSUP` on other systems
+         */
+        setPassRights(on: boolean): void;
     }
+
+    /** The levels of {@link OptionName}, as the C headers name them. */
+    export type OptionLevel = "SOL_SOCKET" | "SOL_LOCAL";
+
+    /** The socket options of the ABI table, as the C headers name them: SO_ at level SOL_SOCKET, LOCAL_ at level SOL_LOCAL. */
+    export type OptionName = Extract<keyof Abi, `SO_${string}` | `LOCAL_${string}`>;
 
     /**
      * Owns a descriptor: {@link close} or `using` closes it, once. If the object is garbage-collected while open, the descriptor is
-     * closed too, with a process warning (code `UNIX_ANCILLARY_FD_LEAK`).
+     * closed too, with a process warning (code `UNIX_ANCILLARY_FD_LEAK`) that names it; with `UNIX_ANCILLARY_TRACE=1` in the environment it
+     * shows where the owner was made.
+     *
+     * It belongs to its thread: `postMessage` refuses it. Post {@link fd}, and duplicate it there with {@link from} (docs/threads.md).
      */
     export class OwnedFd implements Disposable {
         #private;
@@ -904,6 +1041,9 @@ declare module "unix-ancillary" {
          *
          * In a worker thread, do not use it for a descriptor of `fs.open`: Node closes that number when the thread ends, even if it is
          * another file's by then, unless the worker was made with `trackUnmanagedFds: false`. Use {@link from}, and `fs.close` the original.
+         *
+         * On Deno, a descriptor that `node:fs` opened is replaced by a duplicate, because `node:fs` must not have it any longer; {@link OwnedFd.fd} is
+         * usually the same number.
          *
          * @throws SystemError `EBADF` when `fd` is not open; AncillaryError `ERR_FD_OWNED` when an object of this library owns it already,
          *   in any thread: it would be closed twice. Use {@link from} for a duplicate, or call the owner's `release` first
@@ -1009,7 +1149,7 @@ declare module "unix-ancillary" {
         readonly reason?: TruncationReason;
         /** Whether the datagram or record was longer than the buffers. */
         readonly dataTruncated: boolean;
-        /** The name of the sender of a datagram; null if it has none. */
+        /** The name of the sender of a datagram; null if it has none, or is no Unix socket. */
         readonly address: string | null;
     }
 
@@ -1110,7 +1250,10 @@ declare module "unix-ancillary" {
         readonly errno: number;
         /** The system call, `"sendmsg"`. */
         readonly syscall: string;
-        /** The name of the socket in the call: a path, or an abstract name. Not every error has it. */
+        /**
+         * The name of the socket in the call, of `bind`, `listen`, `connect` and sends to a name: an abstract name, or a path. That of a send
+         * is absolute.
+         */
         readonly address?: string;
     }
 
@@ -1142,7 +1285,8 @@ declare module "unix-ancillary" {
         connect(path: string): void;
         /**
          * Sends a datagram and descriptors to the socket that is bound to `path`. Sends to one receiver are served in the order of the
-         * calls. A send that waits for its receiver does not delay sends to other receivers.
+         * calls. A send that waits for its receiver does not delay sends to other receivers. Receivers are told apart by their paths, as
+         * `path.resolve` spells them at the call: two links to one socket are two receivers.
          *
          * @returns the number of bytes: a datagram is sent whole
          * @throws as `sendFds`, and SystemError `ENOENT`, `ECONNREFUSED`, `EMSGSIZE` ...
@@ -1176,8 +1320,9 @@ declare module "unix-ancillary" {
         }): UnixListener<UnixSeqpacket>;
         static bind(path: string, options?: ListenOptions): UnixListener<UnixStream>;
         /**
-         * Takes over a listening Unix socket. A `net.Server` is closed; its connections and its path remain. O_NONBLOCK is set on the
-         * socket, which other processes may share: `accept` has no flag for one call.
+         * Takes over a listening Unix socket. A `net.Server` is closed; its connections and its path remain. If it listens at a relative
+         * path, {@link close} removes the file there only if it is certainly the socket's: the process may have changed its working
+         * directory since. O_NONBLOCK is set on the socket, which other processes may share: `accept` has no flag for one call.
          *
          * @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else, which is not changed
          */
@@ -1199,6 +1344,13 @@ declare module "unix-ancillary" {
         setPassPidfd(on: boolean): void;
         /** Whether messages on accepted sockets bring the sender's security label (SO_PASSSEC, Linux). */
         setPassSecurity(on: boolean): void;
+        /**
+         * Whether accepted sockets take descriptors (SO_PASSRIGHTS, Linux 6.16); true by default. If not, a send of descriptors fails with
+         * `EPERM` at the sender. Descriptors that were sent on a waiting connection before the option was off are still received.
+         *
+         * @throws SystemError `ENOPROTOOPT` on older kernels, `ENOTSUP` on other systems
+         */
+        setPassRights(on: boolean): void;
         /** The name that it is bound to, as given to `bind`; null if it has none. An abstract name begins with `"\0"`. */
         get address(): string | null;
         close(): void;
@@ -1208,6 +1360,11 @@ declare module "unix-ancillary" {
      * A connected Unix socket that keeps message boundaries and carries descriptors. A record that is longer than the receive buffer is
      * `ERR_DATA_TRUNCATED` unless `allowTruncated`. A record is sent whole, or the send fails.
      *
+     * FreeBSD 15 has a byte stream with marks instead (MSG_EOR, uipc_sosend_stream_or_seqpacket), which this class sets. There a send to a
+     * receiver that has too little room takes a part, as on a stream: `sendFds` returns how many bytes, and `sendFdsAll` sends all. A
+     * receive that does not have the end of a record counts as truncated, and the rest comes with the next one. So do records of programs
+     * that do not pass MSG_EOR. A record longer than SO_SNDBUF becomes several.
+     *
      * All functions that make such sockets fail with `ENOTSUP` where the system has none (Darwin).
      */
     export class UnixSeqpacket extends ConnectedSocket {
@@ -1216,14 +1373,26 @@ declare module "unix-ancillary" {
         static pair(options?: PlatformOptions): [UnixSeqpacket, UnixSeqpacket];
         /** Connects to a listener; waits while its backlog is full. A leading `\0` means the abstract namespace (Linux). */
         static connect(path: string, options?: ConnectOptions & PlatformOptions): Promise<UnixSeqpacket>;
-        /** {@link connect}, waiting in `connect(2)`. */
-        static connectSync(path: string, options?: PlatformOptions): UnixSeqpacket;
+        /** {@link connect}, waiting in `poll(2)`. */
+        static connectSync(path: string, options?: Pick<WaitOptions, "timeout"> & PlatformOptions): UnixSeqpacket;
         /** Takes over a connected seqpacket socket. @throws AncillaryError `ERR_NOT_UNIX_SOCKET` for anything else */
         static from(source: OwnedFd | Socket): UnixSeqpacket;
     }
 
     /**
      * A connected Unix stream socket that carries descriptors.
+     *
+     * ```js
+     * import { openSync } from "node:fs";
+     * import { OwnedFd, UnixStream } from "unix-ancillary";
+     * const [left, right] = UnixStream.pair();
+     * const file = OwnedFd.fromRaw(openSync(process.execPath, "r"));
+     * await left.sendFdsAll("hello", [file]);
+     * file.close(); // what was sent is a duplicate
+     * const { data, fds } = await right.recvFds(1);
+     * console.log(data.toString(), fds[0].describe().kind); // hello file
+     * for (const owner of [left, right, ...fds]) owner.close();
+     * ```
      *
      * It owns its descriptor. If other code reads from the same socket without a control buffer (`net.Socket`, `read(2)`), the kernel
      * drops the descriptors that belong to the bytes.
@@ -1238,8 +1407,8 @@ declare module "unix-ancillary" {
          * @throws SystemError `ENOENT`, `ECONNREFUSED`, `EACCES` ...
          */
         static connect(path: string, options?: ConnectOptions & PlatformOptions): Promise<UnixStream>;
-        /** {@link connect}, waiting in `connect(2)`. */
-        static connectSync(path: string, options?: PlatformOptions): UnixStream;
+        /** {@link connect}, waiting in `poll(2)`. */
+        static connectSync(path: string, options?: Pick<WaitOptions, "timeout"> & PlatformOptions): UnixStream;
         /**
          * Takes over a connected Unix stream socket. A `net.Socket` must not have read anything yet, because its reads drop descriptors.
          * The `net.Socket` is destroyed; the connection stays open.
@@ -1257,14 +1426,14 @@ declare module "unix-ancillary" {
         toSocket(options?: Omit<SocketConstructorOpts, "fd" | "signal">): Socket;
     }
 
-    /** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones. */
+    /** How long to wait: `signal` in asynchronous operations, `timeout` in synchronous ones and in `notifyBarrier`. */
     export interface WaitOptions {
         /**
          * Cancels the operation if it has not run yet, and rejects its promise with the signal's reason. A message that was already
          * received is still delivered.
          */
         signal?: AbortSignal | undefined;
-        /** Milliseconds after which a synchronous operation fails with `ETIMEDOUT`; 0: now or never. No limit by default. */
+        /** Milliseconds after which the operation fails with `ETIMEDOUT`; 0: now or never. No limit by default. */
         timeout?: number | undefined;
     }
 
@@ -1279,32 +1448,49 @@ declare module "unix-ancillary" {
     export function listenFds(options?: ListenFdsOptions): ListenFd[];
 
     /**
+     * Makes a memfd: anonymous memory that is read, written, mapped and passed as a file. CLOEXEC; its file offset is 0.
+     *
+     * Linux 6.3 and later: nobody can execute it, so `describe()` lists the seal `"exec"` too. No other system of this library has a memfd
+     * that can be sealed; the objects of `shm_open(3)` have a name that others can open until it is unlinked, and those of macOS can be
+     * neither read nor written, only mapped. Use a file that is unlinked after it was opened.
+     *
+     * @param name what /proc shows as `/memfd:name`; two memfds may have the same. At most 249 bytes of UTF-8, without NUL
+     * @throws SystemError `ENOSYS` on other systems than Linux; `EMFILE`, `ENFILE`, `ENOMEM`, `EFBIG`; `EINVAL` for a seal that the kernel
+     *   does not know (`"future-write"` before Linux 5.1, `"exec"` before 6.3)
+     */
+    export function memfd(name: string, options?: MemfdOptions): OwnedFd;
+
+    /**
      * Sends the state of this service to the service manager (NOTIFY_SOCKET), for example `"READY=1"` or
-     * `{ READY: "1", STATUS: "serving" }`. Descriptors are sent for `FDSTORE=1`.
+     * `{ READY: "1", STATUS: "serving" }`. Descriptors are sent for `FDSTORE=1`. Waits while the manager's queue is full.
+     *
+     * NOTIFY_SOCKET is an absolute path of any length, or `@` and an abstract name. The `vsock:` addresses of virtual machines (systemd
+     * 254) are not supported: they are no Unix sockets, and carry no descriptors.
      *
      * @returns false when there is no service manager
-     * @throws RangeError for a line break in a value; SystemError of the send, or `ENOTSUP` for a vsock address
+     * @throws RangeError for a line break in a value; SystemError of the send, or `ENOTSUP` for any other address
      */
-    export function notify(state: string | Record<string, string>, fds?: readonly AsFd[]): Promise<boolean>;
+    export function notify(state: string | Record<string, string>, fds?: readonly AsFd[], options?: Pick<WaitOptions, "signal">): Promise<boolean>;
 
     /**
      * Waits until the service manager has processed all earlier notifications and their descriptors. The files of these descriptors must
-     * exist until then. Without a service manager it returns at once.
+     * exist until then. Without a service manager it returns at once. Both options apply to all of it.
      *
-     * @param options `timeout`: milliseconds after which the promise is rejected with `ETIMEDOUT`; no limit by default
+     * @throws as {@link notify}; SystemError `ETIMEDOUT` after `timeout`
      */
-    export function notifyBarrier(options?: {
-        timeout?: number | undefined;
-    }): Promise<void>;
+    export function notifyBarrier(options?: WaitOptions): Promise<void>;
 
     /**
      * `recvmsg(2)` into the caller's buffers. Control messages go to the ancillary buffer, which is cleared first. Descriptors are
      * closed if there is none, or if it has no room for them. The kernel always gets a control buffer that is large enough: some
-     * systems leak descriptors that do not fit (Darwin, DragonFly).
+     * systems leak descriptors that do not fit (Darwin, DragonFly). Sockets of every address family are accepted. Control messages that
+     * the ABI table does not have are of the kind `"unknown"`, with their level, type and bytes.
      *
-     * @throws RangeError for buffers of 0 bytes on a stream, for MSG_PEEK with an ancillary buffer (each peek would duplicate the
-     *   descriptors), and for MSG_TRUNC (the result would be longer than the buffers); AncillaryError `ERR_MALFORMED_CONTROL` with the
-     *   bytes as `data`, `ERR_NOT_UNIX_SOCKET`; SystemError `EAGAIN`, `ECONNRESET` ...
+     * @throws RangeError for buffers of 0 bytes on a stream, and on every socket of Darwin, NetBSD and DragonFly (`abi.emptyReceive`: they
+     *   answer 0 though nothing has come); for MSG_PEEK with an ancillary buffer (each peek would duplicate the descriptors), and on a seqpacket
+     *   socket of OpenBSD, NetBSD and DragonFly (`abi.emptyRecord`: at an empty record the call would not return); for MSG_TRUNC (the
+     *   result would be longer than the buffers); AncillaryError `ERR_MALFORMED_CONTROL` with the
+     *   bytes as `data`; SystemError `EAGAIN`, `ECONNRESET`, `ENOTSOCK` ...
      */
     export function recvmsg(socket: AsFd, iov: Uint8Array | readonly Uint8Array[], ancillary?: SocketAncillary | null, options?: MessageOptions): RecvResult;
 
@@ -1312,11 +1498,12 @@ declare module "unix-ancillary" {
      * `sendmsg(2)`: sends bytes with the contents of an ancillary buffer, which stay in it. Never raises SIGPIPE, and waits only with
      * `wait`.
      *
-     * It does not use the queues of {@link UnixStream} and the other sockets: it may overtake sends that wait there.
+     * It does not use the queues of {@link UnixStream} and the other sockets: it may overtake sends that wait there. Sockets of every
+     * address family are accepted, as long as no descriptors are sent: other families drop them without an error.
      *
      * @returns the number of bytes accepted
-     * @throws AncillaryError `ERR_EMPTY_PAYLOAD`, `ERR_FD_CLOSED`, `ERR_ANCILLARY_RECEIVED`, `ERR_NOT_UNIX_SOCKET`;
-     *   SystemError `EAGAIN`, `EPIPE`, `EBADF` ...
+     * @throws AncillaryError `ERR_EMPTY_PAYLOAD`, `ERR_FD_CLOSED`, `ERR_ANCILLARY_RECEIVED`, and `ERR_NOT_UNIX_SOCKET` for descriptors on
+     *   another socket; SystemError `EAGAIN`, `EPIPE`, `EBADF`, `ENOTSOCK` ...
      */
     export function sendmsg(socket: AsFd, iov: Payload, ancillary?: SocketAncillary | null, options?: MessageOptions): number;
 
@@ -1353,7 +1540,7 @@ declare module "unix-ancillary/testing" {
     }
 
     /** Names of errors, as `errno(3)` has them. */
-    export type ErrnoName = "E2BIG" | "EACCES" | "EADDRINUSE" | "EAGAIN" | "EBADF" | "EBUSY" | "ECONNABORTED" | "ECONNREFUSED" | "ECONNRESET" | "EDEADLK" | "EEXIST" | "EINTR" | "EINVAL" | "EIO" | "EISCONN" | "EMFILE" | "EMSGSIZE" | "ENFILE" | "ENOBUFS" | "ENOENT" | "ENOMEM" | "ENOPROTOOPT" | "ENOTCONN" | "ENOTSOCK" | "EOPNOTSUPP" | "EPERM" | "EPIPE" | "EPROTOTYPE" | "ETOOMANYREFS" | "EWOULDBLOCK";
+    export type ErrnoName = "E2BIG" | "EACCES" | "EADDRINUSE" | "EAGAIN" | "EBADF" | "EBUSY" | "ECONNABORTED" | "ECONNREFUSED" | "ECONNRESET" | "EDEADLK" | "EDESTADDRREQ" | "EEXIST" | "EINTR" | "EINVAL" | "EIO" | "EISCONN" | "EMFILE" | "EMSGSIZE" | "ENFILE" | "ENOBUFS" | "ENODATA" | "ENOENT" | "ENOMEM" | "ENOPROTOOPT" | "ENOSYS" | "ENOTCONN" | "ENOTSOCK" | "EOPNOTSUPP" | "EPERM" | "EPIPE" | "EPROTOTYPE" | "ERANGE" | "ETOOMANYREFS" | "EWOULDBLOCK";
 
     /** What goes wrong at a call. */
     export interface Fault {
@@ -1365,7 +1552,7 @@ declare module "unix-ancillary/testing" {
         readonly errno?: ErrnoName;
         /** Where a call on several descriptors fails first, counted from 0. */
         readonly at?: number;
-        /** A send or receive on a stream moves at most so many bytes, at least 1. */
+        /** A send or receive on a stream, and a write into a memfd, moves at most so many bytes, at least 1. */
         readonly short?: number;
         /** The descriptor table has so many free slots. */
         readonly room?: number;
@@ -1399,7 +1586,7 @@ declare module "unix-ancillary/testing" {
     export interface KernelOptions {
         /** Decides the order in which sockets become ready; 1 by default. */
         seed?: number | undefined;
-        /** Bytes that a socket keeps for its reader; 8192 by default. */
+        /** Bytes that a socket keeps for its reader, unless an option of the socket says otherwise; 8192 by default. */
         bufferBytes?: number | undefined;
         /** Datagrams that a socket keeps; 10 by default. */
         bufferMessages?: number | undefined;
@@ -1408,6 +1595,11 @@ declare module "unix-ancillary/testing" {
          * the limit is the size of the sender's descriptor table, unless its user is root.
          */
         files?: number | undefined;
+        /**
+         * The version of Linux, from 5.10 on: `"6.1"`, or a release as uname(2) says it. An older kernel lacks socket options, and differs in
+         * other rules; its numbers and rules are those of the newest point release. 6.18 by default, which newer ones equal.
+         */
+        kernel?: string | undefined;
     }
 
     /** How a process is set up. */
@@ -1418,18 +1610,24 @@ declare module "unix-ancillary/testing" {
         uid?: number | undefined;
         /** 1000 by default. */
         gid?: number | undefined;
+        /** Supplementary groups; none by default. */
+        groups?: readonly number[] | undefined;
+        /** The label that a security module gives it (Linux); none by default. */
+        label?: string | undefined;
     }
 
     /**
      * A Unix system in memory, with the rules of one row of the ABI table.
      *
      * ```js
+     * import { UnixListener, UnixStream } from "unix-ancillary";
+     * import { VirtualKernel } from "unix-ancillary/testing";
      * const kernel = new VirtualKernel("darwin-arm64", { seed: 7 });
      * const [parent, child] = [kernel.process(), kernel.process()];
      * const listener = UnixListener.bind("/socket", { platform: parent.platform });
      * const stream = await UnixStream.connect("/socket", { platform: child.platform });
      * kernel.fault = (call) => (call.name === "recvmsg" && call.index === 9 ? { errno: "ENOMEM" } : null);
-     * ...
+     * for (const socket of [stream, listener]) socket.close(); // your protocol, in place of this line
      * kernel.check(); // throws when a descriptor leaked, was closed twice, used after its close, or could have been inherited
      * ```
      *
@@ -1442,7 +1640,10 @@ declare module "unix-ancillary/testing" {
         readonly abi: Abi;
         /** What was done that must not be. {@link check} throws for each. */
         readonly violations: string[];
-        /** @param abi a row of the ABI table, or its name: the system, and its byte order and layout */
+        /**
+         * @param abi a row of the ABI table, or its name: the system, and its byte order and layout
+         * @throws RangeError for a version of Linux that cannot be read, or is older than 5.10; and for one on another system
+         */
         constructor(abi: Abi | AbiName, options?: KernelOptions);
         /** Called before each system call; it returns the call's fault, or null. Null in place of the function: no faults. */
         get fault(): ((call: Call) => Fault | null) | null;
@@ -1488,12 +1689,21 @@ declare module "unix-ancillary/testing" {
         get gid(): number;
         /** False once it was killed. */
         get alive(): boolean;
-        /** Opens a file. {@link descriptors} and {@link nameOf} report this name for every descriptor of it. */
-        open(name: string): OwnedFd;
+        /**
+         * Opens a file. {@link descriptors} and {@link nameOf} report this name for every descriptor of it.
+         *
+         * @param options `closeWaits`: its last close waits, as that of a TCP socket with SO_LINGER can. It is a violation if the event loop of
+         *   another process waits for it: a peer could stop it so
+         */
+        open(name: string, options?: {
+            closeWaits?: boolean | undefined;
+        }): OwnedFd;
         /** The open descriptors, and the names of their files. */
         get descriptors(): ReadonlyMap<number, string>;
         /** The name of the file behind a descriptor of this process; null: it is not open. */
         nameOf(fd: number): string | null;
+        /** A copy of the bytes of a `memfd` behind a descriptor of this process; null for anything else. */
+        contentOf(fd: number): Uint8Array | null;
         /** Kills it: everything that it has open is closed at once. */
         kill(): void;
     }
@@ -1502,8 +1712,236 @@ declare module "unix-ancillary/testing" {
      * An endless sequence of control buffers:
      *
      * ```js
-     * for (const { control } of controlBuffers("darwin-arm64", { seed: 7 })) yourDecoder(control);
+     * import { Codec } from "unix-ancillary/core";
+     * import { controlBuffers } from "unix-ancillary/testing";
+     * const codec = new Codec("darwin-arm64"); // your decoder, in its place
+     * let rounds = 1000;
+     * for (const { control } of controlBuffers("darwin-arm64", { seed: 7 })) {
+     *   codec.decode(control);
+     *   if (--rounds === 0) break;
+     * }
      * ```
      */
     export function controlBuffers(abi: Abi | AbiName, options?: GeneratorOptions): Generator<GeneratedControl, never, undefined>;
+}
+
+declare module "unix-ancillary/stream" {
+    import type { Duplex } from "node:stream";
+    import type { AsFd, FdRange, FdReaderOptions, OwnedFd, UnixStream } from "unix-ancillary";
+
+    /**
+     * A `stream.Duplex` over a {@link UnixStream}: `pipeline`, `for await`, `Duplex.toWeb` and back-pressure, with descriptors beside the
+     * bytes.
+     *
+     * The event `"fds"` has an {@link FdRange}: which bytes some descriptors arrived with. It is emitted before these bytes can be read.
+     * The descriptors wait until {@link takeFds}; while 512 wait, nothing more is received until the consumer reads or takes something, or
+     * asks for more bytes than there are. Exceeding a limit of a reader (`maxFds`, `maxQueuedFds`) destroys the stream with
+     * `ERR_TOO_MANY_FDS`. When the stream is destroyed, the socket and the descriptors that wait are closed.
+     */
+    export class FdDuplex extends Duplex {
+        #private;
+        /**
+         * Takes over the socket: only this stream receives from it, and closes it.
+         *
+         * @throws AncillaryError `ERR_SOCKET_BUSY` when the socket has a reader or receives wait; `ERR_SOCKET_CLOSED`
+         */
+        constructor(socket: UnixStream, options?: FdDuplexOptions);
+        /**
+         * Writes a chunk, and the descriptors beside it: once, with its first byte.
+         *
+         * @throws AncillaryError `ERR_EMPTY_PAYLOAD` for descriptors without bytes; RangeError `ERR_TOO_MANY_FDS`; TypeError
+         */
+        write(chunk: string | Uint8Array, callback?: (error: Error | null | undefined) => void): boolean;
+        write(chunk: string | Uint8Array, options?: FdWriteOptions | BufferEncoding, callback?: (error: Error | null | undefined) => void): boolean;
+        /** Reads as every stream does: a Buffer, a string after `setEncoding`, or null. */
+        read(size?: number): any;
+        /**
+         * Takes the oldest descriptors that have arrived. The caller owns them from then on.
+         *
+         * @throws AncillaryError `ERR_FD_COUNT` when fewer have arrived; they stay queued
+         */
+        takeFds(count: number): OwnedFd[];
+        /** The descriptors that are not yet taken, the oldest first, with the bytes they arrived with. */
+        get fdRanges(): readonly FdRange[];
+        /** How many descriptors have arrived and are not taken. */
+        get queuedFds(): number;
+        /** Offset in the stream of the next byte that is read, to compare with {@link fdRanges}. Of no use after `setEncoding`. */
+        get position(): number;
+    }
+
+    /** Options of an {@link FdDuplex}. */
+    export interface FdDuplexOptions extends Pick<FdReaderOptions, "maxFds" | "maxQueuedFds"> {
+        /** Whether it stays writable when the peer has finished; true by default. */
+        allowHalfOpen?: boolean | undefined;
+        /** Bytes that it reads ahead of the consumer; Node's default. */
+        readableHighWaterMark?: number | undefined;
+        /** Bytes of waiting writes from which on `write` returns false; Node's default. */
+        writableHighWaterMark?: number | undefined;
+    }
+
+    /** What goes beside a chunk. */
+    export interface FdWriteOptions {
+        /**
+         * Descriptors to send with the first byte of the chunk. They stay the caller's. A bare number must stay open until the callback
+         * of the write is called.
+         */
+        fds?: readonly AsFd[] | undefined;
+        /** The encoding of a string; UTF-8 by default. */
+        encoding?: BufferEncoding | undefined;
+    }
+}
+
+declare module "unix-ancillary/usocket" {
+    import type { EventEmitter } from "node:events";
+    import type { Duplex } from "node:stream";
+    import type { PlatformOptions } from "unix-ancillary";
+
+    /** Options of {@link UServer.listen}. */
+    export interface UListenOptions extends PlatformOptions {
+        /** Where it listens; a leading `\0` means the abstract namespace (Linux). */
+        path: string;
+        /** The most connections that wait to be accepted; 16 by default. */
+        backlog?: number | undefined;
+    }
+
+    /** What {@link USocket.read} returns when it is asked for descriptors. */
+    export interface URead {
+        /** The bytes; null if none were asked for. */
+        data: Buffer | string | null;
+        /** Descriptors, which the caller has to close. */
+        fds: number[];
+    }
+
+    /** usocket's UServer: emits `"connection"` with a {@link USocket} for each connection. */
+    export class UServer extends EventEmitter {
+        #private;
+        /** Whether it accepts no connections for now. */
+        paused: boolean;
+        /** Whether it listens. */
+        listening: boolean;
+        /** The number of the listening socket; undefined while it has none. */
+        get fd(): number | undefined;
+        /**
+         * Listens. Emits `"listening"` or `"error"`.
+         *
+         * @throws Error when it listens already; TypeError when the path or the backlog is none
+         */
+        listen(to: string | UListenOptions, second?: number | (() => void), callback?: () => void): void;
+        /** Accepts no further connections until {@link resume}. */
+        pause(): void;
+        /** Accepts connections again. */
+        resume(): void;
+        /** Stops listening. The file at the path stays, as with usocket. */
+        close(): void;
+    }
+
+    /**
+     * usocket's USocket: a Duplex stream that carries descriptors. Received descriptors are numbers that the caller owns.
+     *
+     * What differs from usocket: a partial write does not send descriptors twice, nor does a full socket drop them; descriptors
+     * without bytes are an error, because the kernel would drop them; received descriptors are CLOEXEC; those that nobody has read are
+     * closed with the socket; `read(n, null)` returns the descriptors that came with the bytes read so far, and leaves those of later
+     * messages; `connect({ fd })` emits `"connected"` too.
+     */
+    export class USocket extends Duplex {
+        #private;
+        /** Connects at once when a path or a descriptor is given. */
+        constructor(options?: string | USocketOptions | null, callback?: () => void);
+        /** The number of the socket; undefined while it has none. */
+        get fd(): number | undefined;
+        /**
+         * Connects. Emits `"connected"`, or `"error"` and `"close"`; after a failure it can be called again.
+         *
+         * @throws Error when the socket is connected already, or the destination is none
+         */
+        connect(to: string | USocketOptions, callback?: () => void): void;
+        /**
+         * Reads bytes, as every stream does. With a second argument it reads descriptors too.
+         *
+         * @param count how many descriptors; null: those that came with the bytes read so far
+         * @returns null when there are fewer bytes or descriptors
+         */
+        read(size?: number | null): any;
+        read(size: number | null | undefined, count: number | null): URead | null;
+        /** Puts bytes and descriptors back; the list of descriptors is emptied. */
+        unshift(chunk: unknown, fds?: BufferEncoding | number[]): void;
+        /** Sends bytes, or bytes and descriptors. */
+        write(chunk: string | Uint8Array | UWriteOptions | readonly number[], encoding?: BufferEncoding | ((error?: Error | null) => void) | null, callback?: (error?: Error | null) => void): boolean;
+        /** Sends what is given, and then the end. The socket is closed when the peer has finished, too. */
+        end(callback?: () => void): this;
+        end(chunk: unknown, callback?: () => void): this;
+        end(chunk: unknown, encoding?: BufferEncoding, callback?: () => void): this;
+    }
+
+    /** Where a {@link USocket} connects to: a path, or the descriptor of a connected socket, which it then owns. */
+    export interface USocketOptions extends PlatformOptions {
+        /** The path of a listener; a leading `\0` means the abstract namespace (Linux). */
+        path?: string | undefined;
+        /** A connected Unix stream socket of this process, whatever `platform` is. */
+        fd?: number | undefined;
+        /** Whether it stays writable when the peer has finished; true by default. */
+        allowHalfOpen?: boolean | undefined;
+    }
+
+    /** What {@link USocket.write} takes besides bytes. */
+    export interface UWriteOptions {
+        /** The bytes. */
+        data?: Uint8Array | undefined;
+        /** Descriptors to send with the first byte. They must stay open until `callback` is called. */
+        fds?: readonly number[] | undefined;
+        /** Called when everything has been sent. */
+        callback?: ((options: UWriteOptions) => void) | undefined;
+    }
+}
+
+declare module "unix-ancillary/handoff" {
+    import type { IncomingMessage } from "node:http";
+    import type { Server, Socket } from "node:net";
+    import type { Duplex } from "node:stream";
+    import type { FdChannel } from "unix-ancillary";
+
+    /** A connection that was not handed off: the worker ended, or the channel failed. It is still this process's: {@link takeBack}. */
+    export class HandOffError extends Error {
+        #private;
+        /** Stable across versions; the message is not. */
+        readonly code = "ERR_NOT_HANDED_OFF";
+        private constructor();
+        /**
+         * The connection, with every byte that was read from it: for another worker, or for a server of this process
+         * (`server.emit("connection", error.takeBack())`).
+         *
+         * @throws AncillaryError `ERR_FD_CLOSED` when it was taken back already
+         */
+        takeBack(): Socket;
+    }
+
+    /**
+     * Hands a connection to the worker at the other end of a channel, which calls {@link takeConnections}. The worker gets `head`, then the
+     * bytes that Node has read and the program has not, then what the client sends. The socket is destroyed, and the connection stays open.
+     * From the first call on the channel is for connections alone.
+     *
+     * @param head bytes that the program has read, to be read again
+     * @returns a promise that is fulfilled when the worker has the connection. A connection is lost by no end of the worker: until then
+     *   this process has it, and no worker serves it. Close the channel when these promises are settled: if it is closed before, a worker
+     *   may have taken a connection, and its acknowledgement is lost
+     * @throws HandOffError when the worker ended before it took the connection, or the channel failed.
+     *   TypeError, AncillaryError `ERR_SOCKET_BUSY` (bytes that are not written yet, or that were decoded by `setEncoding`),
+     *   `ERR_FD_CLOSED`: the socket is unchanged
+     */
+    export function handOff(channel: FdChannel, socket: Duplex, head?: Uint8Array): Promise<void>;
+
+    /**
+     * {@link handOff} in a listener of `"upgrade"` or `"connect"` of an HTTP server, with the listener's arguments: the head of the request
+     * goes along, so that the worker's HTTP server has the same request.
+     */
+    export function handOffUpgrade(channel: FdChannel, request: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<void>;
+
+    /**
+     * In a worker: takes the connections that are handed off over a channel, until the other end closes it. Each is acknowledged before it
+     * is served. To stop, close the channel: connections that were not acknowledged return to the process that sent them.
+     *
+     * @param server what emits `"connection"` for each: an HTTP server, which need not listen; or a function that gets each socket
+     * @throws what `FdChannel.recv` throws
+     */
+    export function takeConnections(channel: FdChannel, server: Server | ((socket: Socket) => void)): Promise<void>;
 }
