@@ -8,6 +8,7 @@
  */
 
 import { Session } from "node:inspector/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import type * as Library from "unix-ancillary";
 import type * as Streams from "unix-ancillary/stream";
 import type * as Testing from "unix-ancillary/testing";
@@ -81,10 +82,13 @@ async function cost(event: () => unknown): Promise<Cost> {
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const ignore = (promise: Promise<unknown>): void => void promise.catch(() => {});
 
-/** What is closed after each event, and not earlier: when it is garbage-collected. */
+/** What is closed after each event: neither earlier, when it is garbage-collected, nor later, when the next one is counted. */
 let kept: { close(): void }[] = [];
+
+/** Calls that end when what is kept is closed. */
+let waiting: Promise<unknown>[] = [];
+const ignore = (promise: Promise<unknown>): void => void waiting.push(promise.catch(() => {}));
 
 /** Aborts the middle one of `size` calls. */
 async function abortOne(size: number, call: (signal: AbortSignal) => Promise<unknown>): Promise<Cost> {
@@ -144,7 +148,7 @@ const EVENTS: Readonly<Record<string, Event>> = {
     many: 20_000,
     run(size) {
       const [a, b] = UnixStream.pair();
-      kept.push(a);
+      kept.push(a, b);
       return abortOne(size, (signal) => b.recvFds(0, { signal }));
     },
   },
@@ -153,7 +157,7 @@ const EVENTS: Readonly<Record<string, Event>> = {
     many: 20_000,
     run(size) {
       const [a, b] = UnixStream.pair();
-      kept.push(b);
+      kept.push(a, b);
       fill(a);
       return abortOne(size, (signal) => a.sendFds("x", [], { signal }));
     },
@@ -164,7 +168,7 @@ const EVENTS: Readonly<Record<string, Event>> = {
     run(size) {
       const sender = UnixDatagram.unbound();
       const path = freshName();
-      kept.push(UnixDatagram.bind(path));
+      kept.push(sender, UnixDatagram.bind(path));
       while (sender.trySendFdsTo("x", [], path) !== null);
       return abortOne(size, (signal) => sender.sendFdsTo("x", [], path, { signal }));
     },
@@ -174,7 +178,7 @@ const EVENTS: Readonly<Record<string, Event>> = {
     many: 20_000,
     run(size) {
       const [a, b] = UnixStream.pair();
-      kept.push(a);
+      kept.push(a, b);
       const reader = b.reader();
       return abortOne(size, (signal) => reader.read(1, { signal }));
     },
@@ -184,7 +188,7 @@ const EVENTS: Readonly<Record<string, Event>> = {
     many: 20_000,
     run(size) {
       const [a, b] = UnixStream.pair();
-      kept.push(b);
+      kept.push(a, b);
       fill(a);
       const channel = FdChannel.over(a);
       return abortOne(size, (signal) => channel.send("x", [], { signal }));
@@ -196,10 +200,12 @@ const EVENTS: Readonly<Record<string, Event>> = {
     async run(size) {
       const { signal } = new AbortController();
       const [a, b] = UnixStream.pair();
-      for (let i = 0; i < size; i++) ignore(b.recvFds(0, { signal }));
-      // It comes for the first of them.
+      kept.push(a, b);
+      const first = b.recvFds(0, { signal });
+      for (let i = 1; i < size; i++) ignore(b.recvFds(0, { signal }));
       return cost(async () => {
         a.sendFdsSync("x");
+        await first;
         for (let i = 0; i < 5; i++) await turn();
       });
     },
@@ -209,9 +215,12 @@ const EVENTS: Readonly<Record<string, Event>> = {
     many: 20_000,
     async run(size) {
       const [a, b] = UnixStream.pair();
-      for (let i = 0; i < size; i++) ignore(b.recvFds(0));
+      kept.push(a, b);
+      const first = b.recvFds(0);
+      for (let i = 1; i < size; i++) ignore(b.recvFds(0));
       return cost(async () => {
         a.sendFdsSync("x");
+        await first;
         for (let i = 0; i < 5; i++) await turn();
       });
     },
@@ -362,6 +371,7 @@ const BYTES: Readonly<Record<string, (kind: Kind) => Promise<Cost>>> = {
   /** An eighth has come, and another eighth comes byte after byte, as far as a test can wait. */
   async "bytes that trickle into a large read"(kind) {
     const [a, b] = pairOf(kind);
+    kept.push(a, b);
     const reader = b.reader();
     ignore(reader.read(16 << 20));
     await feed(a, reader, 2 << 20, 32768);
@@ -381,6 +391,7 @@ const BYTES: Readonly<Record<string, (kind: Kind) => Promise<Cost>>> = {
   },
   async "bytes that trickle into a search"(kind) {
     const [a, b] = pairOf(kind);
+    kept.push(a, b);
     const reader = b.reader();
     ignore(reader.readUntil("\n", 16 << 20));
     await feed(a, reader, 2 << 20, 32768);
@@ -400,7 +411,9 @@ const BYTES: Readonly<Record<string, (kind: Kind) => Promise<Cost>>> = {
   },
   async "an announcement of 16 MiB"(kind) {
     const [a, b] = pairOf(kind);
+    kept.push(a);
     const channel = FdChannel.over(b);
+    kept.push(channel);
     const header = Buffer.alloc(20);
     header.write("UANC");
     header.writeUInt8(1, 4);
@@ -408,7 +421,8 @@ const BYTES: Readonly<Record<string, (kind: Kind) => Promise<Cost>>> = {
     return cost(async () => {
       ignore(channel.recv());
       a.sendFdsSync(header);
-      for (let i = 0; i < 20; i++) await turn();
+      // A thread takes its time to say that it is there.
+      await sleep(50);
     });
   },
 };
@@ -420,7 +434,8 @@ const counted: Record<string, Cost> = {};
 async function count(name: string, event: () => Promise<Cost>): Promise<void> {
   counted[name] = await event();
   for (const one of kept) one.close();
-  kept = [];
+  await Promise.all(waiting);
+  [kept, waiting] = [[], []];
 }
 
 for (const [name, { few, many, run }] of Object.entries(EVENTS).filter(([name]) => wanted(name))) {

@@ -33,15 +33,14 @@ async function drain(socket: UnixStream, bytes: number): Promise<number> {
 test(
   "two concurrent receivers are served in the order of their calls",
   pair(async (a, b) => {
+    const receives = ["first", "second", "third"].map((name) => b.recvFds(1).then(({ data }) => `${name} ${data}`));
     const order: string[] = [];
-    const first = b.recvFds(1).then((m) => order.push(`first ${m.data}`));
-    const second = b.recvFds(1).then((m) => order.push(`second ${m.data}`));
-    const third = b.recvFds(1).then((m) => order.push(`third ${m.data}`));
     for (const text of ["A", "B", "C"]) {
       a.sendFdsSync(text);
-      await sleep(2);
+      // A stream would join it and the next.
+      order.push(await Promise.race(receives));
+      receives.shift();
     }
-    await Promise.all([first, second, third]);
     assert.equal(order, ["first A", "second B", "third C"]);
   }),
 );
@@ -55,9 +54,13 @@ test(
       aborts[3]!.abort("last");
       aborts[1]!.abort("middle");
       const behind = b.recvFds(0).then(({ data }) => data.toString());
-      for (const text of ["A", "B", "C"]) {
+      for (const [text, served] of [
+        ["A", receives[0]],
+        ["B", receives[2]],
+        ["C", behind],
+      ] as const) {
         a.sendFdsSync(text);
-        await sleep(2);
+        await served;
       }
       assert.equal(await Promise.all([...receives, behind]), ["A", "middle", "B", "last", "C"]);
     }
