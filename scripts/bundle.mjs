@@ -124,7 +124,6 @@ export async function bundle(root = ".") {
     format: "es",
     chunkFileNames: "[name].js",
     hoistTransitiveImports: false,
-    minifyInternalExports: false,
     manualChunks(id) {
       if (/\/lib\/core\/(?!index\.js)/.test(id)) return "core/internal";
       if (/\/lib\/((system|fd|message|socket|channel)\/|systemd\.js)/.test(id)) return "internal";

@@ -17,8 +17,8 @@ import { ZIG, zigFolder } from "./zig.mjs";
 const ADDON = "unix-ancillary.node";
 const CHECKSUMS = join("native", "prebuilds.sha256");
 const MACOS = "11.0";
-/** Bytes of the tarball; it has 306,200 (2026-11-30). 300 KB are the aim. */
-const LIMIT = 307_000;
+/** Bytes of the tarball; it has 297,200 (2026-12-01). */
+const LIMIT = 300_000;
 
 /** The compilers: on Debian, as `g++-T` names a package, `T-g++` names its program. */
 const TRIPLES = {

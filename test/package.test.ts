@@ -46,7 +46,7 @@ if (count() !== before) throw new Error(\`\${before} descriptors became \${count
 };
 
 test.before(async () => {
-  const packed = await run("node", ["scripts/pack.mjs", "--to", folder]);
+  const packed = await run("node", ["scripts/pack.mjs", "--to", folder], { timeout: 120_000 });
   assert.is(packed.code, 0, packed.stderr);
   tarball = packed.stdout.trim();
   installed = join(folder, "project");
@@ -78,7 +78,7 @@ test("the tarball has one file of declarations for each entry point and each fil
   }
 });
 
-test("the tarball has what the package needs, and with one addon at most 194,000 bytes", async () => {
+test("the tarball has what the package needs, and with one addon at most 188,000 bytes", async () => {
   const addons = readdirSync(join(installed, "node_modules", "unix-ancillary", "prebuilds"));
   const others = addons.filter((name) => name !== `${process.platform}-${process.arch}`);
   // npm run prebuilds checks the limit with all nine.
@@ -87,7 +87,7 @@ test("the tarball has what the package needs, and with one addon at most 194,000
   );
   const bytes = statSync(tarball).size - rest.reduce((sum, { length }) => sum + length, 0);
   console.log(`held: the tarball with one addon: ${bytes} bytes`);
-  assert.ok(bytes <= 194_000, `${bytes} bytes`);
+  assert.ok(bytes <= 188_000, `${bytes} bytes`);
   const all = readdirSync(join(installed, "node_modules", "unix-ancillary"), { recursive: true, encoding: "utf8" });
   const folders = new Set(all.map((name) => name.split("/")[0]));
   const expected = [
