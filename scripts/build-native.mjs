@@ -60,12 +60,15 @@ export function nativeSources({ folder = "native", platform = process.platform, 
   };
 }
 
-/** Builds the addon as `out`, by default where the library looks for it. The library has to be built before. */
+/** Where the library looks for the addon. The library has to be built before. */
+export async function addonPath() {
+  const { target } = await import("../build/lib/system/target.js");
+  return join("prebuilds", target(), "unix-ancillary.node");
+}
+
+/** Builds the addon as `out`, by default {@link addonPath}. */
 export async function buildNative({ extraFlags = [], out, strip = true, folder = "native" } = {}) {
-  if (out === undefined) {
-    const { target } = await import("../build/lib/system/target.js");
-    out = join("prebuilds", target(), "unix-ancillary.node");
-  }
+  out ??= await addonPath();
   const { sources, flags, linking, libraries } = nativeSources({ folder, strip });
   mkdirSync(dirname(out), { recursive: true });
   // The final name never refers to half a file: another process may be loading it.

@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { buildNative } from "./build-native.mjs";
+import { addonPath, buildNative } from "./build-native.mjs";
 import { bundle } from "./bundle.mjs";
 import { makeTable } from "./cmsgdump-table.mjs";
 import { writeCoreAbi } from "./core-abi.mjs";
@@ -90,7 +90,9 @@ await step("cmsgdump", "build/.cmsgdump", ["assembly", "cmsgdump", "build/.libra
   const out = ["-o", "dist/cmsgdump.wasm"];
   run(tool("assemblyscript", "asc"), "cmsgdump/index.ts", ...out, ...flags.split(" "), ...size.split(" "));
 });
-await step("the addon", "build/.addon", ["native"], () => buildNative({ force }));
+// Somebody may have removed what `npm run prebuilds` makes, and this file with it.
+if (!existsSync(await addonPath())) rmSync("build/.addon", { force: true });
+await step("the addon", "build/.addon", ["native"], () => buildNative());
 // The published package has no tests: they are missing when it is packed again.
 if (existsSync("test")) {
   const inputs = ["test", "bench", "examples", "fuzz", "tsconfig.tools.json", "build/.library"];
