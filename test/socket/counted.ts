@@ -2,7 +2,7 @@
  * A program that counts what events cost while few others wait, and while many do, for costs.test.ts: it prints the counts as JSON. With
  * arguments it counts the events whose names contain one of these.
  *
- * A step is a block of the library that runs: V8 counts them, for coverage, and they are the same in each run. What a built-in function
+ * A step is a block of the library that runs: V8 and JavaScriptCore count them, for coverage, the same in each run. What a built-in function
  * does in one step is counted too: elements that it moves or visits, bytes that it copies. The built-ins are replaced before the library is
  * loaded.
  */
