@@ -503,7 +503,7 @@ export const SOCKET = [
     within: "FdReader.#grow",
     find: "size / 2 >= least",
     replacement: "false",
-    tests: ["socket/costs: an announcement", "channel/channel: announced"],
+    tests: ["socket/costs: an announcement"],
   },
   {
     name: "what of a record has no room in the buffer is lost",

@@ -418,9 +418,11 @@ const BYTES: Readonly<Record<string, (kind: Kind) => Promise<Cost>>> = {
     header.write("UANC");
     header.writeUInt8(1, 4);
     header.writeUInt32BE(16 << 20, 8);
+    // More than a reader has room for before anything is announced.
+    const begun = [header, Buffer.alloc(40_000), Buffer.alloc(40_000)];
     return cost(async () => {
       ignore(channel.recv());
-      a.sendFdsSync(header);
+      for (const bytes of begun) a.sendFdsSync(bytes);
       // A thread takes its time to say that it is there.
       await sleep(50);
     });
