@@ -124,6 +124,8 @@ export async function bundle(root = ".") {
     format: "es",
     chunkFileNames: "[name].js",
     hoistTransitiveImports: false,
+    // The site imports internals by their names. Short ones would save 600 bytes of the tarball.
+    minifyInternalExports: false,
     manualChunks(id) {
       if (/\/lib\/core\/(?!index\.js)/.test(id)) return "core/internal";
       if (/\/lib\/((system|fd|message|socket|channel)\/|systemd\.js)/.test(id)) return "internal";
