@@ -2,7 +2,7 @@
   "targets": [
     {
       "target_name": "unix_ancillary",
-      "sources": ["addon.cc", "message.cc", "descriptor.cc", "socket.cc", "names.cc", "closer.cc", "readiness.cc", "abi.cc"],
+      "sources": ["addon.cc", "message.cc", "descriptor.cc", "socket.cc", "names.cc", "closer.cc", "readiness.cc", "thread-readiness.cc", "abi.cc"],
       "include_dirs": ["<!(node -p \"require(require.resolve('node-addon-api', { paths: ['.', ...process.env.PATH.split(':')] })).include_dir\")"],
       "defines": ["NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "_GNU_SOURCE"],
       "cflags_cc": [

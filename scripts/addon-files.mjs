@@ -23,12 +23,12 @@ const NEEDED = new Set(["libc.so.6", "/usr/lib/libSystem.B.dylib"]);
 const EXPORTED = ["napi_register_module_v1", "node_api_module_get_api_version_v1"];
 
 /** What glibc and musl both have, on every processor. The symbols of Node-API and libuv begin with `napi_` and `uv_`. */
-const LIBC = `__errno_location _exit abort accept4 bind calloc clock_gettime close connect fcntl flock free getpeername getsockname
-  getsockopt link listen malloc memcpy memmove memrchr memset mmap munmap open pipe2 poll pthread_attr_destroy pthread_attr_init
-  pthread_attr_setdetachstate pthread_attr_setstacksize pthread_cond_broadcast pthread_cond_init pthread_cond_signal
-  pthread_cond_timedwait pthread_condattr_destroy pthread_condattr_init pthread_condattr_setclock pthread_create pthread_join
-  pthread_mutex_lock pthread_mutex_unlock pthread_sigmask raise read realloc recv recvmsg rename send sendmsg setsockopt shutdown
-  sigfillset snprintf socket socketpair strlen syscall sysconf umask unlink vfork waitpid write`;
+const LIBC = `__errno_location _exit abort accept4 bind calloc clock_gettime close connect epoll_create1 epoll_ctl epoll_wait fcntl flock
+  free getpeername getsockname getsockopt link listen malloc memcpy memmove memrchr memset mmap munmap open pipe2 poll
+  pthread_attr_destroy pthread_attr_init pthread_attr_setdetachstate pthread_attr_setstacksize pthread_cond_broadcast pthread_cond_init
+  pthread_cond_signal pthread_cond_timedwait pthread_condattr_destroy pthread_condattr_init pthread_condattr_setclock pthread_create
+  pthread_join pthread_mutex_lock pthread_mutex_unlock pthread_sigmask raise read realloc recv recvmsg rename send sendmsg setsockopt
+  shutdown sigfillset snprintf socket socketpair strlen syscall sysconf umask unlink vfork waitpid write`;
 
 /** What only libSystem has, which Darwin's file takes from it in place of others. */
 const LIBSYSTEM = `__bzero __error accept bzero dyld_stub_binder fork fstat fstat$INODE64 lstat lstat$INODE64 pipe

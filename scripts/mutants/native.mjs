@@ -3,6 +3,7 @@
 const addon = "native/addon.cc";
 const message = "native/message.cc";
 const readiness = "native/readiness.cc";
+const thread = "native/thread-readiness.cc";
 const socket = "native/socket.cc";
 
 export const NATIVE = [
@@ -202,8 +203,8 @@ export const NATIVE = [
   },
   {
     name: "the pipe of the readiness thread is inherited by children",
-    file: readiness,
-    within: "ThreadReadiness.Start",
+    file: thread,
+    within: "Interrupts.Open",
     find: "O_CLOEXEC | O_NONBLOCK",
     replacement: "O_NONBLOCK",
     tests: ["system/ownership: thread"],
@@ -279,36 +280,36 @@ export const NATIVE = [
   },
   {
     name: "what keeps the process alive is not looked at after a notification",
-    file: readiness,
+    file: "native/readiness.h",
     within: "Readiness.Notify",
     find: "if (!closing_) Anchor();",
     tests: ["system/lifecycle: in-continuation"],
   },
   {
-    name: "the readiness thread polls what JavaScript has not handled yet",
-    file: readiness,
-    within: "ThreadReadiness.Run",
-    find: "found->notified = true;",
+    name: "the readiness thread reports again what JavaScript has not handled yet",
+    file: thread,
+    within: "Poller.Set",
+    find: "events | EPOLLONESHOT",
+    replacement: "events",
     tests: ["socket/ends: thread"],
   },
   {
     name: "the readiness thread reports a socket only once",
-    file: readiness,
+    file: thread,
     within: "ThreadReadiness.OnReady",
-    find: "if (found != nullptr) found->notified = false;",
-    replacement: "(void)found;",
+    find: "self->Poll(id, found);",
     tests: ["socket/ends: thread"],
   },
   {
     name: "the readiness thread does not hear of a new wait",
-    file: readiness,
+    file: thread,
     within: "ThreadReadiness.Arm",
-    find: "Wake();",
+    find: "if (!found->notified) Poll(id, found);",
     tests: ["socket/ends: thread"],
   },
   {
     name: "the readiness thread does not keep the process alive",
-    file: readiness,
+    file: thread,
     within: "ThreadReadiness.SetAnchor",
     find: "if (on) napi_ref_threadsafe_function(env_, function_); else napi_unref_threadsafe_function(env_, function_);",
     replacement: "(void)on;",
