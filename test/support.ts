@@ -18,6 +18,21 @@ const deno = "Deno" in globalThis;
 /** Whether a thread reports readiness, and not libuv. */
 export const threadReports: boolean = bun || deno || process.env.UNIX_ANCILLARY_READINESS === "thread";
 
+/**
+ * The processor time that this process takes in `milliseconds`: the least of ten readings, or the first below a quarter of them. What
+ * never rests takes the processor in each reading, while a garbage collection or the start of something else is in one of them.
+ */
+export async function leastProcessorTime(milliseconds: number, wait: (ms: number) => unknown = sleep): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  for (let reading = 0; reading < 10 && least >= milliseconds / 4; reading++) {
+    const before = process.cpuUsage();
+    await wait(milliseconds);
+    const { user, system } = process.cpuUsage(before);
+    least = Math.min(least, (user + system) / 1000);
+  }
+  return least;
+}
+
 /** Waits until a number has not changed for a tenth of a second, and returns it. */
 export async function settled(number: () => number): Promise<number> {
   let last = number();

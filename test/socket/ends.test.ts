@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { UnixDatagram, UnixListener, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { again, codeOf, leakChecked, role, socketPath } from "../support.ts";
+import { again, codeOf, leakChecked, leastProcessorTime, role, socketPath } from "../support.ts";
 
 const test = leakChecked("ends");
 
@@ -150,14 +150,6 @@ test("a send that waits for its receiver is tried less and less often", async ()
   await waiting;
 });
 
-/** The processor time that this process takes in a while, in milliseconds. */
-async function processorTime(milliseconds: number): Promise<number> {
-  const before = process.cpuUsage();
-  await sleep(milliseconds);
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1000;
-}
-
 test("bytes that nobody reads take no processor, with and without a send that waits", async () => {
   const [a, b] = UnixStream.pair();
   const received = b.recvFds(0);
@@ -166,7 +158,7 @@ test("bytes that nobody reads take no processor, with and without a send that wa
   // The watcher stays armed for reading.
   a.sendFdsSync("unread");
   await sleep(10);
-  const idle = await processorTime(200);
+  const idle = await leastProcessorTime(200);
   assert.ok(idle < 70, `${idle} ms of processor time without an operation`);
   b.recvFdsSync(0);
   while (b.trySendFds(Buffer.alloc(4096)) !== null);
@@ -176,7 +168,7 @@ test("bytes that nobody reads take no processor, with and without a send that wa
   await second;
   a.sendFdsSync("unread");
   await sleep(10);
-  const waiting = await processorTime(200);
+  const waiting = await leastProcessorTime(200);
   assert.ok(waiting < 70, `${waiting} ms of processor time beside a send that waits`);
   b.close();
   a.close();
@@ -307,11 +299,9 @@ async function threadSleeps(): Promise<void> {
   const received = b.recvFds(0);
   await sleep(10);
   a.sendFdsSync("x");
-  const before = process.cpuUsage();
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
-  const { user, system } = process.cpuUsage(before);
+  const asleep = new Int32Array(new SharedArrayBuffer(4));
+  const used = await leastProcessorTime(300, (ms) => void Atomics.wait(asleep, 0, 0, ms));
   await received;
-  const used = (user + system) / 1000;
   assert.ok(used < 100, `${used} ms of processor time in 300`);
   console.log("done");
 }
