@@ -1753,6 +1753,14 @@ declare module "unix-ancillary/stream" {
          */
         write(chunk: string | Uint8Array, callback?: (error: Error | null | undefined) => void): boolean;
         write(chunk: string | Uint8Array, options?: FdWriteOptions | BufferEncoding, callback?: (error: Error | null | undefined) => void): boolean;
+        /**
+         * Ends the stream, after a last chunk and the descriptors beside it if they are given.
+         *
+         * @throws as {@link write} does; then the stream has not ended
+         */
+        end(callback?: () => void): this;
+        end(chunk: string | Uint8Array, callback?: () => void): this;
+        end(chunk: string | Uint8Array, options?: FdWriteOptions | BufferEncoding, callback?: () => void): this;
         /** Reads as every stream does: a Buffer, a string after `setEncoding`, or null. */
         read(size?: number): any;
         /**

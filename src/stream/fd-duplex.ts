@@ -89,14 +89,20 @@ export class FdDuplex extends Duplex {
   ): boolean;
   override write(chunk: string | Uint8Array, options?: unknown, callback?: never): boolean {
     if (typeof options !== "object" || options === null) return super.write(chunk, options as BufferEncoding, callback);
-    const { fds, encoding } = readOptions<FdWriteOptions>("options", options, WRITE);
-    if (typeof chunk !== "string" && !isUint8Array(chunk)) throw wrongType("chunk", "a string or a Uint8Array", chunk);
-    const plain = typeof chunk === "string" ? Buffer.from(chunk, encoding) : plainView(chunk);
-    const buffer = Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength);
-    const copied = fds === undefined ? NO_FDS : copyFds(fds, this.#socket.platform.abi.maxFdsPerMessage);
-    checkCarried(buffer.length, copied);
-    if (copied.length > 0) this.#beside.set(buffer, copied);
-    return super.write(buffer, callback);
+    return super.write(this.#withFds(chunk, options), callback);
+  }
+
+  /**
+   * Ends the stream, after a last chunk and the descriptors beside it if they are given.
+   *
+   * @throws as {@link write} does; then the stream has not ended
+   */
+  override end(callback?: () => void): this;
+  override end(chunk: string | Uint8Array, callback?: () => void): this;
+  override end(chunk: string | Uint8Array, options?: FdWriteOptions | BufferEncoding, callback?: () => void): this;
+  override end(chunk?: unknown, options?: unknown, callback?: () => void): this {
+    if (typeof options !== "object" || options === null) return super.end(chunk, options as BufferEncoding, callback);
+    return super.end(this.#withFds(chunk, options), callback);
   }
 
   /** Reads as every stream does: a Buffer, a string after `setEncoding`, or null. */
@@ -157,6 +163,18 @@ export class FdDuplex extends Duplex {
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#socket.close();
     callback(error);
+  }
+
+  /** A buffer object of its own for a chunk, with the descriptors that go with it. */
+  #withFds(chunk: unknown, options: object): Buffer {
+    const { fds, encoding } = readOptions<FdWriteOptions>("options", options, WRITE);
+    if (typeof chunk !== "string" && !isUint8Array(chunk)) throw wrongType("chunk", "a string or a Uint8Array", chunk);
+    const plain = typeof chunk === "string" ? Buffer.from(chunk, encoding) : plainView(chunk);
+    const buffer = Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength);
+    const copied = fds === undefined ? NO_FDS : copyFds(fds, this.#socket.platform.abi.maxFdsPerMessage);
+    checkCarried(buffer.length, copied);
+    if (copied.length > 0) this.#beside.set(buffer, copied);
+    return buffer;
   }
 
   /** One send for chunks of which only the first may have descriptors. */

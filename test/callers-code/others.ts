@@ -303,6 +303,8 @@ export const WITHOUT: Readonly<Record<string, readonly string[]>> = {
     "UServer#resume",
   ],
   "passes what it is given to Node's stream": ["FdDuplex#read", "USocket#end"],
+  // What is written once more while it ends fails, as with every stream, and the first call with it.
+  "prepares what it is given as FdDuplex#write does": ["FdDuplex#end"],
   // From its end, each element is read once; a number is checked when it is taken.
   "takes a list apart that it empties": ["USocket#unshift"],
   "makes an error, and calls nothing": ["new AncillaryError", "new ChannelError", "new HandOffError"],

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { Duplex, PassThrough, Readable } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type FdRange, OwnedFd, UnixSeqpacket, UnixStream } from "unix-ancillary";
+import { type FdRange, OwnedFd, type SystemError, UnixSeqpacket, UnixStream } from "unix-ancillary";
 import { FdDuplex } from "unix-ancillary/stream";
 import * as assert from "uvu/assert";
 import { closeSync, fstatSync, openSync } from "../descriptors.ts";
@@ -115,6 +115,48 @@ test(
     other.destroy();
   }),
 );
+
+test(
+  "end with a last chunk: its descriptors go with it, and what is wrong does not end the stream",
+  withStream(async (stream, peer) => {
+    const other = new FdDuplex(peer);
+    assert.is(await codeOf(() => stream.end("", { fds: [0] })), "ERR_EMPTY_PAYLOAD");
+    assert.is(await codeOf(() => stream.end(undefined as never, { fds: [0] })), "ERR_INVALID_ARG_TYPE");
+    assert.is(await codeOf(() => stream.end("x", { fd: 0 } as never)), "ERR_INVALID_ARG_VALUE");
+    assert.is(stream.writableEnded, false);
+    // Corked: the stream ends, and sends what waits.
+    stream.cork();
+    stream.write("first ");
+    await withFile(async (file) => {
+      await new Promise<void>((done) =>
+        assert.is(stream.end("last", { fds: [file], encoding: "latin1" }, done), stream),
+      );
+      stream.on("error", () => {});
+      const late = await new Promise<unknown>((done) => void stream.end("more", { fds: [file] }, done as () => void));
+      assert.is((late as SystemError).code, "ERR_STREAM_WRITE_AFTER_END");
+      const arrived = once(other, "fds");
+      let text = "";
+      for await (const data of other) text += data;
+      assert.is(text, "first last");
+      assert.is(((await arrived) as [FdRange])[0].count, 1);
+    });
+    other.destroy();
+  }),
+);
+
+for (const [name, args] of Object.entries({
+  "a chunk": ["x"],
+  "a chunk and its encoding": ["78", "hex"],
+  nothing: [],
+})) {
+  test(
+    `end with ${name}, as every stream does`,
+    withStream(async (stream, peer) => {
+      await new Promise<void>((done) => void Reflect.apply(stream.end, stream, [...args, done]));
+      assert.is((await peer.recvFds(0)).data.toString(), name === "nothing" ? "" : "x");
+    }),
+  );
+}
 
 test(
   "back-pressure: write returns false, and nothing is received that nobody reads",
