@@ -14,8 +14,8 @@ import { initramfs } from "./initramfs.mjs";
 import { runMachine } from "./machine.mjs";
 import { EMULATORS, PACKAGES } from "./targets.mjs";
 
-/** Files that check the sources, the documents or the scripts. They need the compiler, and say the same everywhere. */
-const NOT_RUN = ["architecture", "doc-examples", "documents", "package", "scripts"];
+/** Files that check sources, documents, scripts or the benchmark. They need more than the package, and say the same everywhere. */
+const NOT_RUN = ["architecture", "bench/curve", "doc-examples", "documents", "package", "scripts"];
 /** What matters most runs first. */
 const FIRST = ["fd/", "message/", "socket/", "core/", "channel/", "system/"];
 const MINUTE = 60_000;
