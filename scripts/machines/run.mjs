@@ -1,7 +1,7 @@
 // What the lanes of other processors and other kernels share: which files run, on which machine, and the record of it.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { hasTool, readOptions, run, SKIP_MISSING, Tally, testFiles } from "../lane.mjs";
 import { runListed, tallyResult } from "../listed-suite.mjs";
@@ -141,11 +141,15 @@ export async function suiteInMachine(tally, target, machine, { processor, kernel
 /**
  * Makes a program whose loader is looked for in the current folder, by a relative name: newer kernels need a newer C library than this
  * machine may have. The loader cannot be started in its place, because user-mode Linux has its memory behind its own data.
+ * Debian 11's link to it is absolute.
  */
-function withOwnLoader(program) {
+function withOwnLoader(folder, program) {
+  const link = join(folder, "ld.so");
+  rmSync(link, { force: true });
+  symlinkSync("lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", link);
   const bytes = readFileSync(program);
-  const loader = "/lib64/ld-linux-x86-64.so.2\0";
-  bytes.write(`${loader.slice(1)}\0`, bytes.indexOf(loader), "latin1");
+  const loader = "/lib64/ld-linux-x86-64.so.2";
+  bytes.write("ld.so".padEnd(loader.length, "\0"), bytes.indexOf(`${loader}\0`), "latin1");
   writeFileSync(`${program}.own`, bytes, { mode: 0o755 });
   return `${program}.own`;
 }
@@ -159,7 +163,7 @@ function withOwnLoader(program) {
 export async function suiteInUml(tally, target, machine, { processor, uml, node }) {
   const root = rootOf(machine, false);
   const folder = new Suite(uml, machine.debian).unpacked("uml", ["user-mode-linux", "libc6"], { alone: true });
-  const kernel = withOwnLoader(join(folder, "usr", "bin", "linux.uml"));
+  const kernel = withOwnLoader(folder, join(folder, "usr", "bin", "linux.uml"));
   const shim = join(folder, "xstate.so");
   const source = join("scripts", "machines", "xstate.c");
   const { code, output, how } = await run("cc", ["-shared", "-fPIC", "-O1", "-o", shim, source]);

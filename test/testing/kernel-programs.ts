@@ -39,8 +39,31 @@ export type Kind = keyof typeof KINDS;
 /** The same for both kernels. */
 const codec = new Codec("linux-x86_64-glibc");
 
-/** Options whose values are the same on both kernels. */
-const READABLE = ["SO_TYPE", "SO_ACCEPTCONN", "SO_PASSCRED", "SO_PASSPIDFD", "SO_PASSRIGHTS", "SO_PEERSEC"] as const;
+/**
+ * Options whose values are the same on both kernels. Security modules differ in which sockets they label: SELinux no datagram sockets, and
+ * those that are not connected as "unlabeled" (security/selinux/hooks.c).
+ */
+const READABLE = [
+  "SO_TYPE",
+  "SO_ACCEPTCONN",
+  "SO_PASSCRED",
+  "SO_PASSPIDFD",
+  "SO_PASSRIGHTS",
+  ...(labelsPeers() ? [] : (["SO_PEERSEC"] as const)),
+] as const;
+
+/** Whether this kernel has a security module that labels peers. */
+function labelsPeers(): boolean {
+  const [a, b] = UnixStream.pair();
+  try {
+    return a.getOption("SOL_SOCKET", "SO_PEERSEC", 4096).length > 0;
+  } catch {
+    return false;
+  } finally {
+    a.close();
+    b.close();
+  }
+}
 
 /** The state of a program, its actions and its observations. */
 class Observer {

@@ -1144,19 +1144,6 @@ function realWorld(): World & Disposable {
   };
 }
 
-/** The label that a security module gives this process; null: none does. */
-function labelOfHost(): string | null {
-  const [a, b] = UnixStream.pair();
-  try {
-    return a.getOption("SOL_SOCKET", "SO_PEERSEC", 4096).toString("latin1");
-  } catch {
-    return null;
-  } finally {
-    a.close();
-    b.close();
-  }
-}
-
 /** The virtual one, of the version of the kernel that runs, with a process of the same user. */
 function virtualWorld(): World & Disposable {
   const kernel = new VirtualKernel("linux-x86_64-glibc", {
@@ -1164,12 +1151,10 @@ function virtualWorld(): World & Disposable {
     bufferMessages: 11,
     kernel: release(),
   });
-  const label = labelOfHost();
   const own = kernel.process({
     uid: process.getuid!(),
     gid: process.getgid!(),
     descriptors: TABLE,
-    ...(label === null ? {} : { label }),
   });
   const files = new Map(["f", "g", "h"].map((name) => [name, own.open(name)] as const));
   return {
