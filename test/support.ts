@@ -19,16 +19,20 @@ const deno = "Deno" in globalThis;
 export const threadReports: boolean = bun || deno || process.env.UNIX_ANCILLARY_READINESS === "thread";
 
 /**
- * The processor time that this process takes in `milliseconds`: the least of ten readings, or the first below a quarter of them. What
- * never rests takes the processor in each reading, while a garbage collection or the start of something else is in one of them.
+ * The share of a processor that this process takes: the least of ten readings, or the first below a quarter. The first takes
+ * `milliseconds`, the others more and more. What never rests takes the processor in each reading, while a garbage collection or a
+ * compilation is over at some time.
  */
-export async function leastProcessorTime(milliseconds: number, wait: (ms: number) => unknown = sleep): Promise<number> {
+export async function leastProcessorShare(
+  milliseconds: number,
+  wait: (ms: number) => unknown = sleep,
+): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
-  for (let reading = 0; reading < 10 && least >= milliseconds / 4; reading++) {
+  for (let reading = 1; reading <= 10 && least >= 0.25; reading++) {
     const before = process.cpuUsage();
-    await wait(milliseconds);
+    await wait(reading * milliseconds);
     const { user, system } = process.cpuUsage(before);
-    least = Math.min(least, (user + system) / 1000);
+    least = Math.min(least, (user + system) / 1000 / (reading * milliseconds));
   }
   return least;
 }
