@@ -1820,7 +1820,12 @@ declare module "unix-ancillary/usocket" {
         fds: number[];
     }
 
-    /** usocket's UServer: emits `"connection"` with a {@link USocket} for each connection. */
+    /**
+     * usocket's UServer: emits `"connection"` with a {@link USocket} for each connection.
+     *
+     * What differs from usocket: a path where a live socket or any other file is emits `"error"` (`EADDRINUSE`); usocket removes what is
+     * there.
+     */
     export class UServer extends EventEmitter {
         #private;
         /** Whether it accepts no connections for now. */
@@ -1871,7 +1876,7 @@ declare module "unix-ancillary/usocket" {
          */
         read(size?: number | null): any;
         read(size: number | null | undefined, count: number | null): URead | null;
-        /** Puts bytes and descriptors back; the list of descriptors is emptied. */
+        /** Puts bytes and descriptors back; the list of descriptors is emptied. After `destroy` the descriptors stay the caller's. */
         unshift(chunk: unknown, fds?: BufferEncoding | number[]): void;
         /** Sends bytes, or bytes and descriptors. */
         write(chunk: string | Uint8Array | UWriteOptions | readonly number[], encoding?: BufferEncoding | ((error?: Error | null) => void) | null, callback?: (error?: Error | null) => void): boolean;

@@ -3,6 +3,7 @@
 const intake = "src/stream/intake.ts";
 const duplex = "src/stream/fd-duplex.ts";
 const usocket = "src/usocket/socket.ts";
+const server = "src/usocket/server.ts";
 const handOff = "src/handoff/hand-off.ts";
 const HAND_OFF_TEST = "handoff/hand-off";
 const STREAM_TEST = "stream/fd-duplex";
@@ -57,9 +58,47 @@ export const STREAM = [
     name: "a list that is put back keeps the numbers before one that is none",
     file: usocket,
     within: "USocket.unshift",
-    find: "for (; fds.length > 0; fds.pop()) this.#returned.push(OwnedFd.fromRaw(fds[fds.length - 1]));",
+    find: "for (; fds.length > 0; fds.pop()) { _; _; _; }",
     replacement: "for (const fd of fds.splice(0)) this.#returned.push(OwnedFd.fromRaw(fd));",
     tests: [`${USOCKET_TEST}: put back with a number`],
+  },
+  {
+    name: "descriptors that are put back into a destroyed socket stay open",
+    file: usocket,
+    within: "USocket.unshift",
+    find: "if (this.destroyed) break;",
+    tests: [`${USOCKET_TEST}: after destroy`],
+  },
+  {
+    name: "a destroyed socket gives bytes without the descriptors that came with them",
+    file: usocket,
+    within: "USocket.read",
+    find: "intake === null || this.destroyed",
+    replacement: "intake === null",
+    tests: [`${USOCKET_TEST}: after destroy`],
+  },
+  {
+    name: "a server that a listener pauses takes a connection ahead",
+    file: server,
+    within: "UServer.#accept",
+    find: "try { _; } finally { _; }",
+    replacement: 'this.#accept(); this.emit("connection", accepted(stream));',
+    tests: [`${USOCKET_TEST}: takes no connection ahead`],
+  },
+  {
+    name: "a server emits a connection that it had accepted when it was paused",
+    file: server,
+    within: "UServer.#accept",
+    find: "if (this.paused) _; else _;",
+    replacement: 'try { this.emit("connection", accepted(stream)); } finally { this.#accept(); }',
+    tests: [`${USOCKET_TEST}: listener pauses`],
+  },
+  {
+    name: "a connection that a paused server has accepted is not closed with it",
+    file: server,
+    within: "UServer.close",
+    find: "if (held !== null) drop(held);",
+    tests: [`${USOCKET_TEST}: listener pauses`],
   },
   {
     name: "a write that a getter has destroyed the socket in is never answered",

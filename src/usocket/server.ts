@@ -3,6 +3,7 @@
 import { EventEmitter } from "node:events";
 import { wrongType } from "../core/errors.ts";
 import { listenAt, type UnixListener } from "../socket/listener.ts";
+import type { UnixStream } from "../socket/stream.ts";
 import { newAbortController } from "../system/builtins.ts";
 import { type PlatformOptions, platformFrom } from "../system/platform.ts";
 import { accepted, drop } from "./socket.ts";
@@ -15,7 +16,12 @@ export interface UListenOptions extends PlatformOptions {
   backlog?: number | undefined;
 }
 
-/** usocket's UServer: emits `"connection"` with a {@link USocket} for each connection. */
+/**
+ * usocket's UServer: emits `"connection"` with a {@link USocket} for each connection.
+ *
+ * What differs from usocket: a path where a live socket or any other file is emits `"error"` (`EADDRINUSE`); usocket removes what is
+ * there.
+ */
 export class UServer extends EventEmitter {
   /** Whether it accepts no connections for now. */
   paused = false;
@@ -23,6 +29,8 @@ export class UServer extends EventEmitter {
   listening = false;
   #listener: UnixListener | null = null;
   #accepting: AbortController | null = null;
+  /** A connection that was accepted before the server was paused, and is emitted after. */
+  #held: UnixStream | null = null;
 
   /** The number of the listening socket; undefined while it has none. */
   get fd(): number | undefined {
@@ -36,8 +44,8 @@ export class UServer extends EventEmitter {
    */
   listen(to: string | UListenOptions, second?: number | (() => void), callback?: () => void): void {
     if (this.#listener !== null) throw new Error("listen on already listened UServer");
-    const { path, backlog = 16, platform }: UListenOptions = typeof to === "string" ? { path: to } : to;
-    const most = typeof second === "number" ? second || 16 : backlog;
+    const { path, backlog, platform }: UListenOptions = typeof to === "string" ? { path: to } : to;
+    const most = (typeof second === "number" ? second : backlog) || 16;
     const listening = typeof second === "function" ? second : callback;
     if (typeof path !== "string") throw wrongType("path", "a string", path);
     if (typeof most !== "number") throw wrongType("backlog", "a number", most);
@@ -62,48 +70,59 @@ export class UServer extends EventEmitter {
   pause(): void {
     this.paused = true;
     this.#accepting?.abort();
-    this.#accepting = null;
   }
 
   /** Accepts connections again. */
   resume(): void {
     this.paused = false;
-    if (this.listening) this.#accept();
+    this.#accept();
   }
 
   /** Stops listening. The file at the path stays, as with usocket. */
   close(): void {
     const listener = this.#listener;
+    const held = this.#held;
     this.#listener = null;
     this.#accepting = null;
+    this.#held = null;
     this.listening = false;
+    if (held !== null) drop(held);
     listener?.close();
   }
 
   #accept(): void {
     const listener = this.#listener;
-    if (listener === null || this.paused || this.#accepting !== null) return;
+    if (listener === null || !this.listening || this.paused || this.#accepting !== null) return;
     const accepting = newAbortController();
     this.#accepting = accepting;
     const over = (): boolean => {
       if (this.#accepting === accepting) this.#accepting = null;
       return listener.closed;
     };
-    listener.accept({ signal: accepting.signal }).then(
+    const held = this.#held;
+    this.#held = null;
+    const accept = held === null ? listener.accept({ signal: accepting.signal }) : Promise.resolve(held);
+    accept.then(
       (stream) =>
         queueMicrotask(() => {
           if (over()) {
             drop(stream);
+          } else if (this.paused) {
+            this.#held = stream;
           } else {
-            this.#accept();
-            this.emit("connection", accepted(stream));
+            try {
+              this.emit("connection", accepted(stream));
+            } finally {
+              // A listener that pauses gets no other connection.
+              this.#accept();
+            }
           }
         }),
       (error) =>
         queueMicrotask(() => {
-          if (over() || accepting.signal.aborted) return;
-          if (error.code === "EMFILE" || error.code === "ENFILE") {
-            // The listener pauses before it tries again.
+          if (over()) return;
+          // After EMFILE the listener pauses before it tries again.
+          if (accepting.signal.aborted || error.code === "EMFILE" || error.code === "ENFILE") {
             this.#accept();
           } else {
             drop(listener);

@@ -74,7 +74,8 @@ export class USocket extends Duplex {
     const given: USocketOptions = (typeof options === "string" ? { path: options } : options) ?? {};
     const { path, fd, allowHalfOpen = true, platform } = given;
     super({ writableObjectMode: true, allowHalfOpen, emitClose: false });
-    if (path !== undefined || fd !== undefined) this.connect({ path, fd, platform }, callback);
+    // As usocket: null and an empty path are none.
+    if (path || (fd ?? null) !== null) this.connect({ path, fd, platform }, callback);
   }
 
   /** The number of the socket; undefined while it has none. */
@@ -163,7 +164,8 @@ export class USocket extends Duplex {
     if (count === undefined) return this.#read(size);
     // Before anything is read: bytes and descriptors would be lost.
     if (count !== null) integer("count", count, 0, 0x7fffffff);
-    if (intake === null) return null;
+    // The descriptors that came with the bytes are closed.
+    if (intake === null || this.destroyed) return null;
     if (count !== null && this.#returned.length + intake.reader.queuedFds < count) {
       super.read(0);
       intake.asked(true);
@@ -200,11 +202,16 @@ export class USocket extends Duplex {
     }
   }
 
-  /** Puts bytes and descriptors back; the list of descriptors is emptied. */
+  /** Puts bytes and descriptors back; the list of descriptors is emptied. After `destroy` the descriptors stay the caller's. */
   override unshift(chunk: unknown, fds?: BufferEncoding | number[]): void {
     if (Array.isArray(fds)) {
       // From the last: what cannot be taken stays in the list, and with the caller, as does what is before it.
-      for (; fds.length > 0; fds.pop()) this.#returned.push(OwnedFd.fromRaw(fds[fds.length - 1]!));
+      for (; fds.length > 0; fds.pop()) {
+        const fd = fds[fds.length - 1]!;
+        // By a getter of the list, or before: nothing would close the descriptor.
+        if (this.destroyed) break;
+        this.#returned.push(OwnedFd.fromRaw(fd));
+      }
     }
     if (chunk) super.unshift(chunk, Array.isArray(fds) ? undefined : fds);
   }

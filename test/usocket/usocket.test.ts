@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { unlinkSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { OwnedFd, UnixStream } from "unix-ancillary";
+import { OwnedFd, UnixListener, UnixStream } from "unix-ancillary";
 import { VirtualKernel } from "unix-ancillary/testing";
 import { UServer, USocket } from "unix-ancillary/usocket";
 import * as assert from "uvu/assert";
@@ -222,6 +222,93 @@ test(
     const [error] = await once(new USocket({ fd: file }), "error");
     assert.is((error as { code: string }).code, "ERR_NOT_UNIX_SOCKET");
     closeSync(file);
+  }),
+);
+
+test("a server that a listener pauses emits one connection, and the others when it resumes; close closes one that was accepted", async () => {
+  const path = socketPath();
+  const server = new UServer();
+  let pausing = true;
+  const served: USocket[] = [];
+  server.on("connection", (socket: USocket) => {
+    served.push(socket);
+    if (pausing) server.pause();
+  });
+  // usocket takes null and 0 for its own backlog.
+  server.listen({ path, backlog: null as never });
+  await once(server, "listening");
+  const clients: UnixStream[] = [];
+  const connect = async (): Promise<void> => void clients.push(await UnixStream.connect(path));
+  await Promise.all([connect(), connect(), connect()]);
+  const settles = (): Promise<number> => settled(() => served.length);
+  assert.is(await settles(), 1);
+  server.resume();
+  assert.is(await settles(), 2);
+  // The third is accepted at once, and the server is paused again before that is known.
+  server.resume();
+  server.pause();
+  assert.is(await settles(), 2);
+  pausing = false;
+  server.resume();
+  assert.is(await settles(), 3);
+  await connect();
+  assert.is(await settles(), 4);
+  server.pause();
+  await connect();
+  server.resume();
+  server.pause();
+  await settles();
+  server.close();
+  assert.is(served.length, 4);
+  for (const one of [...served, ...clients.map((client) => over(client))]) one.destroy();
+  unlinkSync(path);
+});
+
+test("a server that a listener pauses takes no connection ahead: another process that has the listening socket gets it", async () => {
+  const path = socketPath();
+  const server = new UServer();
+  const paused = new Promise<void>((resolve) => {
+    server.once("connection", (socket: USocket) => {
+      server.pause();
+      socket.destroy();
+      setImmediate(resolve);
+    });
+  });
+  server.listen(path);
+  await once(server, "listening");
+  const clients = await Promise.all([UnixStream.connect(path), UnixStream.connect(path)]);
+  await paused;
+  const successor = UnixListener.from(OwnedFd.from(server.fd!));
+  server.close();
+  successor.acceptSync({ timeout: 1000 }).close();
+  for (const one of [...clients, successor]) one.close();
+  unlinkSync(path);
+});
+
+test(
+  "after destroy nothing is read or taken: bytes would come without their descriptors, and descriptors would stay open",
+  connected(async (a, b) => {
+    const file = openSync("/dev/null", "r");
+    a.write({ data: Buffer.from("abc"), fds: [file] });
+    b.read(0);
+    await once(b, "readable");
+    b.destroy();
+    assert.is(b.read(3, null), null);
+    const list = [file];
+    b.unshift(null, list);
+    assert.equal(list, [file]);
+    // Destroyed by the list itself, when its last number is read.
+    const get = (): number => {
+      a.destroy();
+      return file;
+    };
+    a.unshift(null, Object.defineProperty(list, 0, { get, configurable: true }));
+    assert.is(list.length, 1);
+    closeSync(file);
+    // What is no destination for usocket is none here.
+    for (const none of ["", null, { path: null, fd: null }, { path: "" }])
+      new USocket(none as never).on("error", (error) => assert.unreachable(String(error)));
+    await sleep(5);
   }),
 );
 
