@@ -1931,15 +1931,16 @@ declare module "unix-ancillary/handoff" {
     /**
      * Hands a connection to the worker at the other end of a channel, which calls {@link takeConnections}. The worker gets `head`, then the
      * bytes that Node has read and the program has not, then what the client sends. The socket is destroyed, and the connection stays open.
-     * From the first call on the channel is for connections alone.
+     * From the first call on the channel is for connections alone. Those of one turn of the event loop share a frame, within the limits of
+     * this channel: a worker's channel must not have lower ones.
      *
      * @param head bytes that the program has read, to be read again
      * @returns a promise that is fulfilled when the worker has the connection. A connection is lost by no end of the worker: until then
      *   this process has it, and no worker serves it. Close the channel when these promises are settled: if it is closed before, a worker
      *   may have taken a connection, and its acknowledgement is lost
      * @throws HandOffError when the worker ended before it took the connection, or the channel failed.
-     *   TypeError, AncillaryError `ERR_SOCKET_BUSY` (bytes that are not written yet, or that were decoded by `setEncoding`),
-     *   `ERR_FD_CLOSED`: the socket is unchanged
+     *   TypeError, AncillaryError `ERR_SOCKET_BUSY` (bytes or an end that are not written yet, or bytes that were decoded by
+     *   `setEncoding`), `ERR_FD_CLOSED`: the socket is unchanged
      */
     export function handOff(channel: FdChannel, socket: Duplex, head?: Uint8Array): Promise<void>;
 

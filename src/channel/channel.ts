@@ -131,6 +131,11 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     this.#reader.usedBy(() => this.#sends.idle && this.#receives.idle && !this.#begun);
   }
 
+  /** @internal The limits of a frame. */
+  get limits(): Limits {
+    return this.#limits;
+  }
+
   static {
     showAs(FdChannel.prototype, (self) => (#socket in self ? self.#shown() : null));
     channelOver = (socket, options, peer) => new FdChannel(KEY, socket, options, peer);

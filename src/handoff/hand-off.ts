@@ -42,7 +42,7 @@ interface Pending extends Connection {
   readonly reject: (error: HandOffError) => void;
 }
 
-/** The most connections of a frame, and bytes that were read from them from which on no other is added. */
+/** The most connections of a frame, and bytes that were read from them from which on no other is added. The channel's limits may be lower. */
 const MOST = 64;
 const MOST_BYTES = 1 << 20;
 
@@ -65,10 +65,16 @@ class Sender {
   }
 
   #sendAll(): void {
+    const { maxFds, maxPayload } = this.#channel.limits;
+    const most = Math.min(MOST, maxFds);
     while (this.#queued.length > 0) {
-      let count = 0;
-      for (let bytes = 0; count < Math.min(this.#queued.length, MOST) && bytes < MOST_BYTES; count++)
-        bytes += this.#queued[count]!.head.length;
+      const bytesOf = (i: number): number => BYTES_OF_LENGTH + this.#queued[i]!.head.length;
+      // One that is too large alone fails alone.
+      let count = 1;
+      for (let bytes = bytesOf(0); count < Math.min(this.#queued.length, most) && bytes < MOST_BYTES; count++) {
+        bytes += bytesOf(count);
+        if (bytes > maxPayload) break;
+      }
       void this.#send(this.#queued.splice(0, count));
     }
     if (!this.#receiving) void this.#receive();
@@ -119,22 +125,27 @@ const senders = new WeakMap<FdChannel, Sender>();
 /**
  * Hands a connection to the worker at the other end of a channel, which calls {@link takeConnections}. The worker gets `head`, then the
  * bytes that Node has read and the program has not, then what the client sends. The socket is destroyed, and the connection stays open.
- * From the first call on the channel is for connections alone.
+ * From the first call on the channel is for connections alone. Those of one turn of the event loop share a frame, within the limits of
+ * this channel: a worker's channel must not have lower ones.
  *
  * @param head bytes that the program has read, to be read again
  * @returns a promise that is fulfilled when the worker has the connection. A connection is lost by no end of the worker: until then
  *   this process has it, and no worker serves it. Close the channel when these promises are settled: if it is closed before, a worker
  *   may have taken a connection, and its acknowledgement is lost
  * @throws HandOffError when the worker ended before it took the connection, or the channel failed.
- *   TypeError, AncillaryError `ERR_SOCKET_BUSY` (bytes that are not written yet, or that were decoded by `setEncoding`),
- *   `ERR_FD_CLOSED`: the socket is unchanged
+ *   TypeError, AncillaryError `ERR_SOCKET_BUSY` (bytes or an end that are not written yet, or bytes that were decoded by
+ *   `setEncoding`), `ERR_FD_CLOSED`: the socket is unchanged
  */
 export async function handOff(channel: FdChannel, socket: Duplex, head?: Uint8Array): Promise<void> {
   checkChannel(channel);
   if (!(socket instanceof net().Socket)) throw wrongType("socket", "a net.Socket", socket);
   const read = head === undefined ? Buffer.alloc(0) : copied(head);
-  if (socket.writableLength > 0 || socket.readableEncoding !== null) {
-    const found = socket.readableEncoding === null ? `${socket.writableLength} bytes to write` : "an encoding";
+  const { writableLength, readableEncoding } = socket;
+  // An end that the system has not got yet would be forgotten, and the worker could write after it.
+  const ending = socket.writableEnded && !socket.writableFinished && !socket.destroyed;
+  if (writableLength > 0 || ending || readableEncoding !== null) {
+    const writes = writableLength > 0 ? `${writableLength} bytes to write` : "its end to send";
+    const found = readableEncoding === null ? writes : "an encoding";
     throw new AncillaryError(
       "ERR_SOCKET_BUSY",
       `expected a socket with nothing to write and no encoding, it has ${found}`,

@@ -317,6 +317,62 @@ test("what cannot be handed off is refused, and the socket is as before", async 
   await closed(server);
 });
 
+test("many connections at once over a channel with low limits: each frame keeps them, and one that exceeds them alone comes back", async () => {
+  const [ours, theirs] = FdChannel.pair({ maxFds: 3, maxPayload: 100 });
+  const accepted: Socket[] = [];
+  const server = front((socket) => accepted.push(socket));
+  const port = await listening(server);
+  const clients = Array.from({ length: 10 }, () => connect(port, "127.0.0.1").resume());
+  while (accepted.length < 10) await sleep(1);
+  const served: Socket[] = [];
+  const taking = takeConnections(theirs, (socket) => served.push(socket));
+  // The lengths of the heads: two fit into a frame, three do not; one does not at all.
+  const sizes = [40, 40, 40, 0, 0, 0, 0, 97, 0, 96];
+  const results = await Promise.all(
+    accepted.map((socket, i) => handOff(ours, socket, Buffer.alloc(sizes[i]!, 120)).catch((error) => error)),
+  );
+  const back = results.filter((error) => error !== undefined) as HandOffError[];
+  assert.equal(
+    results.map((error) => error?.cause.code),
+    sizes.map((size) => (size === 97 ? "ERR_CHANNEL_PAYLOAD_TOO_LARGE" : undefined)),
+  );
+  await settled(() => served.length);
+  assert.equal(
+    served.map((socket) => socket.readableLength),
+    sizes.filter((size) => size !== 97),
+  );
+  ours.close();
+  await taking;
+  theirs.close();
+  for (const socket of [...served, ...back.map((error) => error.takeBack())]) socket.destroy();
+  await Promise.all(clients.map((client) => once(client, "close")));
+  await closed(server);
+});
+
+test("a connection that the program has ended is refused until its end is sent: a worker could write after it", async () => {
+  const [ours, theirs] = FdChannel.pair();
+  const server = createServer({ allowHalfOpen: true });
+  const port = await listening(server);
+  const client = connect({ port, host: "127.0.0.1", allowHalfOpen: true }).resume();
+  const [socket] = (await once(server, "connection")) as [Socket];
+  const served: Socket[] = [];
+  const taking = takeConnections(theirs, (one) => served.push(one));
+  socket.end();
+  assert.is(await codeOf(handOff(ours, socket)), "ERR_SOCKET_BUSY");
+  await once(client, "end");
+  await settled(() => Number(socket.writableFinished));
+  // What the client still sends is the worker's.
+  await handOff(ours, socket);
+  client.end("the rest");
+  ours.close();
+  await taking;
+  theirs.close();
+  let text = "";
+  for await (const chunk of served[0]!) text += chunk;
+  assert.is(text, "the rest");
+  await closed(server);
+});
+
 test("a worker in the way of a request does not get it twice: acknowledged is served, unacknowledged is not", async () => {
   const [ours, theirs] = FdChannel.pair();
   const server = front((socket) => void handOff(ours, socket).catch((error) => errors.push(error)));
