@@ -822,7 +822,7 @@ declare module "unix-ancillary" {
      * The kinds of file that a descriptor can refer to. Linux has those from `"memfd"` on. `/dev/kvm` is a character device; the virtual
      * machine that it makes is `"kvm-vm"`.
      */
-    export type FdKind = "file" | "directory" | "socket" | "pipe" | "character-device" | "block-device" | "symbolic-link" | "memfd" | "eventfd" | "epoll" | "pidfd" | "timerfd" | "signalfd" | "inotify" | "fanotify" | "io_uring" | "userfaultfd" | "seccomp-notify" | "landlock-ruleset" | "kvm-vm" | "kvm-vcpu" | "bpf-map" | "bpf-prog" | "perf_event" | "fscontext" | "namespace" | "unknown";
+    export type FdKind = "file" | "directory" | "socket" | "pipe" | "character-device" | "block-device" | "symbolic-link" | "memfd" | "eventfd" | "epoll" | "pidfd" | "timerfd" | "signalfd" | "inotify" | "fanotify" | "io_uring" | "userfaultfd" | "seccomp-notify" | "landlock-ruleset" | "kvm-vm" | "kvm-vcpu" | "kvm-guest-memfd" | "bpf-map" | "bpf-prog" | "perf_event" | "fscontext" | "namespace" | "unknown";
 
     /** The descriptors of one receive, and the bytes they arrived with. */
     export interface FdRange {

@@ -98,6 +98,14 @@ export const FD = [
     tests: ["fd/owned-fd: memfd"],
   },
   {
+    name: "the memory of a KVM guest is described as a file",
+    file: "src/fd/describe.ts",
+    within: "describeFd",
+    find: "/^(pidfd|anon_inode):/",
+    replacement: "/^pidfd:/",
+    tests: ["fd/kinds: regular file without a path"],
+  },
+  {
     name: "a memfd whose write failed stays open",
     file: "src/fd/memfd.ts",
     within: "memfd",

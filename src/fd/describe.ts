@@ -33,6 +33,7 @@ export type FdKind =
   | "landlock-ruleset"
   | "kvm-vm"
   | "kvm-vcpu"
+  | "kvm-guest-memfd"
   | "bpf-map"
   | "bpf-prog"
   | "perf_event"
@@ -95,6 +96,7 @@ const ANONYMOUS: Readonly<Record<string, FdKind>> = {
   "[landlock-ruleset]": "landlock-ruleset",
   "kvm-vm": "kvm-vm",
   "kvm-vcpu": "kvm-vcpu",
+  "[kvm-gmem]": "kvm-guest-memfd",
   "bpf-map": "bpf-map",
   "bpf-prog": "bpf-prog",
   "[perf_event]": "perf_event",
@@ -133,8 +135,8 @@ export function describeFd(platform: Platform, fd: number): FdDescription | numb
   }
   const link = system.fdLink(fd) ?? "";
   if (type === constants.S_IFREG) {
-    // A path begins with "/", so no other files have such links: "pidfd:[5]", "net:[4026531840]".
-    if (link.startsWith("pidfd:")) return { kind: "pidfd", access, nonblocking };
+    // A path begins with "/", so no other files have such links: "pidfd:[5]", "net:[4026531840]", "anon_inode:[kvm-gmem]".
+    if (/^(pidfd|anon_inode):/.test(link)) return { kind: kindOf(type, constants, link), access, nonblocking };
     if (/^\w+:\[\d+\]$/.test(link)) return { kind: "namespace", access, nonblocking };
     const seals = sealsOf(platform, fd, status[FILE_STATUS.DEVICE]!);
     const size = Number(status[FILE_STATUS.SIZE]);

@@ -2,6 +2,7 @@
 
 import { execFileSync } from "node:child_process";
 import { UnixSeqpacket } from "unix-ancillary";
+import { VirtualKernel } from "unix-ancillary/testing";
 import * as assert from "uvu/assert";
 import { leakChecked, works } from "../support.ts";
 
@@ -26,6 +27,10 @@ def program():
     return call(321, 5, buf(struct.pack("IIQQ", 1, 2, ctypes.addressof(code), ctypes.addressof(licence)), 128), 128)
 def ioctl(fd, request): return fcntl.ioctl(fd, request, 0)
 def vm(): return ioctl(os.open("/dev/kvm", os.O_RDWR), 0xAE01)
+def guest_memfd():
+    fd = libc.ioctl(vm(), 0xC040AED4, buf(struct.pack("Q", 4096), 64))
+    if fd < 0: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return fd
 MAKERS = {
     "memfd": lambda: os.memfd_create("x"),
     "epoll": lambda: call(291, 0),
@@ -41,6 +46,7 @@ MAKERS = {
     "landlock-ruleset": lambda: call(444, buf(struct.pack("Q", 1)), 8, 0),
     "kvm-vm": vm,
     "kvm-vcpu": lambda: ioctl(vm(), 0xAE41),
+    "kvm-guest-memfd": guest_memfd,
     "bpf-map": lambda: call(321, 0, buf(struct.pack("IIII", 2, 4, 4, 1), 128), 128),
     "bpf-prog": program,
     "perf_event": lambda: call(298, buf(struct.pack("IIQ", 1, 112, 9), 112), 0, -1, -1, 0),
@@ -53,7 +59,7 @@ MAKERS = {
 
 /** What this machine may refuse: it needs a privilege, a device or a newer kernel. */
 const MAY_BE_MISSING =
-  /^(fanotify|io_uring|userfaultfd|pidfd|seccomp-notify|landlock-ruleset|kvm-\w+|bpf-\w+|perf_event|fscontext|character-device|directory)$/;
+  /^(fanotify|io_uring|userfaultfd|pidfd|seccomp-notify|landlock-ruleset|kvm-[\w-]+|bpf-\w+|perf_event|fscontext|character-device|directory)$/;
 
 const makes =
   process.arch === "x64" && process.platform === "linux" && works("python3", ["-c", "import socket; socket.send_fds"]);
@@ -123,5 +129,19 @@ os.execv(sys.argv[1], [sys.argv[1], "--input-type=module", "-e", sys.argv[2], st
     else assert.match(output, /^io_uring, (EINVAL sendmsg|sent)\n$/);
   },
 );
+
+test("the memory of a KVM guest is a regular file without a path: it is none that can be read", () => {
+  const simulated = new VirtualKernel("linux-x86_64-glibc").process();
+  const file = simulated.open("memory");
+  assert.is(file.describe().kind, "file");
+  for (const [link, kind] of [
+    ["anon_inode:[kvm-gmem]", "kvm-guest-memfd"],
+    ["anon_inode:[newer]", "unknown"],
+  ] as const) {
+    simulated.platform.system.fdLink = () => link;
+    assert.equal(file.describe(), { kind, access: file.describe().access, nonblocking: false });
+  }
+  file.close();
+});
 
 test.run();
