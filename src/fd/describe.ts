@@ -94,6 +94,8 @@ const ANONYMOUS: Readonly<Record<string, FdKind>> = {
   "[userfaultfd]": "userfaultfd",
   "seccomp notify": "seccomp-notify",
   "[landlock-ruleset]": "landlock-ruleset",
+  // Linux 5.13 to 5.17.
+  "landlock-ruleset": "landlock-ruleset",
   "kvm-vm": "kvm-vm",
   "kvm-vcpu": "kvm-vcpu",
   "[kvm-gmem]": "kvm-guest-memfd",
