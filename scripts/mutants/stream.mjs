@@ -181,6 +181,13 @@ export const STREAM = [
     tests: [`${HAND_OFF_TEST}: low limits`],
   },
   {
+    name: "a worker's HTTP server that does not listen has no timeouts",
+    file: handOff,
+    within: "takeConnections",
+    find: "if (server instanceof _ && !server.listening) track(server);",
+    tests: [`${HAND_OFF_TEST}: keeps its timeouts`],
+  },
+  {
     name: "the end that a program has sent is forgotten with its socket",
     file: handOff,
     within: "handOff",

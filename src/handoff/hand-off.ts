@@ -190,6 +190,7 @@ export async function takeConnections(channel: FdChannel, server: Server | ((soc
   checkChannel(channel);
   if (typeof server !== "function" && typeof (server as Server | null)?.emit !== "function")
     throw wrongType("server", "a server, or a function", server);
+  if (server instanceof net().Server && !server.listening) track(server);
   const { allowHalfOpen = false, noDelay = false } = server as { allowHalfOpen?: boolean; noDelay?: boolean };
   const serve = (socket: Socket): unknown =>
     typeof server === "function" ? server(socket) : server.emit("connection", socket);
@@ -211,6 +212,15 @@ export async function takeConnections(channel: FdChannel, server: Server | ((soc
     });
     for (const socket of sockets) queueMicrotask(() => serve(socket));
   }
+}
+
+/**
+ * When an HTTP server listens, a listener of Node's own begins the check of `headersTimeout` and `requestTimeout`, and the list of what
+ * `closeAllConnections` closes. Without it a client that sends half a request stays for ever.
+ */
+function track(server: Server): void {
+  for (const listener of server.listeners("listening"))
+    if (listener.name === "setupConnectionsTracking") Reflect.apply(listener, server, []);
 }
 
 /** A copy, before other code of the caller's runs, which may change the bytes. */

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { FdChannel, spawn } from "unix-ancillary";
 import { HandOffError, handOff, handOffUpgrade, takeConnections } from "unix-ancillary/handoff";
 import * as assert from "uvu/assert";
-import { codeOf, errorOf, leakChecked, openFds, role, settled } from "../support.ts";
+import { bun, codeOf, deno, errorOf, leakChecked, openFds, role, settled } from "../support.ts";
 
 const test = leakChecked("handoff");
 
@@ -348,6 +348,34 @@ test("many connections at once over a channel with low limits: each frame keeps 
   await Promise.all(clients.map((client) => once(client, "close")));
   await closed(server);
 });
+
+test.needing(
+  !bun && !deno,
+  "Node's HTTP server",
+  "a worker's HTTP server that does not listen keeps its timeouts, and can close its connections",
+  async () => {
+    const [ours, theirs] = FdChannel.pair();
+    const server = front((socket) => handOff(ours, socket));
+    const port = await listening(server);
+    const timeouts = { headersTimeout: 200, requestTimeout: 300, connectionsCheckingInterval: 20 };
+    const serving = createHttp(timeouts, (_, response) => response.end("answer"));
+    serving.on("listening", () => assert.unreachable("it does not listen"));
+    const taking = takeConnections(theirs, serving);
+    const half = connect(port, "127.0.0.1");
+    half.write("GET / HTTP/1.1\r\nHost:");
+    assert.match(await readBytes(half, 1), "408 Request Timeout");
+    half.destroy();
+    const idle = connect(port, "127.0.0.1");
+    idle.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert.match(await readBytes(idle, 1), "200 OK");
+    serving.closeAllConnections();
+    await once(idle.resume(), "close");
+    ours.close();
+    await taking;
+    theirs.close();
+    await closed(server);
+  },
+);
 
 test("a connection that the program has ended is refused until its end is sent: a worker could write after it", async () => {
   const [ours, theirs] = FdChannel.pair();
