@@ -188,6 +188,13 @@ export const STREAM = [
     tests: [`${HAND_OFF_TEST}: keeps its timeouts`],
   },
   {
+    name: "a worker's server does not keep its connections alive",
+    file: handOff,
+    within: "takeConnections",
+    find: "if (keepAlive) _;",
+    tests: [`${HAND_OFF_TEST}: options that`],
+  },
+  {
     name: "the end that a program has sent is forgotten with its socket",
     file: handOff,
     within: "handOff",

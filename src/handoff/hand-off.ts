@@ -42,6 +42,14 @@ interface Pending extends Connection {
   readonly reject: (error: HandOffError) => void;
 }
 
+/** Options that a server of Node's sets on what it accepts. */
+interface ConnectionOptions {
+  readonly allowHalfOpen?: boolean;
+  readonly noDelay?: boolean;
+  readonly keepAlive?: boolean;
+  readonly keepAliveInitialDelay?: number;
+}
+
 /** The most connections of a frame, and bytes that were read from them from which on no other is added. The channel's limits may be lower. */
 const MOST = 64;
 const MOST_BYTES = 1 << 20;
@@ -191,7 +199,7 @@ export async function takeConnections(channel: FdChannel, server: Server | ((soc
   if (typeof server !== "function" && typeof (server as Server | null)?.emit !== "function")
     throw wrongType("server", "a server, or a function", server);
   if (server instanceof net().Server && !server.listening) track(server);
-  const { allowHalfOpen = false, noDelay = false } = server as { allowHalfOpen?: boolean; noDelay?: boolean };
+  const { allowHalfOpen = false, noDelay, keepAlive, keepAliveInitialDelay = 0 } = server as ConnectionOptions;
   const serve = (socket: Socket): unknown =>
     typeof server === "function" ? server(socket) : server.emit("connection", socket);
   for await (const { payload, fds } of channel) {
@@ -208,7 +216,10 @@ export async function takeConnections(channel: FdChannel, server: Server | ((soc
       const to = from + payload.readUInt32BE(BYTES_OF_LENGTH * i);
       const socket = socketOf({ fd, head: payload.subarray(from, to), allowHalfOpen });
       from = to;
-      return noDelay ? socket.setNoDelay(true) : socket;
+      if (noDelay) socket.setNoDelay(true);
+      // Node's server has it in seconds.
+      if (keepAlive) socket.setKeepAlive(true, 1000 * keepAliveInitialDelay);
+      return socket;
     });
     for (const socket of sockets) queueMicrotask(() => serve(socket));
   }

@@ -377,6 +377,36 @@ test.needing(
   },
 );
 
+test.needing(
+  !bun && !deno,
+  "Node's server",
+  "the options that a worker's server sets on what it accepts are set on what it takes, too",
+  async () => {
+    const [ours, theirs] = FdChannel.pair();
+    const server = front((socket) => handOff(ours, socket));
+    const port = await listening(server);
+    const set: unknown[] = [];
+    const { setNoDelay, setKeepAlive } = Socket.prototype;
+    Object.assign(Socket.prototype, {
+      setNoDelay: (...parameters: unknown[]) => set.push("setNoDelay", ...parameters),
+      setKeepAlive: (...parameters: unknown[]) => set.push("setKeepAlive", ...parameters),
+    });
+    const serving = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 5000 });
+    const taking = takeConnections(theirs, serving);
+    const client = connect(port, "127.0.0.1").resume();
+    const [socket] = (await once(serving, "connection")) as [Socket];
+    Object.assign(Socket.prototype, { setNoDelay, setKeepAlive });
+    assert.equal(set, ["setNoDelay", true, "setKeepAlive", true, 5000]);
+    socket.end();
+    client.end();
+    await once(client, "close");
+    ours.close();
+    await taking;
+    theirs.close();
+    await closed(server);
+  },
+);
+
 test("a connection that the program has ended is refused until its end is sent: a worker could write after it", async () => {
   const [ours, theirs] = FdChannel.pair();
   const server = createServer({ allowHalfOpen: true });
