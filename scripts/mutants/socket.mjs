@@ -119,6 +119,13 @@ export const SOCKET = [
     tests: ["system/lifecycle: exit: wait-then-close"],
   },
   {
+    name: "the next watcher of a socket that could not be handed over counts as armed",
+    file: handle,
+    within: "Handle.unwatch",
+    find: "this.armed = 0;",
+    tests: ["system/lifecycle: leaves the connection as it was"],
+  },
+  {
     name: "a socket is closed while it is watched",
     file: handle,
     within: "Handle.release",
@@ -155,6 +162,14 @@ export const SOCKET = [
     within: "Endpoint.handOver",
     find: "this.#handle.unwatch();",
     tests: ["socket/sockets: has waited"],
+  },
+  {
+    name: "the first buffer of onread is made when Node has the descriptor",
+    file: "src/socket/stream.ts",
+    within: "UnixStream.toSocket",
+    find: "withFirstBuffer({ ...all.onread })",
+    replacement: "{ ...all.onread }",
+    tests: ["socket/sockets: buffer of onread that throws"],
   },
   {
     name: "a socket that could not be handed over is not recorded again",

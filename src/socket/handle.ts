@@ -58,6 +58,8 @@ export class Handle implements Watched {
     this.keepAlive(false);
     this.platform.system.unwatch(this.watcher);
     this.watcher = -1;
+    // A socket that could not be handed over gets another watcher, which is not armed.
+    this.armed = 0;
   }
 
   /** Stops watching, then closes: a descriptor must not be closed while it is watched. */

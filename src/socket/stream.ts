@@ -83,10 +83,27 @@ export class UnixStream extends ConnectedSocket {
       throw errnoError(ENOTSUP, "socket", "a net.Socket cannot use a socket of a virtual kernel");
     const all: SocketConstructorOpts & { onread?: object | null } = { readable: true, writable: true, ...options };
     // Node's constructor runs code of the caller's and may throw. Both happen here first, before the descriptor is handed over.
-    if (typeof all.onread === "object" && all.onread !== null) all.onread = { ...all.onread };
+    if (typeof all.onread === "object" && all.onread !== null) all.onread = withFirstBuffer({ ...all.onread });
     new (net().Socket)({ ...all, fd: undefined as never });
     return this.handOver((fd) => socketOver(all, fd));
   }
+}
+
+/**
+ * Makes the first buffer of `onread`. Node calls the function for it when the new socket has the descriptor: if it threw then, both would
+ * have it.
+ */
+function withFirstBuffer(onread: { buffer?: unknown; callback?: unknown }): object {
+  const { buffer, callback } = onread;
+  if (typeof buffer !== "function" || typeof callback !== "function") return onread;
+  let first: { readonly made: unknown } | null = { made: buffer() };
+  onread.buffer = function (this: unknown): unknown {
+    if (first === null) return buffer.call(this);
+    const { made } = first;
+    first = null;
+    return made;
+  };
+  return onread;
 }
 
 /** A net.Socket over a descriptor. */

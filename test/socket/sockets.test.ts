@@ -335,6 +335,47 @@ test("toSocket with options that Node refuses does not hand the connection over"
   b.close();
 });
 
+test("toSocket with a buffer of onread that throws: no socket of Node's has the descriptor too", () => {
+  const [a, b] = UnixStream.pair();
+  const buffer = () => {
+    throw new Error("no buffer");
+  };
+  const resources = process.getActiveResourcesInfo().length;
+  assert.throws(() => b.toSocket({ onread: { buffer, callback: () => true } } as never), /no buffer/);
+  assert.is(process.getActiveResourcesInfo().length, resources);
+  a.sendFdsSync("still ours");
+  assert.is(String(b.recvFdsSync(0).data), "still ours");
+  a.close();
+  b.close();
+});
+
+const hasOnread = !("Bun" in globalThis) && !("Deno" in globalThis);
+test.needing(hasOnread, "onread", "toSocket with buffers of onread: all are used, the first one once", async () => {
+  const [a, b] = UnixStream.pair();
+  const buffers = [Buffer.alloc(3), Buffer.alloc(3), Buffer.alloc(3)];
+  const made: Buffer[] = [];
+  let text = "";
+  const onread = {
+    buffer: () => {
+      made.push(buffers[made.length]!);
+      return made.at(-1)!;
+    },
+    callback(bytes: number, buffer: Buffer) {
+      text += buffer.toString("latin1", 0, bytes);
+      return made.includes(buffer);
+    },
+  };
+  const socket = b.toSocket({ onread } as never);
+  a.sendFdsSync("abcdef");
+  while (text.length < 6) await sleep(1);
+  assert.is(text, "abcdef");
+  assert.is(String(buffers[0]), "abc");
+  assert.is(String(buffers[1]), "def");
+  socket.destroy();
+  await new Promise((resolve) => socket.once("close", resolve));
+  a.close();
+});
+
 test("from(net.Socket) of TLS is refused: it has read bytes that it does not count", async () => {
   const { TLSSocket } = await import("node:tls");
   const path = socketPath();

@@ -269,6 +269,9 @@ test("the next owner's constructor throws: the former one keeps the descriptor, 
 
 test("net.Socket's constructor throws: toSocket leaves the connection as it was", async () => {
   const [a, b] = UnixStream.pair();
+  const waited = a.recvFds(0);
+  b.sendFdsSync("x");
+  await waited;
   const { Socket } = net;
   // The first one is made without a descriptor, to see what Node refuses.
   class Broken extends Socket {
@@ -291,6 +294,9 @@ test("net.Socket's constructor throws: toSocket leaves the connection as it was"
   const received = b.recvFdsSync(1);
   assert.is(received.data.toString(), "still ours");
   received[Symbol.dispose]();
+  const again = a.recvFds(0);
+  b.sendFdsSync("and it wakes");
+  assert.is(await Promise.race([again.then(({ data }) => String(data)), sleep(2000)]), "and it wakes");
   a.close();
   b.close();
 });
