@@ -466,6 +466,14 @@ export const SOCKET = [
     tests: ["socket/fd-reader"],
   },
   {
+    name: "the error of a reader has bytes that were read before it",
+    file: reader,
+    within: "FdReader.#fail",
+    find: "Buffer.concat([this.#buffer.subarray(this.#start, this.#end), rest])",
+    replacement: "Buffer.from(this.#buffer.subarray(this.#start, this.#end + rest.length))",
+    tests: ["socket/fd-reader: limit-behind-reads"],
+  },
+  {
     name: "descriptors that arrive while a reader is closed stay open",
     file: reader,
     within: "FdReader.#receive",

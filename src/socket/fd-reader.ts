@@ -105,8 +105,8 @@ export class FdReader implements Disposable, AsyncDisposable {
   #ranges = new Fifo<{ from: number; to: number; count: number }>();
   #ended = false;
   #failure: unknown = null;
-  /** A failure that is reported when everything before it is read, and where the bytes of its receive end in the buffer. */
-  #broken: { readonly error: unknown; readonly end: number } | null = null;
+  /** A failure that is reported when everything before it is read, and the bytes of its receive that cannot be read. */
+  #broken: { readonly error: unknown; readonly rest: Buffer } | null = null;
   /** Whether the channel that uses this reader has no operation in progress. */
   #userIdle: () => boolean = always;
   readonly #reads: Turns = new Turns();
@@ -516,12 +516,15 @@ export class FdReader implements Disposable, AsyncDisposable {
    * before, and can still be read.
    */
   #break(error: unknown, bytes: number): void {
-    this.#broken = { error, end: this.#end + bytes };
-    if (!this.#records && this.#source.rightsCarrier === "last") this.#end += Math.max(0, bytes - 1);
+    const before = !this.#records && this.#source.rightsCarrier === "last" ? Math.max(0, bytes - 1) : 0;
+    const end = this.#end + bytes;
+    this.#end += before;
+    // Kept apart: reads of what came before may move the buffer, or drop it.
+    this.#broken = { error, rest: this.#buffer.subarray(this.#end, end) };
   }
 
-  #fail({ error, end }: { readonly error: unknown; readonly end: number }): unknown {
-    const data = Buffer.from(this.#buffer.subarray(this.#start, end));
+  #fail({ error, rest }: { readonly error: unknown; readonly rest: Buffer }): unknown {
+    const data = Buffer.concat([this.#buffer.subarray(this.#start, this.#end), rest]);
     if (data.length > 0) Object.assign(error as Error, { data });
     this.#failure = error;
     this.close();

@@ -209,6 +209,35 @@ for (const [what, limits] of [
   );
 }
 
+for (const [what, before, bytes] of [
+  ["a byte at a time", [], 1],
+  ["in a read of all of it", [], 3],
+  ["in a read that gets the buffer itself", [Buffer.alloc(65536, "-")], 65536],
+] as const) {
+  test(
+    `limit-behind-reads: what was read ${what} before a limit is not in the error again`,
+    withReader(
+      async (peer, reader) => {
+        await devNull(async (fd) => {
+          // Waits for room: the reader has to have received the first bytes.
+          const sending = (async () => {
+            for (const text of before) await peer.sendFdsAll(text);
+            await peer.sendFdsAll("read", [fd, fd]);
+          })();
+          for (let left = 3 + before.reduce((sum, { length }) => sum + length, 0); left > 0; ) {
+            const read = await reader.read(Math.min(left, bytes));
+            left -= read.length;
+          }
+          await sending;
+          const error = (await errorOf(reader.read(1))) as Error & { data: Buffer };
+          assert.is(String(error.data), "d");
+        });
+      },
+      { maxFds: 1, maxQueuedBytes: 1 << 20 },
+    ),
+  );
+}
+
 test("limit-behind-records: a record that exceeds a limit is not read in part", async () => {
   const [a, b] = UnixSeqpacket.pair();
   const reader = b.reader({ maxFds: 1 });
