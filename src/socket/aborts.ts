@@ -14,11 +14,14 @@ interface Subscribers {
 /** An EventTarget searches all its listeners for each change: 32,000 operations on one signal would take seconds. */
 const subscribers = new WeakMap<AbortSignal, Subscribers>();
 
-/** Calls `callback` once, when `signal` is aborted. The returned function cancels this, and does not throw. */
+/**
+ * Calls `callback` once, when `signal` is aborted: during this call, if the `addEventListener` of a signal that is not Node's aborts it. The
+ * returned function cancels this, and does not throw.
+ */
 export function onAbort(signal: AbortSignal, callback: Callback): () => void {
   let entry = subscribers.get(signal);
   if (entry === undefined) {
-    const callbacks = new Set<Callback>();
+    const callbacks = new Set<Callback>([callback]);
     const listener = () => {
       subscribers.delete(signal);
       for (const call of callbacks) call();

@@ -574,6 +574,8 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
     };
     try {
       entry.unlisten = onAbort(signal, () => cancel(signals.reason(signal)));
+      // A signal that is not Node's may have closed the socket, or aborted this, in its addEventListener.
+      if (entry.next === null) entry.unlisten();
     } catch (error) {
       // A Proxy of a signal may throw.
       cancel(error);

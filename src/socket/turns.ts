@@ -53,16 +53,18 @@ export class Turns {
   #wait(signal: AbortSignal | undefined): Promise<void> {
     return new Promise<void>((resolve, reject) => {
       let unlisten: (() => void) | undefined;
+      let aborted = false;
       const call = new Call(() => {
         unlisten?.();
         resolve();
       });
       if (signal !== undefined)
         unlisten = onAbort(signal, () => {
+          aborted = true;
           this.#waiting = remove(this.#waiting, call);
           reject(signals.reason(signal));
         });
-      this.#waiting = append(this.#waiting, call);
+      if (!aborted) this.#waiting = append(this.#waiting, call);
     });
   }
 }

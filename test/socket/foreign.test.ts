@@ -7,18 +7,18 @@ import { pathToFileURL } from "node:url";
 import { runInNewContext } from "node:vm";
 import { FdChannel, OwnedFd, SocketAncillary, sendmsg, UnixDatagram, UnixListener, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { errorOf, leakChecked, pair, temporaryFolder } from "../support.ts";
+import { codeOf, errorOf, leakChecked, pair, socketPath, temporaryFolder } from "../support.ts";
 
 const test = leakChecked("foreign");
 
 /** An AbortSignal as jsdom's and polyfills': none of Node's. `code` runs whenever the library uses it. */
 class ForeignSignal {
   readonly #listeners = new Set<() => void>();
-  readonly #code: (member: string) => void;
+  readonly #code: (member: string) => unknown;
   #aborted = false;
   #reason: unknown;
 
-  constructor(code: (member: string) => void = () => {}) {
+  constructor(code: (member: string) => unknown = () => {}) {
     this.#code = code;
   }
   get aborted(): boolean {
@@ -32,6 +32,7 @@ class ForeignSignal {
   addEventListener(_type: string, listener: () => void): void {
     this.#code("addEventListener");
     this.#listeners.add(listener);
+    this.#code("listening");
   }
   removeEventListener(_type: string, listener: () => void): void {
     this.#code("removeEventListener");
@@ -92,6 +93,37 @@ test("a channel and a reader take one, too", async () => {
   assert.is(String((await ours.recv())!.payload), "later");
   ours.close();
   theirs.close();
+});
+
+test("a foreign signal that is aborted while the listener is added: the call is cancelled, and later ones are served", async () => {
+  const [a, b] = UnixStream.pair();
+  const aborting = (): AbortSignal => {
+    const foreign: ForeignSignal = new ForeignSignal((used) => {
+      if (used === "listening") foreign.abort(new Error("stop"));
+    });
+    return foreign.signal;
+  };
+  const cancelled = async (waiting: Promise<unknown>) =>
+    assert.is((await Promise.race([errorOf(waiting), sleep(2000)]))?.message, "stop");
+  await cancelled(b.recvFds(0, { signal: aborting() }));
+  const [c, d] = UnixStream.pair();
+  const closing = new ForeignSignal((used) => used === "listening" && d.close());
+  assert.is(await codeOf(d.recvFds(0, { signal: closing.signal })), "ERR_SOCKET_CLOSED");
+  assert.is(closing.listeners, 0);
+  c.close();
+  const reader = b.reader();
+  const first = reader.read(1);
+  await cancelled(reader.read(1, { signal: aborting() }));
+  const third = reader.read(1);
+  a.sendFdsSync("xy");
+  assert.is(String(await first), "x");
+  assert.is(String(await Promise.race([third, sleep(2000)])), "y");
+  reader.close();
+  const path = socketPath();
+  const listener = UnixListener.bind(path, { backlog: 0 });
+  const waiting = [await UnixStream.connect(path)];
+  await cancelled(UnixStream.connect(path, { signal: aborting() }));
+  for (const one of [...waiting, listener, a]) one.close();
 });
 
 for (const member of ["aborted", "reason", "addEventListener", "removeEventListener"]) {
