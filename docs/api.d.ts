@@ -1955,7 +1955,7 @@ declare module "unix-ancillary/handoff" {
      * is served. To stop, close the channel: connections that were not acknowledged return to the process that sent them.
      *
      * @param server what emits `"connection"` for each: an HTTP server, which need not listen; or a function that gets each socket
-     * @throws what `FdChannel.recv` throws
+     * @throws what `FdChannel.recv` throws; ChannelError `ERR_CHANNEL_FD_COUNT` for a frame that `handOff` has not sent
      */
     export function takeConnections(channel: FdChannel, server: Server | ((socket: Socket) => void)): Promise<void>;
 }

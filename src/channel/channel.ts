@@ -65,6 +65,9 @@ export let channelOver: (
   peer: Credentials | null,
 ) => FdChannel;
 
+/** The limits of a channel. */
+export let limitsOf: (channel: FdChannel) => Limits;
+
 /**
  * A channel of frames. Each frame has a payload and descriptors, and arrives in order, exactly once.
  *
@@ -131,13 +134,9 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     this.#reader.usedBy(() => this.#sends.idle && this.#receives.idle && !this.#begun);
   }
 
-  /** @internal The limits of a frame. */
-  get limits(): Limits {
-    return this.#limits;
-  }
-
   static {
     showAs(FdChannel.prototype, (self) => (#socket in self ? self.#shown() : null));
+    limitsOf = (channel) => channel.#limits;
     channelOver = (socket, options, peer) => new FdChannel(KEY, socket, options, peer);
   }
 

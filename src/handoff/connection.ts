@@ -18,7 +18,8 @@ export function detach(socket: Socket, head: Buffer): Connection {
   // They would get what is read here.
   const listeners = socket.rawListeners("data") as ((data: Buffer) => void)[];
   socket.removeAllListeners("data");
-  const unread: Buffer | null = socket.readableLength > 0 ? socket.read() : null;
+  // While it flows, `read()` returns the first of several chunks.
+  const unread: Buffer | null = socket.readableLength > 0 ? socket.read(socket.readableLength) : null;
   let fd: OwnedFd | undefined;
   try {
     fd = OwnedFd.from(socket);

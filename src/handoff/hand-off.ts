@@ -3,9 +3,12 @@
 import type { IncomingMessage } from "node:http";
 import type { Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { FdChannel } from "../channel/channel.ts";
+import { FdChannel, limitsOf } from "../channel/channel.ts";
+import { ChannelError } from "../channel/errors.ts";
+import type { Frame } from "../channel/frame.ts";
 import { isUint8Array, plainView } from "../core/bytes.ts";
 import { AncillaryError, nameErrors, wrongOwner, wrongType } from "../core/errors.ts";
+import { closeAll } from "../fd/owned-fd.ts";
 import { net, timers } from "../system/builtins.ts";
 import { type Connection, detach, socketOf } from "./connection.ts";
 
@@ -73,19 +76,22 @@ class Sender {
   }
 
   #sendAll(): void {
-    const { maxFds, maxPayload } = this.#channel.limits;
-    const most = Math.min(MOST, maxFds);
     while (this.#queued.length > 0) {
-      const bytesOf = (i: number): number => BYTES_OF_LENGTH + this.#queued[i]!.head.length;
-      // One that is too large alone fails alone.
-      let count = 1;
-      for (let bytes = bytesOf(0); count < Math.min(this.#queued.length, most) && bytes < MOST_BYTES; count++) {
-        bytes += bytesOf(count);
-        if (bytes > maxPayload) break;
-      }
-      void this.#send(this.#queued.splice(0, count));
+      void this.#send(this.#queued.splice(0, this.#next()));
     }
     if (!this.#receiving) void this.#receive();
+  }
+
+  /** How many go in the next frame: as many as the limits of the channel allow, but at least one. */
+  #next(): number {
+    const { maxFds, maxPayload } = limitsOf(this.#channel);
+    const most = Math.min(this.#queued.length, MOST, maxFds);
+    let count = 0;
+    for (let bytes = 0; count < most && bytes < MOST_BYTES; count++) {
+      bytes += BYTES_OF_LENGTH + this.#queued[count]!.head.length;
+      if (bytes > maxPayload) break;
+    }
+    return Math.max(1, count);
   }
 
   /** The payload has the length of each head, then the heads. */
@@ -115,10 +121,10 @@ class Sender {
         const frame = await this.#channel.recv();
         if (frame === null) break;
         frame[Symbol.dispose]();
-        for (const { fd, resolve } of this.#sent.shift() ?? []) {
-          fd.close();
-          resolve();
-        }
+        const taken = this.#sent.shift() ?? [];
+        // The worker has them, even if a close here fails.
+        closeAll(taken.map(({ fd }) => fd));
+        for (const { resolve } of taken) resolve();
       }
     } catch (error) {
       cause = error;
@@ -192,7 +198,7 @@ export async function handOffUpgrade(
  * is served. To stop, close the channel: connections that were not acknowledged return to the process that sent them.
  *
  * @param server what emits `"connection"` for each: an HTTP server, which need not listen; or a function that gets each socket
- * @throws what `FdChannel.recv` throws
+ * @throws what `FdChannel.recv` throws; ChannelError `ERR_CHANNEL_FD_COUNT` for a frame that `handOff` has not sent
  */
 export async function takeConnections(channel: FdChannel, server: Server | ((socket: Socket) => void)): Promise<void> {
   checkChannel(channel);
@@ -202,25 +208,31 @@ export async function takeConnections(channel: FdChannel, server: Server | ((soc
   const { allowHalfOpen = false, noDelay, keepAlive, keepAliveInitialDelay = 0 } = server as ConnectionOptions;
   const serve = (socket: Socket): unknown =>
     typeof server === "function" ? server(socket) : server.emit("connection", socket);
-  for await (const { payload, fds } of channel) {
+  for await (const frame of channel) {
+    const heads = headsOf(frame);
     try {
       await channel.send("");
     } catch {
       // Nobody waits for it: the other end takes them back.
-      for (const fd of fds) fd.close();
+      frame[Symbol.dispose]();
       continue;
     }
-    let from = BYTES_OF_LENGTH * fds.length;
     // All of them first: a listener may throw.
-    const sockets = fds.map((fd, i) => {
-      const to = from + payload.readUInt32BE(BYTES_OF_LENGTH * i);
-      const socket = socketOf({ fd, head: payload.subarray(from, to), allowHalfOpen });
-      from = to;
-      if (noDelay) socket.setNoDelay(true);
-      // Node's server has it in seconds.
-      if (keepAlive) socket.setKeepAlive(true, 1000 * keepAliveInitialDelay);
-      return socket;
-    });
+    const sockets: Socket[] = [];
+    try {
+      for (const [i, head] of heads.entries()) {
+        const socket = socketOf({ fd: frame.fds[i]!, head, allowHalfOpen });
+        sockets.push(socket);
+        if (noDelay) socket.setNoDelay(true);
+        // Node's server has it in seconds.
+        if (keepAlive) socket.setKeepAlive(true, 1000 * keepAliveInitialDelay);
+      }
+    } catch (error) {
+      // One of them is no socket.
+      for (const socket of sockets) socket.destroy();
+      frame[Symbol.dispose]();
+      throw error;
+    }
     for (const socket of sockets) queueMicrotask(() => serve(socket));
   }
 }
@@ -232,6 +244,22 @@ export async function takeConnections(channel: FdChannel, server: Server | ((soc
 function track(server: Server): void {
   for (const listener of server.listeners("listening"))
     if (listener.name === "setupConnectionsTracking") Reflect.apply(listener, server, []);
+}
+
+/** The head of each connection of a frame. @throws ChannelError after closing them, if no `handOff` has sent the frame */
+function headsOf(frame: Frame): Buffer[] {
+  const { payload, fds } = frame;
+  const heads: Buffer[] = [];
+  let from = BYTES_OF_LENGTH * fds.length;
+  while (heads.length < fds.length && from <= payload.length) {
+    const to = from + payload.readUInt32BE(BYTES_OF_LENGTH * heads.length);
+    heads.push(payload.subarray(from, to));
+    from = to;
+  }
+  if (from === payload.length) return heads;
+  frame[Symbol.dispose]();
+  const text = `expected a frame of handOff, with a length and a head for each of ${fds.length} descriptors, got ${payload.length} bytes`;
+  throw new ChannelError("ERR_CHANNEL_FD_COUNT", text);
 }
 
 /** A copy, before other code of the caller's runs, which may change the bytes. */

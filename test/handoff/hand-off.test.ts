@@ -2,11 +2,13 @@
 
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { openSync } from "node:fs";
 import { Agent, createServer as createHttp, request as httpRequest, type IncomingMessage } from "node:http";
 import { type AddressInfo, connect, createServer, type Server, Socket } from "node:net";
+import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { FdChannel, spawn } from "unix-ancillary";
+import { FdChannel, OwnedFd, spawn, UnixStream } from "unix-ancillary";
 import { HandOffError, handOff, handOffUpgrade, takeConnections } from "unix-ancillary/handoff";
 import * as assert from "uvu/assert";
 import { bun, codeOf, deno, errorOf, leakChecked, openFds, role, settled } from "../support.ts";
@@ -139,6 +141,125 @@ test("what was read goes along, in order: by the program, by Node alone, and wha
     client.destroy();
     await closed(server);
   }
+});
+
+test("several chunks that Node has read go along, if the socket is to flow again", async () => {
+  const [ours, theirs] = FdChannel.pair();
+  const server = createServer();
+  const port = await listening(server);
+  const client = connect(port, "127.0.0.1");
+  const [socket] = (await once(server, "connection")) as [Socket];
+  socket.on("readable", () => {});
+  for (const [i, chunk] of ["one ", "two ", "three "].entries()) {
+    client.write(chunk);
+    while (socket.readableLength < ["one ", "one two ", "one two three "][i]!.length) await sleep(1);
+  }
+  socket.removeAllListeners("readable");
+  await sleep(1);
+  let text = "";
+  const taking = takeConnections(theirs, (taken) => void taken.on("data", (chunk) => (text += chunk)));
+  await handOff(ours, socket.resume());
+  client.end("four");
+  await once(client.resume(), "close");
+  assert.is(text, "one two three four");
+  ours.close();
+  await taking;
+  theirs.close();
+  await closed(server);
+});
+
+for (const [what, limits, head] of [
+  ["descriptors", { maxFds: 2 }, Buffer.alloc(0)],
+  ["bytes", { maxPayload: 2500 }, Buffer.alloc(1000, "x")],
+] as const) {
+  test(`connections of one turn that exceed the limit of a frame, of ${what}, go in several frames`, async () => {
+    const [ours, theirs] = FdChannel.pair(limits);
+    const sockets: Socket[] = [];
+    const server = front((socket) => sockets.push(socket));
+    const port = await listening(server);
+    const clients = Array.from({ length: 5 }, () => connect(port, "127.0.0.1").resume());
+    while (sockets.length < clients.length) await sleep(1);
+    const taking = takeConnections(theirs, (socket) => {
+      let bytes = 0;
+      if (head.length === 0) socket.end();
+      socket.on("data", (chunk) => {
+        bytes += chunk.length;
+        if (bytes === head.length) socket.end();
+      });
+    });
+    await Promise.all(sockets.map((socket) => handOff(ours, socket, head)));
+    await Promise.all(clients.map((client) => once(client, "close")));
+    ours.close();
+    await taking;
+    theirs.close();
+    await closed(server);
+  });
+}
+
+test("a frame that no handOff has sent: nothing is acknowledged or served, and its descriptors are closed", async () => {
+  for (const [payload, count] of [
+    ["", 1],
+    ["\0\0\0", 1],
+    ["\0\0\0\0", 2],
+    ["\0\0\0\x05head", 1],
+    ["\0\0\0\x03head", 1],
+    ["\0\0\0\0", 0],
+  ] as const) {
+    const [ours, theirs] = FdChannel.pair();
+    const before = openFds().size;
+    await ours.send(payload, new Array(count).fill(0));
+    const taking = takeConnections(theirs, () => assert.unreachable());
+    assert.is(await codeOf(taking), "ERR_CHANNEL_FD_COUNT", JSON.stringify([payload, count]));
+    assert.is(openFds().size, before);
+    theirs.close();
+    assert.is(await ours.recv(), null);
+    ours.close();
+  }
+});
+
+const refusesFiles = !("Bun" in globalThis) && !("Deno" in globalThis);
+test.needing(
+  refusesFiles,
+  "Node",
+  "a descriptor that is no socket, among connections: none of the frame is served, and all are closed",
+  async () => {
+    const [ours, theirs] = FdChannel.pair();
+    const [a, b] = UnixStream.pair();
+    const file = OwnedFd.fromRaw(openSync(process.execPath, "r"));
+    await ours.send(Buffer.alloc(12), [a, file, a]);
+    file.close();
+    a.close();
+    const before = openFds().size;
+    assert.is(await codeOf(takeConnections(theirs, () => assert.unreachable())), "ERR_INVALID_FD_TYPE");
+    assert.ok((await b.recvFds(0)).eof);
+    assert.is(openFds().size, before);
+    for (const one of [b, ours, theirs]) one.close();
+  },
+);
+
+test("what the worker has is handed off, even if the close of it fails here", async () => {
+  const [a, b] = UnixStream.pair();
+  const { system } = a.platform as unknown as { system: { close(fd: number): number } };
+  const [ours, theirs] = [FdChannel.over(a), FdChannel.over(b)];
+  const sockets: Socket[] = [];
+  const server = front((socket) => sockets.push(socket));
+  const port = await listening(server);
+  const clients = Array.from({ length: 3 }, () => connect(port, "127.0.0.1").resume());
+  while (sockets.length < clients.length) await sleep(1);
+  const taking = takeConnections(theirs, (socket) => void socket.end());
+  const { close } = system;
+  system.close = (fd) => Math.min(close.call(system, fd), -constants.errno.EIO);
+  try {
+    const all = Promise.all(sockets.map((socket) => handOff(ours, socket).then(() => "handed off")));
+    assert.equal(await Promise.race([all, sleep(2000)]), new Array(3).fill("handed off"));
+    await Promise.all(clients.map((client) => once(client, "close")));
+  } finally {
+    system.close = close;
+  }
+  ours.close();
+  await taking;
+  theirs.close();
+  await closed(server);
 });
 
 test("Upgrade: the worker has the same request, header by header, and the bytes that came with it", async () => {
