@@ -4,6 +4,14 @@ const native = "src/system/native.ts";
 
 export const SYSTEM = [
   {
+    name: "the beginning of a value that is no int is returned as one",
+    file: "src/system/socket-options.ts",
+    within: "getOption",
+    find: "2 * INT_BYTES",
+    replacement: "INT_BYTES",
+    tests: ["socket/options: none is read as an int"],
+  },
+  {
     name: "a number beyond the bits is not recorded",
     file: native,
     within: "NativeSystem.own",

@@ -83,14 +83,17 @@ export function getOption(
 ): number | Buffer {
   const option = optionOf(platform, "getsockopt", level, name);
   refuse(platform, option, NOT_READ, name);
-  const size = bytes === undefined ? INT_BYTES : integer("bytes", bytes, 1, MOST_BYTES);
+  // The kernel cuts a value that is longer than the room for it: with room for an int alone, every value would be one.
+  const size = bytes === undefined ? 2 * INT_BYTES : integer("bytes", bytes, 1, MOST_BYTES);
   const into = new Uint8Array(size);
   const length = platform.system.getsockopt(fd, option.level, option.number, into);
   if (length < 0) throw optionError(platform, length, "getsockopt", option.text);
   if (bytes !== undefined) return Buffer.from(into.buffer, 0, Math.min(length, size));
-  if (length !== INT_BYTES)
-    throw outOfRange("bytes", `a number of bytes: the value of ${option.text} is no int`, `${length} bytes`);
-  return intOf(into);
+  if (length !== INT_BYTES) {
+    const got = length < INT_BYTES ? `${length} bytes` : `more than ${INT_BYTES} bytes`;
+    throw outOfRange("bytes", `a number of bytes: the value of ${option.text} is no int`, got);
+  }
+  return intOf(into.subarray(0, INT_BYTES));
 }
 
 /** `setsockopt(2)`: an int, or bytes. */

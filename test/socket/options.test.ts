@@ -200,12 +200,17 @@ test("a datagram of 400,000 bytes: EMSGSIZE, and sent with a larger SO_SNDBUF", 
 
 if (linux) {
   test(
-    "buffers: read and set as bytes, wherever they are in memory",
+    "buffers: read and set as bytes, wherever they are in memory; none is read as an int",
     pair(async (a) => {
       const { pid, uid, gid } = a.peerCredentials();
       const credentials = a.getOption(LEVEL, "SO_PEERCRED", 100);
       assert.equal([...new Uint32Array(Uint8Array.from(credentials).buffer)], [pid, uid, gid]);
       assert.is(a.getOption(LEVEL, "SO_PEERCRED", 5).length, 5);
+      for (const name of ["SO_PEERCRED", 13, 20] as const) {
+        const error = await errorOf(() => a.getOption(LEVEL, name));
+        assert.instance(error, RangeError);
+        assert.match(error.message, 'is no int, got "more than 4 bytes"');
+      }
       class Lying extends Uint8Array {
         override get length(): number {
           return 1;
