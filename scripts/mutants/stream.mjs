@@ -174,6 +174,14 @@ export const STREAM = [
     tests: [`${HAND_OFF_TEST}: even if the close`],
   },
   {
+    name: "nobody owns a connection while Node makes its socket",
+    file: "src/handoff/connection.ts",
+    within: "socketOf",
+    find: "giveTo(fd, (number) => _)",
+    replacement: "socketOver({ readable: true, writable: true, allowHalfOpen }, fd.release())",
+    tests: [`${HAND_OFF_TEST}: while Node makes the socket`],
+  },
+  {
     name: "a connection whose destroy throws stays open",
     file: "src/handoff/connection.ts",
     within: "detach",

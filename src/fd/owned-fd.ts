@@ -92,6 +92,9 @@ export let closeAll: (fds: readonly OwnedFd[], unasked?: boolean) => void;
 /** Transfers ownership to the object that `make` makes, in the same thread. If `make` throws, `owned` keeps the descriptor. */
 export let takeOver: <T>(owned: OwnedFd, make: (platform: Platform, fd: number) => T) => T;
 
+/** Gives the descriptor to the owner outside of this library that `take` makes. If `take` throws, `owned` keeps it. */
+export let giveTo: <T>(owned: OwnedFd, take: (fd: number) => T) => T;
+
 /** The platform of a descriptor. */
 export let platformOf: (owned: OwnedFd) => Platform;
 
@@ -181,6 +184,23 @@ export class OwnedFd implements Disposable {
       owned.#held.fd = -1;
       leaveNursery(owned);
       return next;
+    };
+    giveTo = (owned, take) => {
+      const { system } = owned.#held.platform;
+      const { fd } = owned;
+      const given = system.give(fd);
+      if (given < 0) throw fdError(given, "fstat", fd, true);
+      try {
+        const taken = take(fd);
+        owned.#fd = -1;
+        owned.#held.fd = -1;
+        return taken;
+      } catch (error) {
+        system.own(fd);
+        throw error;
+      } finally {
+        system.give(-1);
+      }
     };
     registerIfOpen = (owned) => {
       if (owned.#fd === -1) return;

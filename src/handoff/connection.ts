@@ -1,7 +1,7 @@
 /** A connection between two net.Sockets: its descriptor, and the bytes that were read from it. */
 
 import type { Socket } from "node:net";
-import { OwnedFd } from "../fd/owned-fd.ts";
+import { giveTo, OwnedFd } from "../fd/owned-fd.ts";
 import { socketOver } from "../socket/stream.ts";
 
 /** What is left of a net.Socket. */
@@ -34,16 +34,9 @@ export function detach(socket: Socket, head: Buffer): Connection {
   return { fd, head: unread === null ? head : Buffer.concat([head, unread]), allowHalfOpen };
 }
 
-/** A net.Socket of the connection, which reads what was read from it before. */
+/** A net.Socket of the connection, which reads what was read from it before. If this throws, the connection is as before. */
 export function socketOf({ fd, head, allowHalfOpen }: Connection): Socket {
-  const number = fd.release();
-  let socket: Socket;
-  try {
-    socket = socketOver({ readable: true, writable: true, allowHalfOpen }, number);
-  } catch (error) {
-    OwnedFd.fromRaw(number).close();
-    throw error;
-  }
+  const socket = giveTo(fd, (number) => socketOver({ readable: true, writable: true, allowHalfOpen }, number));
   if (head.length > 0) socket.unshift(head);
   return socket;
 }

@@ -8,6 +8,7 @@ import { type AddressInfo, connect, createServer, type Server, Socket } from "no
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
 import { FdChannel, OwnedFd, spawn, UnixStream } from "unix-ancillary";
 import { HandOffError, handOff, handOffUpgrade, takeConnections } from "unix-ancillary/handoff";
 import * as assert from "uvu/assert";
@@ -31,12 +32,12 @@ async function worker(): Promise<void> {
   process.exit();
 }
 
-interface Worker extends AsyncDisposable {
+interface Process extends AsyncDisposable {
   readonly child: ChildProcess;
   readonly channel: FdChannel;
 }
 
-async function start(): Promise<Worker> {
+async function start(): Promise<Process> {
   const { child, channel } = spawn(process.execPath, [fileURLToPath(import.meta.url)], {
     stdio: "inherit",
     env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "worker" },
@@ -236,6 +237,36 @@ test.needing(
     for (const one of [b, ours, theirs]) one.close();
   },
 );
+
+test("a thread that is terminated while Node makes the socket of a connection: the client gets an end", async () => {
+  const [front, worker] = UnixStream.pair();
+  const [client, accepted] = UnixStream.pair();
+  const ours = FdChannel.over(front);
+  await ours.send(Buffer.alloc(4), [accepted]);
+  accepted.close();
+  const library = (entry: string): string => JSON.stringify(fileURLToPath(import.meta.resolve(entry)));
+  const thread = new Worker(
+    `const net = require("node:net");
+     const { parentPort } = require("node:worker_threads");
+     const { FdChannel, OwnedFd, UnixStream } = require(${library("unix-ancillary")});
+     net.Socket = class extends net.Socket {
+       constructor() {
+         super();
+         parentPort.postMessage(null);
+         for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+       }
+     };
+     const channel = FdChannel.over(UnixStream.from(OwnedFd.from(${worker.fd})));
+     require(${library("unix-ancillary/handoff")}).takeConnections(channel, () => {});`,
+    { eval: true },
+  );
+  await once(thread, "message");
+  await thread.terminate();
+  worker.close();
+  const end = await Promise.race([client.recvFds(0), sleep(2000)]);
+  assert.ok(end?.eof);
+  for (const one of [ours, client]) one.close();
+});
 
 test("what the worker has is handed off, even if the close of it fails here", async () => {
   const [a, b] = UnixStream.pair();

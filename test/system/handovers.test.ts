@@ -57,11 +57,13 @@ interface Stopping {
   readonly stopped: Promise<string | null>;
 }
 
+const file = (entry: string): string => fileURLToPath(import.meta.resolve(entry));
+
 /** A worker that runs `body` with the library, and stops after a call of the addon. */
 function stopping(body: string, data: object): Stopping {
   const worker = new Worker(`${STOPPING}(async () => { ${body}; parentPort.postMessage(null); })();`, {
     eval: true,
-    workerData: { library: fileURLToPath(import.meta.resolve("unix-ancillary")), shared: shared(), ...data },
+    workerData: { library: file("unix-ancillary"), handoff: file("unix-ancillary/handoff"), shared: shared(), ...data },
   });
   const stopped = new Promise<string | null>((resolve, reject) => {
     worker.once("message", resolve);
@@ -120,6 +122,13 @@ const OPERATIONS: Readonly<Record<string, readonly [before: string, operation: s
     `const server = net.createServer().listen(workerData.path);
      await once(server, "listening");`,
     "library.UnixListener.from(server).close()",
+  ],
+  "a connection that a worker takes": [
+    `const { takeConnections } = require(workerData.handoff);
+     const [front, worker] = library.FdChannel.pair();
+     const pair = library.UnixStream.pair();
+     await front.send(Buffer.alloc(4), [pair[0]]);`,
+    "await new Promise((resolve) => takeConnections(worker, (socket) => resolve(socket.destroy())))",
   ],
   "a number, released and adopted": ["", "library.OwnedFd.fromRaw(library.OwnedFd.from(0).release()).close()"],
 };
