@@ -434,8 +434,16 @@ export const SOCKET = [
     name: "a name that was moved is not put back",
     file: listener,
     within: "closeAndRestore",
-    find: "system.rename(aside, path);",
+    find: "system.link(aside, path);",
     tests: ["socket/bound-names: without libuv"],
+  },
+  {
+    name: "a name that is put back replaces that of another socket",
+    file: listener,
+    within: "closeAndRestore",
+    find: "system.link(aside, path);",
+    replacement: "system.rename(aside, path);",
+    tests: ["socket/bound-names: is another's"],
   },
   {
     name: "the duplicate of a net.Server that cannot be taken over stays open",

@@ -285,7 +285,8 @@ export class UnixListener<S extends UnixStream | UnixSeqpacket = UnixStream>
 
 /**
  * Closes a server that unlinks its path on close, where {@link System.keepPath} cannot prevent that (Bun, Deno). The path is
- * restored at once, but is missing for an instant. If the link fails, nothing has changed.
+ * restored at once, but is missing for an instant: if another socket is bound to it then, it stays that one's. If the first link fails,
+ * nothing has changed.
  */
 function closeAndRestore({ system }: Platform, server: Server, path: string): void {
   // The name is unique: another thread, or a process with the same pid in another pid namespace, does not use it.
@@ -293,5 +294,8 @@ function closeAndRestore({ system }: Platform, server: Server, path: string): vo
   const linked = system.link(path, aside);
   if (linked < 0 && linked !== ENOENT) throw errnoError(linked, "link", undefined, path);
   server.close();
-  if (linked >= 0) system.rename(aside, path);
+  if (linked < 0) return;
+  // A rename would replace the other one.
+  system.link(aside, path);
+  system.unlink(aside);
 }

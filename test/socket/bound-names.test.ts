@@ -457,6 +457,14 @@ for (const host of ["Node", "a host without libuv"]) {
   });
 }
 
+test("from(net.Server) without libuv: a path that another socket takes meanwhile is another's", async () => {
+  const folder = temporaryFolder();
+  const { code, stderr } = await again(import.meta.url, "taken-meanwhile", [folder], {
+    env: { NODE_OPTIONS: "--import=data:text/javascript,globalThis.Deno={}" },
+  });
+  assert.is(code, 0, stderr);
+});
+
 test.needing(
   ...NEEDS.unprivileged,
   "from(net.Server): without libuv, and after a link that fails, everything is as it was",
@@ -593,6 +601,27 @@ switch (role) {
     // The name that it left is dead, and is replaced.
     UnixListener.bind(`${first}/a/s.sock`).close();
     assert.equal([readdirSync(`${first}/a`), readdirSync(`${first}/b`)], [[], []]);
+    break;
+  }
+  case "taken-meanwhile": {
+    const path = `${first}/socket`;
+    const server = createServer().listen(path);
+    await new Promise((resolve) => server.once("listening", resolve));
+    const { close } = server;
+    const others: UnixListener[] = [];
+    server.close = (...all) => {
+      close.apply(server, all);
+      others.push(UnixListener.bind(path));
+      return server;
+    };
+    const taken = UnixListener.from(server);
+    const client = UnixStream.connectSync(path);
+    const [other] = others as [UnixListener];
+    other.acceptSync({ timeout: 1000 }).close();
+    assert.equal(readdirSync(first!), ["socket"]);
+    taken.close();
+    assert.ok(existsSync(path));
+    for (const one of [client, other]) one.close();
     break;
   }
   case "relative": {
