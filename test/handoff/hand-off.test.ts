@@ -15,6 +15,7 @@ import * as assert from "uvu/assert";
 import { bun, codeOf, deno, errorOf, leakChecked, openFds, role, settled } from "../support.ts";
 
 const test = leakChecked("handoff");
+const onNode = !("Bun" in globalThis) && !("Deno" in globalThis);
 
 /** The worker: an HTTP server that does not listen, and takes WebSocket-like upgrades, which it echoes. */
 async function worker(): Promise<void> {
@@ -218,9 +219,8 @@ test("a frame that no handOff has sent: nothing is acknowledged or served, and i
   }
 });
 
-const refusesFiles = !("Bun" in globalThis) && !("Deno" in globalThis);
 test.needing(
-  refusesFiles,
+  onNode,
   "Node",
   "a descriptor that is no socket, among connections: none of the frame is served, and all are closed",
   async () => {
@@ -238,15 +238,19 @@ test.needing(
   },
 );
 
-test("a thread that is terminated while Node makes the socket of a connection: the client gets an end", async () => {
-  const [front, worker] = UnixStream.pair();
-  const [client, accepted] = UnixStream.pair();
-  const ours = FdChannel.over(front);
-  await ours.send(Buffer.alloc(4), [accepted]);
-  accepted.close();
-  const library = (entry: string): string => JSON.stringify(fileURLToPath(import.meta.resolve(entry)));
-  const thread = new Worker(
-    `const net = require("node:net");
+test.needing(
+  onNode,
+  "Node",
+  "a thread that is terminated while Node makes the socket of a connection: it is closed",
+  async () => {
+    const [front, worker] = UnixStream.pair();
+    const [client, accepted] = UnixStream.pair();
+    const ours = FdChannel.over(front);
+    await ours.send(Buffer.alloc(4), [accepted]);
+    accepted.close();
+    const library = (entry: string): string => JSON.stringify(fileURLToPath(import.meta.resolve(entry)));
+    const thread = new Worker(
+      `const net = require("node:net");
      const { parentPort } = require("node:worker_threads");
      const { FdChannel, OwnedFd, UnixStream } = require(${library("unix-ancillary")});
      net.Socket = class extends net.Socket {
@@ -258,15 +262,16 @@ test("a thread that is terminated while Node makes the socket of a connection: t
      };
      const channel = FdChannel.over(UnixStream.from(OwnedFd.from(${worker.fd})));
      require(${library("unix-ancillary/handoff")}).takeConnections(channel, () => {});`,
-    { eval: true },
-  );
-  await once(thread, "message");
-  await thread.terminate();
-  worker.close();
-  const end = await Promise.race([client.recvFds(0), sleep(2000)]);
-  assert.ok(end?.eof);
-  for (const one of [ours, client]) one.close();
-});
+      { eval: true },
+    );
+    await once(thread, "message");
+    await thread.terminate();
+    worker.close();
+    const end = await Promise.race([client.recvFds(0), sleep(2000)]);
+    assert.ok(end?.eof);
+    for (const one of [ours, client]) one.close();
+  },
+);
 
 test("what the worker has is handed off, even if the close of it fails here", async () => {
   const [a, b] = UnixStream.pair();
