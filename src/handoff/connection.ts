@@ -18,8 +18,10 @@ export function detach(socket: Socket, head: Buffer): Connection {
   // They would get what is read here.
   const listeners = socket.rawListeners("data") as ((data: Buffer) => void)[];
   socket.removeAllListeners("data");
-  // While it flows, `read()` returns the first of several chunks.
-  const unread: Buffer | null = socket.readableLength > 0 ? socket.read(socket.readableLength) : null;
+  const unread: Buffer[] = [];
+  // While it flows, `read()` returns one chunk of several; `read` of all bytes would raise its high-water mark.
+  const read = (): Buffer | null => (socket.readableLength > 0 ? socket.read() : null);
+  for (let chunk = read(); chunk !== null; chunk = read()) unread.push(chunk);
   let fd: OwnedFd | undefined;
   try {
     fd = OwnedFd.from(socket);
@@ -27,11 +29,11 @@ export function detach(socket: Socket, head: Buffer): Connection {
     socket.destroy();
   } catch (error) {
     fd?.close();
-    if (unread !== null) socket.unshift(unread);
+    if (unread.length > 0) socket.unshift(Buffer.concat(unread));
     for (const listener of listeners) socket.on("data", listener);
     throw error;
   }
-  return { fd, head: unread === null ? head : Buffer.concat([head, unread]), allowHalfOpen };
+  return { fd, head: Buffer.concat([head, ...unread]), allowHalfOpen };
 }
 
 /** A net.Socket of the connection, which reads what was read from it before. If this throws, the connection is as before. */
