@@ -48,6 +48,14 @@ export const FD = [
     tests: ["fd/owned-fd: nursery"],
   },
   {
+    name: "the nursery keeps owners that have left it",
+    file: owned,
+    within: "leaveNursery",
+    find: "nursery[--nurserySize] = null;",
+    replacement: "nurserySize--;",
+    tests: ["fd/owned-fd: no closed descriptor"],
+  },
+  {
     name: "a closed descriptor stays registered with the garbage collector",
     file: owned,
     within: "OwnedFd.close",

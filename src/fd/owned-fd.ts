@@ -38,7 +38,7 @@ function shelter(newcomers: OwnedFd | readonly OwnedFd[], count: number): void {
 /** Removes the last entry after its descriptor was closed: emptying the nursery need not check it, and the garbage collector can free it. */
 function leaveNursery(owned: OwnedFd): void {
   if (nurserySize === 0 || nursery[nurserySize - 1] !== owned) return;
-  nurserySize--;
+  nursery[--nurserySize] = null;
   nurseryOwners--;
 }
 

@@ -305,6 +305,21 @@ test("nursery: it is bounded, however many descriptors are made in one turn of t
   assert.ok(grown < 1_000_000, `${grown} bytes more`);
 });
 
+test("nursery: it keeps no closed descriptor, in whatever order they were closed", async () => {
+  const owners = (() => {
+    const made = Array.from({ length: 100 }, () => OwnedFd.from(0));
+    for (const owned of made.slice(0, 50)) owned.close();
+    for (const owned of made.slice(50).reverse()) owned.close();
+    return made.map((owned) => new WeakRef(owned));
+  })();
+  const kept = () => owners.filter((owner) => owner.deref() !== undefined).length;
+  for (let turn = 0; turn < 50 && kept() > 0; turn++) {
+    await sleep(5);
+    globalThis.gc!();
+  }
+  assert.is(kept(), 0);
+});
+
 test("a descriptor that was sent can be collected", async () => {
   const [a, b] = UnixStream.pair();
   const sent = (() => {
@@ -313,8 +328,6 @@ test("a descriptor that was sent can be collected", async () => {
     owned.close();
     return new WeakRef(owned);
   })();
-  // The nursery remembers the last one.
-  OwnedFd.from(0).close();
   for (let turn = 0; turn < 50 && sent.deref() !== undefined; turn++) {
     await sleep(5);
     globalThis.gc!();
