@@ -68,7 +68,8 @@ export function completeRoot(root, { processor, job, node }) {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), text);
   }
-  for (const name of ["proc", "sys", "dev", "tmp", "root", "run", "mnt"]) mkdirSync(join(root, name), { recursive: true });
+  for (const name of ["proc", "sys", "dev", "tmp", "root", "run", "mnt"])
+    mkdirSync(join(root, name), { recursive: true });
   writeFileSync(join(root, "guest.sh"), GUEST);
   chmodSync(join(root, "guest.sh"), 0o755);
   if (node !== undefined) copyFileSync(node, join(root, "usr", "bin", "node"));

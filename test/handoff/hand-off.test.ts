@@ -170,34 +170,6 @@ test("several chunks that Node has read go along, if the socket is to flow again
   await closed(server);
 });
 
-for (const [what, limits, head] of [
-  ["descriptors", { maxFds: 2 }, Buffer.alloc(0)],
-  ["bytes", { maxPayload: 2500 }, Buffer.alloc(1000, "x")],
-] as const) {
-  test(`connections of one turn that exceed the limit of a frame, of ${what}, go in several frames`, async () => {
-    const [ours, theirs] = FdChannel.pair(limits);
-    const sockets: Socket[] = [];
-    const server = front((socket) => sockets.push(socket));
-    const port = await listening(server);
-    const clients = Array.from({ length: 5 }, () => connect(port, "127.0.0.1").resume());
-    while (sockets.length < clients.length) await sleep(1);
-    const taking = takeConnections(theirs, (socket) => {
-      let bytes = 0;
-      if (head.length === 0) socket.end();
-      socket.on("data", (chunk) => {
-        bytes += chunk.length;
-        if (bytes === head.length) socket.end();
-      });
-    });
-    await Promise.all(sockets.map((socket) => handOff(ours, socket, head)));
-    await Promise.all(clients.map((client) => once(client, "close")));
-    ours.close();
-    await taking;
-    theirs.close();
-    await closed(server);
-  });
-}
-
 test("a frame that no handOff has sent: nothing is acknowledged or served, and its descriptors are closed", async () => {
   for (const [payload, count] of [
     ["", 1],
