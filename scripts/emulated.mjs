@@ -28,9 +28,12 @@ const names =
     : chosen([...Object.keys(PROCESSORS), "musl"], wanted, "processor");
 const only = options.sample && options.only.length === 0 ? SAMPLE.files : options.only;
 
+/** Processors with the layout and the numbers of x86-64. */
+const LIKE_X86_64 = ["arm64", "riscv64"];
+
 /** The names of the lists of failures of a processor and its Node. */
 const listsOf = (name) => [
-  "not x86-64",
+  ...(LIKE_X86_64.includes(name) ? [] : ["not like x86-64"]),
   ...(PROCESSORS[name].libuv === undefined ? [] : [`libuv ${PROCESSORS[name].libuv}`]),
 ];
 

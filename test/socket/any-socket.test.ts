@@ -170,7 +170,7 @@ if (process.platform === "linux") {
       // struct in_pktinfo: the interface, the local address, the address in the header.
       const info = unknown.find(({ level, type }) => level === IPPROTO_IP && type === IP_PKTINFO)!;
       assert.equal([...info.data.subarray(4)], [127, 0, 0, 1, 127, 0, 0, 1]);
-      assert.ok(info.data[0]! > 0);
+      assert.ok(info.data.subarray(0, 4).some((byte) => byte > 0));
       // Too little room, or none: the rest is left out, and the bytes arrive.
       for (const capacity of [40, 0]) {
         sendmsg(sender!, "yy");

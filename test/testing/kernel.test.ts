@@ -18,7 +18,7 @@ import { type Abi, type AbiName, abis, Codec } from "unix-ancillary/core";
 import { type Call, VirtualKernel } from "unix-ancillary/testing";
 import * as assert from "uvu/assert";
 import { fstatSync, openSync } from "../descriptors.ts";
-import { codeOf, errorOf, fileWith, leakChecked, role, run, socketPath } from "../support.ts";
+import { codeOf, errorOf, fileWith, leakChecked, NEEDS, role, run, socketPath } from "../support.ts";
 import { runConnections, runDatagrams, runProgram, runUntilRefused, type World } from "./kernel-programs.ts";
 
 const test = leakChecked("kernel");
@@ -1253,14 +1253,18 @@ if (role === "unprivileged") {
   process.exit(0);
 }
 
-test("held-against-the-real-kernel: an unprivileged user: the credentials it may send, and its limit in flight", async () => {
-  const script = `ulimit -n ${TABLE} && exec "$0" "$1"`;
-  const { code, stdout, stderr } = await run("sh", ["-c", script, process.execPath, fileURLToPath(import.meta.url)], {
-    env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "unprivileged" },
-  });
-  assert.is(code, 0, stderr + stdout);
-  assert.match(stdout, /^stream \d+ \d+\ndgram \d+ \d+\nseqpacket \d+ \d+$/m);
-});
+test.needing(
+  ...NEEDS.unprivileged,
+  "held-against-the-real-kernel: an unprivileged user: the credentials it may send, and its limit in flight",
+  async () => {
+    const script = `ulimit -n ${TABLE} && exec "$0" "$1"`;
+    const { code, stdout, stderr } = await run("sh", ["-c", script, process.execPath, fileURLToPath(import.meta.url)], {
+      env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "unprivileged" },
+    });
+    assert.is(code, 0, stderr + stdout);
+    assert.match(stdout, /^stream \d+ \d+\ndgram \d+ \d+\nseqpacket \d+ \d+$/m);
+  },
+);
 
 test("held-against-the-real-kernel: receives with full and nearly full descriptor tables", async () => {
   const script = `ulimit -n ${TABLE} && exec "$0" "$1"`;
