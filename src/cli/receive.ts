@@ -266,10 +266,11 @@ async function runListen(args: Arguments, interrupted: AbortSignal): Promise<Exi
         if (exit !== 0) say(`#${receiver.number}: the command ended with ${exit}`);
       })
       .catch((error) => {
-        // The output has lost its reader: stop listening.
-        if (error instanceof Interrupted) stop.abort(error);
-        else receiver.fail(error);
+        if (error instanceof Interrupted) throw error;
+        receiver.fail(error);
       })
+      // The output has lost its reader, or takes no report: stop listening.
+      .catch((error) => stop.abort(error))
       .finally(() => {
         active.delete(served);
         freed();

@@ -68,4 +68,17 @@ test("listen: it ends when its output has no reader", async () => {
   assert.not(existsSync(path));
 });
 
+test("listen: it ends when the error of a sender is the first line that has no reader", async () => {
+  const path = socketPath();
+  const listening = start(["listen", path, "--json", "--timeout", "0.2"]);
+  await listening.said("listening");
+  listening.child.stdout!.destroy();
+  const hanging = UnixStream.connectSync(path);
+  const { code, stderr } = await listening.ended;
+  hanging.close();
+  assert.is(code, 141, stderr);
+  assert.is(stderr, "");
+  assert.not(existsSync(path));
+});
+
 test.run();
