@@ -131,7 +131,7 @@ export function parse(command: Command, args: readonly string[]): Arguments {
     if (option.rest === true) {
       const rest = args.slice(token.index + 1);
       if (token.value !== undefined) rest.unshift(String(token.value));
-      if (rest.length === 0) throw usage(`--${name} expected a command to run, got nothing`);
+      if (!rest[0]) throw usage(`--${name} expected a command to run, got nothing`);
       values.set(name, rest);
       break;
     }

@@ -85,7 +85,7 @@ function run(args: readonly string[]): Exit | Promise<Exit> {
 
 /** Whether errors are printed as JSON. A `--json` after `--exec` belongs to the other command. */
 function wantsJson(args: readonly string[]): boolean {
-  const exec = args.indexOf("--exec");
+  const exec = args.findIndex((arg) => /^--exec(=|$)/.test(arg));
   return (exec === -1 ? args : args.slice(0, exec)).includes("--json");
 }
 

@@ -70,13 +70,15 @@ export class Runner {
     const env = this.#environment(fds.length, data, omitted);
     const [file, args] =
       numbers.length > 0 ? [command[0]!, command.slice(1)] : ["/bin/sh", ["-c", SCRIPT, "unix-ancillary", ...command]];
+    let child: ChildProcess;
     try {
-      const child = withoutInheritance(hostPlatform(), () => spawn(file, args, { stdio, env }));
-      for (const fd of fds) fd.close();
-      return await this.#end(child, file);
+      child = withoutInheritance(hostPlatform(), () => spawn(file, args, { stdio, env }));
+    } catch (error) {
+      return notRun(file, error as NodeJS.ErrnoException);
     } finally {
       for (const fd of fds) fd.close();
     }
+    return this.#end(child, file);
   }
 
   /** The environment of the command. */
@@ -107,11 +109,7 @@ export class Runner {
     if (this.#running.size === 0) for (const signal of FORWARDED) process.on(signal, this.#forward);
     this.#running.add(child);
     return new Promise<Exit>((resolve) => {
-      child.on("error", (error: NodeJS.ErrnoException) => {
-        // The exit codes of shells.
-        say(`${file}: ${error.message}`);
-        resolve(error.code === "ENOENT" ? 127 : 126);
-      });
+      child.on("error", (error) => resolve(notRun(file, error)));
       child.on("exit", (code, signal) => resolve(signal ?? code!));
     }).finally(() => {
       this.#running.delete(child);
@@ -125,4 +123,10 @@ export class Runner {
     if (key && [0, 1, 2].some((fd) => isatty(fd))) return;
     for (const child of this.#running) child.kill(signal);
   };
+}
+
+/** Reports that the command cannot be run. Some errors Node throws, E2BIG for one, the others it emits. The exit codes are those of shells. */
+function notRun(file: string, { code, message }: NodeJS.ErrnoException): Exit {
+  say(`${file}: ${message}`);
+  return code === "ENOENT" ? 127 : 126;
 }

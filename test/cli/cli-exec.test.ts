@@ -93,6 +93,34 @@ test("exec: the command's exit code, the signal that ended it, and a command tha
   assert.is((await passed(["--exec", "/etc/passwd"], ["/"])).code, 126);
 });
 
+test("exec: a command that Node refuses to start at once is a command that cannot be run", async () => {
+  // 520 names of 255 letters: more than a variable may have on Linux, E2BIG.
+  const path = socketPath();
+  const name = "n".repeat(255);
+  const receiver = start(["recv", path, "--count", "520", "--name", name, "--exec", "true"]);
+  await receiver.said("listening");
+  const socket = UnixStream.connectSync(path);
+  for (const count of [250, 250, 20]) await socket.sendFdsAll("x", Array(count).fill(0));
+  const { code, stderr } = await receiver.ended;
+  socket.close();
+  assert.is(code, 126, stderr);
+  assert.match(stderr, "E2BIG");
+});
+
+test("exec: an empty command is refused before anything is received", async () => {
+  for (const way of [["--exec", ""], ["--exec="], ["--fd", "0", "--exec", ""]]) {
+    const path = socketPath();
+    const { code, stderr } = await cli(["recv", path, "--timeout", "0.1", ...way]);
+    assert.is(code, 2);
+    assert.match(stderr, "--exec expected a command to run");
+  }
+});
+
+test("exec: a --json of the command asks for no JSON here", async () => {
+  for (const way of [["--exec", "true"], ["--exec=true"]])
+    assert.match((await cli(["recv", ...way, "--json"])).stderr, /^unix-ancillary: /);
+});
+
 test("exec: signals are forwarded to the command", async () => {
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"] as const) {
     const path = socketPath();
