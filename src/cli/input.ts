@@ -143,20 +143,25 @@ function dump(abi: Abi, lines: readonly string[]): number[] | null {
       const octal = rows.length > 1 && distance(first.at, rows[1]!.at, 16) !== first.bytes.length;
       const missing = distance(first.at, at, octal ? 8 : 16) - bytes.length;
       if (missing < 0 || missing + bytes.length > MOST || missing % last.bytes.length !== 0) return null;
-      for (let left = missing; left > 0; left -= last.bytes.length) bytes.push(...last.bytes);
+      for (let left = missing; left > 0; left -= last.bytes.length) append(bytes, last.bytes);
       repeated = false;
     }
     if (row.length > 0) rows.push({ at, bytes: row });
-    bytes.push(...row);
+    append(bytes, row);
   }
   return rows.length === 0 ? null : bytes;
+}
+
+/** One at a time: the arguments of a call have a limit, and a line of the input has none. */
+function append(bytes: number[], more: readonly number[]): void {
+  for (const byte of more) bytes.push(byte);
 }
 
 const distance = (from: string, to: string, radix: number): number =>
   Number.parseInt(to, radix) - Number.parseInt(from, radix);
 
 const ELEMENT =
-  /(?<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?<number>0x[0-9a-f]+|\d+)(?:\s*'(?:[^'\\]|\\.)+')?|<repeats (?<repeats>\d+) times>|[,;\s]|\bb(?=["'])/giy;
+  /(?<string>"[^"\\]*(?:\\.[^"\\]*)*"|'[^'\\]*(?:\\.[^'\\]*)*')|(?<number>0x[0-9a-f]+|\d+)(?:\s*'(?:[^'\\]|\\.)+')?|<repeats (?<repeats>\d+) times>|[,;\s]|\bb(?=["'])/giy;
 
 /** A text without comments of C: those that are closed, and with `lines` those that begin with two slashes. */
 function withoutComments(text: string, lines = true): string {
@@ -214,10 +219,10 @@ function list(text: string): number[] | null {
     const { string, number, repeats } = groups!;
     if (string !== undefined) last = [...unescaped("a string", string.slice(1, -1))];
     else if (number !== undefined) last = [Number(number)];
-    if (string !== undefined || number !== undefined) bytes.push(...last);
+    if (string !== undefined || number !== undefined) append(bytes, last);
     // It has been counted once.
     if (bytes.length + Number(repeats ?? 1) * last.length > MOST) return null;
-    for (let left = Number(repeats ?? 1); left > 1; left--) bytes.push(...last);
+    for (let left = Number(repeats ?? 1); left > 1; left--) append(bytes, last);
   }
   return at === inside.length && bytes.length > 0 && bytes.every((byte) => byte < 256) ? bytes : null;
 }
@@ -271,6 +276,7 @@ function straceMessages(abi: Abi, control: string, say: Say): ControlMessage[] {
 function straceData(abi: Abi, data: string, length: number): number[] | null {
   if (data.includes("...")) throw usage("strace has cut the payload of a message", "run strace with -v -s 65536");
   if (data.startsWith('"')) {
+    if (length > MOST) return null;
     const bytes = [...unescaped("a string of strace", data.slice(1, -1))];
     // strace leaves out the closing NUL.
     while (bytes.length < length) bytes.push(0);

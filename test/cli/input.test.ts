@@ -47,6 +47,16 @@ test("what stands for many bytes has a limit", () => {
   assert.is(read(`{ ${"1 <repeats 1000000 times>, ".repeat(1000)} }`), null);
   assert.is(read("00000000: 00 01\n*\n00000010: 02"), 17);
   assert.is(read("00000000: 00 01\n*\nfffffff0: 02"), null);
+  const header = 'msg_control=[{cmsg_len=20000000, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data="a"}]';
+  assert.is(read(`${header}, msg_controllen=24`), 0);
+});
+
+test("a line has more bytes than a call takes arguments", () => {
+  const n = 1 << 19;
+  assert.is(read(`00000000: ${"ab".repeat(n)}`), n);
+  assert.is(read(`"${"a".repeat(n)}"`), n);
+  assert.is(read(`"${"a".repeat(16 * n)}"`), 16 * n);
+  assert.is(read(`00000000: ${"ab".repeat(n)}\n*\n00100000: 02`), 2 * n + 1);
 });
 
 test.run();
