@@ -193,8 +193,7 @@ const CHECKS: readonly Check[] = [
     needed: false,
     run() {
       // Node raises its own soft limit to the hard limit; a child process inherits that.
-      const { stdout } = spawnSync("/bin/sh", ["-c", "ulimit -Sn; ulimit -Hn"], { encoding: "utf8" });
-      const [soft, hard] = stdout.trim().split("\n");
+      const [soft, hard] = shell("ulimit -Sn; ulimit -Hn").stdout.trim().split("\n");
       return `${soft} descriptors per process, at most ${hard}; the same number per user in flight (unix(7))`;
     },
   },
@@ -321,19 +320,21 @@ const CHECKS: readonly Check[] = [
     name: "/bin/sh, for --exec",
     needed: false,
     run() {
-      const { stdout, pid, error } = spawnSync(
-        "/bin/sh",
-        ["-c", 'export P=$$; exec "$@"', "sh", "/bin/sh", "-c", 'echo "$P"'],
-        {
-          encoding: "utf8",
-        },
-      );
-      if (error !== undefined) throw error;
+      const { stdout, pid } = shell('export P=$$; exec "$@"', "sh", "/bin/sh", "-c", 'echo "$P"');
       if (Number(stdout) !== pid) throw new Error(`expected pid ${pid}, got ${stdout.trim()}`);
       return "the pid of the shell becomes the pid of the command, for LISTEN_PID";
     },
   },
 ];
+
+/** Runs a script. Not every container has a shell; the library needs none. */
+function shell(...script: string[]) {
+  const result = spawnSync("/bin/sh", ["-c", ...script], { encoding: "utf8" });
+  if ((result.error as { code?: string } | undefined)?.code === "ENOENT")
+    throw new Absent("this system has no /bin/sh");
+  if (result.error !== undefined) throw result.error;
+  return result;
+}
 
 /** Binds an address, and passes a byte to it. */
 async function listens(path: string, options: { mode?: number }, look: () => string): Promise<string> {

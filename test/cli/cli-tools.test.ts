@@ -229,6 +229,19 @@ test("layout: the parts of every ABI's example cover it, and are where its codec
   assert.match(stdout, "     8  | cmsg_type = 1      | descriptor = 3     |\n");
 });
 
+test("decode: long lines, and lengths that are only said", async () => {
+  const bytes = 1 << 18;
+  const decoded = async (text: string) => {
+    const { code, stdout, stderr } = await cli(["decode", "--json", fileWith(text)]);
+    assert.ok(code === 0 || code === 3, stderr);
+    return lines(stdout)[0];
+  };
+  for (const text of [`00000000: ${"ab".repeat(bytes)}`, `"${"a".repeat(bytes)}"`])
+    assert.is((await decoded(text)).bytes, bytes);
+  const message = '{cmsg_len=20000000, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data="a"}';
+  assert.equal((await decoded(`msg_control=[${message}], msg_controllen=24`)).messages, []);
+});
+
 test("doctor: everything that the library needs works here, and each line is the result of a check", async () => {
   const { code, stdout, stderr } = await cli(["doctor", "--json"]);
   assert.is(code, 0, stdout + stderr);
@@ -245,6 +258,18 @@ test("doctor: with too few descriptors it fails, and exits with 1", async () => 
   assert.is(code, 1);
   assert.match(stdout, /^FAIL {2}most descriptors/m);
   assert.match(stdout, /^ok {4}stream/m);
+});
+
+test("doctor: a system without a shell lacks that alone", async () => {
+  const preload = fileWith(`const child = require("node:child_process");
+    const { spawnSync } = child;
+    child.spawnSync = (file, ...rest) => spawnSync(file === "/bin/sh" ? "/no/sh" : file, ...rest);
+    require("node:module").syncBuiltinESMExports();`);
+  const env = { ...process.env, NODE_OPTIONS: `--require=${preload}` };
+  const { code, stdout, stderr } = await cli(["doctor"], { env });
+  assert.is(code, 0, stdout + stderr);
+  assert.match(stdout, /^no {4}RLIMIT_NOFILE +this system has no \/bin\/sh$/m);
+  assert.match(stdout, /^no {4}\/bin\/sh, for --exec +this system has no \/bin\/sh$/m);
 });
 
 test("doctor: with the other readiness backend", async () => {
