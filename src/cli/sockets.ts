@@ -133,7 +133,9 @@ export function explained(error: unknown, name: string, listener = "recv"): Fail
   const message = address === undefined ? failure.message : failure.message.replace(` ${inspect(address)}`, "");
   const text = `${name}: ${message}`;
   if (failure.exit === EXIT.USAGE && /at most \d+ bytes/.test(message)) {
-    const hint = "paths of Unix sockets are short: cd to the folder, and give only the last part of the path";
+    const hint = name.startsWith("@")
+      ? null
+      : "paths of Unix sockets are short: cd to the folder, and give only the last part of the path";
     return new Failure(failure.exit, failure.code, text, hint);
   }
   const hint = syscall === "bind" ? bindHint(failure.code, name) : connectHint(failure.code, name, listener);

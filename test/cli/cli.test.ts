@@ -454,6 +454,8 @@ test("usage: what was expected, what was given, a hint; exit code 2", async () =
     [["recv", "p", "--connect", "--datagram"], /--connect needs the path/],
     [["recv", "p", "--wait"], /--wait needs --connect/],
     [["recv", `/tmp/${"x".repeat(200)}`], /at most \d+ bytes[\s\S]*cd to the folder/],
+    // An abstract name is in no folder.
+    [["send", `@${"x".repeat(200)}`, "/"], /at most \d+ bytes, got "201 bytes"\n$/],
     [["send", "p"], /expected at least one FILE/],
     [["send", "p", "/", "--open", "rw"], /--open expected one of read, read-write/],
     [["send", "p", ...Array(254).fill("/")], /at most \d+ files/],
