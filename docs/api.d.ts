@@ -249,7 +249,11 @@ declare module "unix-ancillary/core" {
          * @throws RangeError where senders of this system attach none
          */
         credentials({ pid, uid, gid }: Credentials): ControlMessage;
-        /** What a message says; `"unknown"` for a type that the ABI table does not have. Never throws on any bytes. */
+        /**
+         * What a message says; `"unknown"` for a type that the ABI table does not have. Never throws on any bytes.
+         *
+         * @throws TypeError for data that are no Uint8Array
+         */
         payloadOf({ level, type, data }: ControlMessage): DecodedPayload;
         /**
          * Which descriptors of a receive to keep and which to close. The library decides by the same function.

@@ -40,4 +40,12 @@ export const CORE = [
     replacement: "held >> 2",
     tests: ["core/hosts: no other global"],
   },
+  {
+    name: "a text is read as a payload",
+    file: "src/core/codec.ts",
+    within: "Codec.payloadOf",
+    find: "!isUint8Array(data)",
+    replacement: "false",
+    tests: ["core/codec: no bytes"],
+  },
 ];

@@ -305,8 +305,13 @@ export class Codec {
     return { level, type: layout.type, data: control.slice(data, data + layout.bytes) };
   }
 
-  /** What a message says; `"unknown"` for a type that the ABI table does not have. Never throws on any bytes. */
+  /**
+   * What a message says; `"unknown"` for a type that the ABI table does not have. Never throws on any bytes.
+   *
+   * @throws TypeError for data that are no Uint8Array
+   */
   payloadOf({ level, type, data }: ControlMessage): DecodedPayload {
+    if (!isUint8Array(data)) throw wrongType("message.data", "a Uint8Array", data);
     return readPayload(this.#layout, level, type, data);
   }
 

@@ -634,6 +634,15 @@ test("each window is copied a bounded number of times: the loaded bytes grow wit
   }
 });
 
+test("a payload that is no bytes is refused: a text or wider elements would be read as something else", () => {
+  const codec = new Codec("linux-x86_64-glibc");
+  for (const data of ["abcd", new Uint16Array(2), [1, 2, 3, 4], undefined])
+    for (const type of [1, 29, 99]) {
+      const read = () => codec.payloadOf({ level: 1, type, data: data as never });
+      assert.throws(read, (error: { code?: string }) => error.code === "ERR_INVALID_ARG_TYPE");
+    }
+});
+
 test("inspect is stable", () => {
   const codec = codecOf("linux-x86_64-glibc");
   const control = Buffer.concat([
