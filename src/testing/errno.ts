@@ -1,5 +1,6 @@
 /** Errors of the virtual kernel, by name. */
 
+import { outOfRange } from "../core/errors.ts";
 import { os } from "../system/builtins.ts";
 
 /** Names of errors, as `errno(3)` has them. */
@@ -43,5 +44,7 @@ export type ErrnoName =
 export function errnoOf(name: ErrnoName): number {
   const numbers = os.constants.errno as Readonly<Record<string, number>>;
   // Node lacks ETOOMANYREFS; this is Linux's number.
-  return -(numbers[name] ?? 109);
+  const number = name === "ETOOMANYREFS" ? 109 : numbers[name];
+  if (typeof number !== "number") throw outOfRange("errno", "a name of errno(3)", name);
+  return -number;
 }

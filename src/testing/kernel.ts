@@ -92,6 +92,14 @@ const PROCESS: Checks = {
   },
 };
 
+const CHECK: Checks = {
+  open(name, value) {
+    // A Map of another realm, as of a test runner, is none here.
+    if (typeof (value as Map<unknown, unknown> | null)?.get !== "function")
+      throw wrongType(name, "a Map of processes and their descriptors", value);
+  },
+};
+
 const OPEN: Checks = { closeWaits: (name, value) => void boolean(name, value) };
 
 /** A process of a {@link VirtualKernel}. */
@@ -147,6 +155,7 @@ export class VirtualProcess {
    *   another process waits for it: a peer could stop it so
    */
   open(name: string, options?: { closeWaits?: boolean | undefined }): OwnedFd {
+    if (typeof name !== "string") throw wrongType("name", "a string", name);
     const { closeWaits } = readOptions("options", options, OPEN);
     const file = closeWaits ? new SlowFile(name, () => this.#waited(name)) : new OpenFile("file", name);
     const fd = this.#process.make(file);
@@ -229,8 +238,8 @@ export class VirtualKernel {
    * @throws RangeError for a version of Linux that cannot be read, or is older than 5.10; and for one on another system
    */
   constructor(abi: Abi | AbiName, options?: KernelOptions) {
-    readOptions("options", options, KERNEL);
-    const { seed = 1, bufferBytes = 8192, bufferMessages = 10, files = 10000, kernel } = options ?? {};
+    const given = readOptions("options", options, KERNEL);
+    const { seed = 1, bufferBytes = 8192, bufferMessages = 10, files = 10000, kernel } = given;
     this.abi = abiOf(abi);
     const own = kernelAbi(this.abi, kernel);
     if (own === null) {
@@ -265,8 +274,8 @@ export class VirtualKernel {
 
   /** Starts a process. */
   process(options?: ProcessOptions): VirtualProcess {
-    readOptions("options", options, PROCESS);
-    const { descriptors = 256, uid = 1000, gid = 1000, groups = [], label = null } = options ?? {};
+    const given = readOptions("options", options, PROCESS);
+    const { descriptors = 256, uid = 1000, gid = 1000, groups = [], label = null } = given;
     const pid = 1000 + this.#machine.processes.length;
     const process = new Process(this.#machine, { pid, uid, gid, groups: [...groups], label }, descriptors);
     const started = new VirtualProcess(KEY, this, process, this.#scheduler);
@@ -314,9 +323,10 @@ export class VirtualKernel {
    * @param options `open`: descriptors that may be open, by process
    */
   check(options?: { open?: ReadonlyMap<VirtualProcess, readonly number[]> | undefined }): void {
+    const { open } = readOptions("options", options, CHECK);
     const found = [...this.violations];
     for (const [{ pid, inheritable, owned }, process] of this.#processes) {
-      const allowed = options?.open?.get(process) ?? [];
+      const allowed = open?.get(process) ?? [];
       if (inheritable > 0) found.push(`process ${pid} has ${inheritable} descriptors that a child would inherit`);
       for (const [fd, name] of process.descriptors) {
         if (!allowed.includes(fd)) found.push(`process ${pid} leaked descriptor ${fd}: ${name}`);

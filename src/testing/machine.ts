@@ -216,6 +216,7 @@ export class Machine {
   reset(): void {
     for (const process of this.processes) process.revive();
     this.violations.length = 0;
+    this.#chosenNames = 0;
     this.names.clear();
     this.bound.clear();
     this.locks.clear();

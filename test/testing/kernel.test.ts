@@ -126,6 +126,19 @@ test("same-seed-same-run: the order of events follows from the seed", async () =
   assert.ok(runs.size > 1, "the seed changes nothing");
 });
 
+test("same-seed-same-run: names that the kernel chooses begin again with a reset", () => {
+  const kernel = new VirtualKernel("linux-x86_64-glibc");
+  const { platform } = kernel.process();
+  const names = [1, 1].map((seed) => {
+    kernel.reset(seed);
+    const socket = UnixDatagram.bind("", { platform });
+    const { address } = socket;
+    socket.close();
+    return address;
+  });
+  assert.is(names[0], names[1]);
+});
+
 test("options: what a process tells its peer, and sizes of buffers", async () => {
   for (const abi of ["linux-x86_64-glibc", "linux-mips-glibc", "freebsd-amd64"] as const) {
     const linux = abi.startsWith("linux");
@@ -1033,12 +1046,37 @@ test("faults: an errno, a short write, a full table, a peer that dies", async ()
   const error = (await errorOf(server.recvFds(1))) as { code?: string; reason?: string; data?: Buffer };
   assert.is(error.code, "ERR_ANCILLARY_TRUNCATED");
   assert.is(error.data?.toString(), "he");
+  // A misspelled name is not the error of some other.
+  on("sendmsg", { errno: "ENOMEN" as "ENOMEM" });
+  assert.is(await codeOf(client.sendFds("x")), "ERR_OUT_OF_RANGE");
   on("sendmsg", { dies: parent });
   assert.is(await codeOf(client.sendFds("x", [file])), "EPIPE");
   kernel.fault = null;
   client.close();
   file.close();
   kernel.check();
+});
+
+test("wrong-arguments: options are read once, and a misspelled one is refused", () => {
+  let reads = 0;
+  const kernel = new VirtualKernel("linux-x86_64-glibc", {
+    get bufferBytes() {
+      return ++reads;
+    },
+  });
+  const process = kernel.process({
+    get uid() {
+      return ++reads;
+    },
+  });
+  assert.is(reads, 2);
+  assert.is(process.uid, 2);
+  const refused = (run: () => unknown) => assert.throws(run, (error: Error) => error instanceof TypeError);
+  refused(() => process.open(5 as unknown as string));
+  refused(() => kernel.check(5 as never));
+  refused(() => kernel.check({ opne: new Map() } as never));
+  refused(() => kernel.check({ open: [] } as never));
+  kernel.check({ open: new Map() });
 });
 
 test("time: passes when nothing else is left to do, and a wait for ever is an error", async () => {
