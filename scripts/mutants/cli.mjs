@@ -88,4 +88,12 @@ export const CLI = [
     replacement: "false",
     tests: ["cli/cli: usage"],
   },
+  {
+    name: "the advice to start the other end leaves out --datagram",
+    file: "src/cli/send.ts",
+    within: "Sender.#sendTo",
+    find: '"recv --datagram"',
+    replacement: '"recv"',
+    tests: ["cli/cli: names the type"],
+  },
 ];

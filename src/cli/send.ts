@@ -190,7 +190,7 @@ class Sender {
     } catch (error) {
       if ((error as { code?: string }).code === "EMSGSIZE") throw tooLong(error as Error);
       if (signal.aborted) throw error;
-      throw explained(error, addressText({ path }));
+      throw explained(error, addressText({ path }), "recv --datagram");
     } finally {
       socket.close();
     }

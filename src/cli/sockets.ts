@@ -69,10 +69,11 @@ export async function connect(
   retry: boolean,
   listener: string,
 ): Promise<Connected> {
+  const peer = type === "stream" ? listener : `${listener} --${type}`;
   const attempt = () => (type === "stream" ? UnixStream : UnixSeqpacket).connect(path, { signal });
   return retry
     ? retried(attempt, signal)
-    : attempt().catch((error) => Promise.reject(explained(error, addressText({ path }), listener)));
+    : attempt().catch((error) => Promise.reject(explained(error, addressText({ path }), peer)));
 }
 
 /** Repeats an attempt until a socket is bound and listens. It polls: the kernel does not report when a name is bound. */

@@ -394,6 +394,17 @@ test("another type of socket is listening there", async () => {
   await receiver.ended;
 });
 
+test("the advice to start the other end names the type of socket", async () => {
+  const path = socketPath();
+  for (const [args, advice] of [
+    [["send", path, "/"], `recv ${path}`],
+    [["send", "--datagram", path, "/"], `recv --datagram ${path}`],
+    [["send", "--seqpacket", path, "/"], `recv --seqpacket ${path}`],
+    [["recv", "--seqpacket", "--connect", path], `send --listen --seqpacket ${path}`],
+  ] as const)
+    assert.match((await cli(args)).stderr, `start "unix-ancillary ${advice}"`);
+});
+
 test("mode: 600 by default", async () => {
   for (const [options, mode] of [
     [[], 0o600],
