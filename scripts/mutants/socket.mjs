@@ -142,6 +142,14 @@ export const SOCKET = [
     tests: ["system/lifecycle: exit: wait-then-close"],
   },
   {
+    name: "a loop that catches the error of a socket that cannot be watched blocks the event loop",
+    file: endpoint,
+    within: "Endpoint.#rearm",
+    find: "this.#retry ??= handle.platform.system.timer(UNWATCHED_MS, _);",
+    replacement: 'this.#abandon(errnoError(watcher, "poll"));',
+    tests: ["system/processes: lets the event loop turn"],
+  },
+  {
     name: "the next watcher of a socket that could not be handed over counts as armed",
     file: handle,
     within: "Handle.unwatch",

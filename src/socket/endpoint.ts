@@ -30,6 +30,9 @@ import { type Direction, type Lane, type Line, Waiting } from "./waiting.ts";
 const FUTILE = 4;
 const PROBE = 16;
 
+/** Milliseconds after which operations fail whose socket cannot be watched: the thread that watches needs descriptors (Bun, Deno). */
+const UNWATCHED_MS = 5;
+
 /** A socket of this library. */
 export abstract class Endpoint implements Disposable, AsyncDisposable {
   /** @internal Makes a structured clone fail. */
@@ -472,7 +475,12 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       if (!waits) return;
       const watcher = handle.platform.system.watch(handle.fd, handle);
       if (watcher < 0) {
-        this.#abandon(errnoError(watcher, "poll"));
+        // Not now: a loop that catches the error would block the event loop.
+        this.#retry ??= handle.platform.system.timer(UNWATCHED_MS, () => {
+          this.#retry = null;
+          if (handle.watcher === -1) this.#abandon(errnoError(watcher, "poll"));
+          else this.#rearm();
+        });
         return;
       }
       handle.watcher = watcher;

@@ -77,18 +77,23 @@ for (const [name, receive] of [
   });
 }
 
-test("readiness by a thread with a full descriptor table: the wait fails, a later one succeeds, and the process ends", async () => {
-  const source = `ulimit -n 64; exec "$0" "$@"`;
-  const { code, stdout, stderr } = await run(
-    "bash",
-    ["-c", source, process.execPath, new URL(import.meta.url).pathname],
-    {
-      env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: "full-table", UNIX_ANCILLARY_READINESS: "thread" },
-    },
-  );
-  assert.is(code, 0, stderr);
-  assert.is(stdout, "EMFILE\nreceived\n");
-});
+for (const [name, full, expected] of [
+  ["the wait fails, a later one succeeds, and the process ends", "full-table", "EMFILE\nreceived\n"],
+  ["a loop that catches the error lets the event loop turn", "full-table-loop", "received\n"],
+] as const) {
+  test(`readiness by a thread with a full descriptor table: ${name}`, async () => {
+    const source = `ulimit -n 64; exec timeout 30 "$0" "$@"`;
+    const { code, stdout, stderr } = await run(
+      "bash",
+      ["-c", source, process.execPath, new URL(import.meta.url).pathname],
+      {
+        env: { ...process.env, UNIX_ANCILLARY_TEST_ROLE: full, UNIX_ANCILLARY_READINESS: "thread" },
+      },
+    );
+    assert.is(code, 0, stderr);
+    assert.is(stdout, expected);
+  });
+}
 
 test.python("python sends with send_fds", async () => {
   const [ours, theirs] = UnixStream.pair();
@@ -178,13 +183,34 @@ test("no received descriptor is inherited by a child", async () => {
 });
 
 /** Waits for the first time with no free descriptor, then with some. */
-async function fullTable(): Promise<void> {
-  const [a, b] = UnixStream.pair();
+async function filled(): Promise<OwnedFd[]> {
   const fill: OwnedFd[] = [];
   const { code } = (await errorOf(() => {
     for (;;) fill.push(OwnedFd.from(0));
   })) as AncillaryError;
   assert.is(code, "EMFILE");
+  return fill;
+}
+
+async function fullTableLoop(): Promise<void> {
+  const [a, b] = UnixStream.pair();
+  const fill = await filled();
+  setTimeout(() => {
+    for (const one of fill) one.close();
+    a.sendFdsSync("x");
+  }, 20);
+  for (let error: unknown = "none yet"; error !== null; ) {
+    error = await b.recvFds(0).then(
+      () => null,
+      (failure) => failure,
+    );
+  }
+  console.log("received");
+}
+
+async function fullTable(): Promise<void> {
+  const [a, b] = UnixStream.pair();
+  const fill = await filled();
   const error = (await errorOf(b.recvFds(0))) as AncillaryError;
   for (const one of fill) one.close();
   console.log(error.code);
@@ -235,6 +261,9 @@ switch (role) {
     break;
   case "full-table":
     await fullTable();
+    break;
+  case "full-table-loop":
+    await fullTableLoop();
     break;
   default:
     test.run();
