@@ -6,6 +6,13 @@ const spawned = "src/channel/spawn.ts";
 
 export const CHANNEL = [
   {
+    name: "a send that a channel refuses at once is not counted",
+    file: channel,
+    within: "FdChannel.#refuse",
+    find: "if (turn !== null) _;",
+    tests: ["socket/fairness: catches errors"],
+  },
+  {
     name: "a record of which a part was sent is sent again, smaller",
     file: channel,
     within: "FdChannel.#sendRecord",

@@ -150,6 +150,13 @@ export const SOCKET = [
     tests: ["system/processes: lets the event loop turn"],
   },
   {
+    name: "connects are not counted",
+    file: connect,
+    within: "openConnected",
+    find: "platform.spent += CONNECTION;",
+    tests: ["socket/fairness: connects", "socket/fairness: catches errors"],
+  },
+  {
     name: "the next watcher of a socket that could not be handed over counts as armed",
     file: handle,
     within: "Handle.unwatch",

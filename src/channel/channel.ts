@@ -250,7 +250,7 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
       this.#throwIfUnusable(this.#sendPoison);
       return this.#transmit(bytes, length, descriptors, signal);
     } catch (error) {
-      return Promise.reject(error);
+      return this.#refuse(error);
     }
   }
 
@@ -356,6 +356,13 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
     }
     // The socket was closed by its earlier owner, or by a failed receive.
     if (this.#socket.closed) throw closedError(this.#receivePoison);
+  }
+
+  /** Counts as a read: a loop that catches the error would block the event loop. */
+  async #refuse(error: unknown): Promise<never> {
+    const turn = this.#reader.turn();
+    if (turn !== null) await turn;
+    throw error;
   }
 
   /** Sends a frame in its turn, in as many messages as its descriptors need, and on a seqpacket socket its bytes. */

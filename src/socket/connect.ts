@@ -7,7 +7,15 @@ import { peerPath } from "../system/address.ts";
 import { net, signals } from "../system/builtins.ts";
 import { EAGAIN, EINPROGRESS, errnoError, timedOut } from "../system/errno.ts";
 import { peerError } from "../system/name-error.ts";
-import { hostPlatform, type Platform, type PlatformOptions, platformFrom, readPlatform } from "../system/platform.ts";
+import {
+  CONNECTION,
+  hostPlatform,
+  type Platform,
+  type PlatformOptions,
+  platformFrom,
+  readPlatform,
+  TURN,
+} from "../system/platform.ts";
 import { checkConnected, getsockoptInt, type SocketType, socketType } from "../system/socket-type.ts";
 import { POLLOUT } from "../system/system.ts";
 import { onAbort } from "./aborts.ts";
@@ -34,6 +42,9 @@ export async function openConnected<S>(
   const { platform, signal } = readPlatform(options, SIGNAL);
   const { system } = platform;
   const to = peerPath(platform, path);
+  // A loop of connects, also one that catches their errors, would block the event loop.
+  platform.spent += CONNECTION;
+  if (platform.spent >= TURN) await new Promise<void>((resolve) => platform.rest(resolve));
   if (signal !== undefined && signals.aborted(signal)) throw signals.reason(signal);
   const fd = openSocket(platform, type);
   try {

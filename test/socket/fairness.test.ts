@@ -14,7 +14,13 @@ test("a loop that catches errors does not stop the event loop", async () => {
   const closed = UnixStream.pair();
   for (const socket of closed) socket.close();
   const signal = AbortSignal.abort();
+  const channels = FdChannel.pair();
+  for (const channel of channels) channel.close();
+  const nobody = socketPath();
   const failing: (() => Promise<unknown>)[] = [
+    () => UnixStream.connect(nobody),
+    () => UnixStream.connect(nobody, { signal }),
+    () => channels[0].send("x"),
     () => a.sendFds("x"),
     () => closed[0].recvFds(0),
     () => closed[0].sendFds("x"),
@@ -210,6 +216,15 @@ test("accepted connections do not stop timers, of many listeners together", asyn
   // Each counts as four messages.
   assert.ok(most <= 2048 / 16 + LISTENERS, `${most} connections in one turn`);
   for (const socket of [...listeners, ...sockets]) socket.close();
+});
+
+test("connects that need not wait do not stop timers", async () => {
+  const listener = UnixListener.bind(`\0${socketPath()}`);
+  const sockets: UnixStream[] = [];
+  const most = await mostInATurn(400, async () => sockets.push(await UnixStream.connect(listener.address!)));
+  // Each counts as three messages.
+  assert.ok(most <= 2048 / 12 + 1, `${most} connections in one turn`);
+  for (const socket of [listener, ...sockets]) socket.close();
 });
 
 test("a peer that floods a socket delays the answer to another by a few turns, however much it sends", async () => {
