@@ -150,6 +150,17 @@ export const SOCKET = [
     tests: ["system/processes: lets the event loop turn"],
   },
   {
+    name: "the timer of a connect whose signal throws stays",
+    file: connect,
+    within: "pause",
+    find: "return new Promise(_);",
+    replacement: `return new Promise((resolve, reject) => {
+      const timer = system.timer(milliseconds, () => { unlisten?.(); resolve(); });
+      const unlisten = signal && onAbort(signal, () => { timer.close(); reject(signals.reason(signal)); });
+    });`,
+    tests: ["socket/foreign: begins to wait"],
+  },
+  {
     name: "connects are not counted",
     file: connect,
     within: "openConnected",

@@ -65,16 +65,22 @@ export async function openConnected<S>(
 /** Waits. An abort rejects the promise with the signal's reason. */
 function pause({ system }: Platform, milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
+    let unlisten: (() => void) | undefined;
     const timer = system.timer(milliseconds, () => {
       unlisten?.();
       resolve();
     });
-    const unlisten =
-      signal &&
-      onAbort(signal, () => {
+    if (signal === undefined) return;
+    try {
+      unlisten = onAbort(signal, () => {
         timer.close();
         reject(signals.reason(signal));
       });
+    } catch (error) {
+      // A signal that is not Node's may throw.
+      timer.close();
+      reject(error);
+    }
   });
 }
 

@@ -157,6 +157,20 @@ for (const member of ["aborted", "reason", "addEventListener", "removeEventListe
   }
 }
 
+test("a foreign signal that throws when a connect begins to wait: the connect fails, and nothing is thrown later", async () => {
+  const path = socketPath();
+  const listener = UnixListener.bind(path, { backlog: 0 });
+  const first = UnixStream.connectSync(path);
+  const { signal } = new ForeignSignal((used) => {
+    if (used === "addEventListener") throw new Error("of the signal");
+  });
+  const { message } = await errorOf(UnixStream.connect(path, { signal }));
+  assert.is(message, "of the signal");
+  // Longer than the pause: what its timer throws ends this process.
+  await sleep(20);
+  for (const one of [first, listener]) one.close();
+});
+
 test("objects that are no signals are refused", async () => {
   const [a, b] = UnixStream.pair();
   for (const wrong of [
