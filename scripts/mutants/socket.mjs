@@ -161,6 +161,13 @@ export const SOCKET = [
     tests: ["socket/foreign: begins to wait"],
   },
   {
+    name: "a read or frame whose signal is aborted is not counted",
+    file: turns,
+    within: "Turns.#refuse",
+    find: "if (turn !== null) _;",
+    tests: ["socket/fairness: catches errors"],
+  },
+  {
     name: "connects are not counted",
     file: connect,
     within: "openConnected",

@@ -99,8 +99,8 @@ export class FdChannel implements Disposable, AsyncDisposable, AsyncIterable<Fra
   readonly #kept: KeptFds | null;
   readonly #most: number;
   readonly #records: boolean;
-  readonly #sends: Turns = new Turns();
-  readonly #receives: Turns = new Turns();
+  readonly #sends: Turns = new Turns(() => this.#reader.turn());
+  readonly #receives: Turns = new Turns(() => this.#reader.turn());
   /** The most bytes of a frame in one record, as found so far. */
   #recordBytes = RECORD_BYTES;
   #nextId = 1;

@@ -109,7 +109,7 @@ export class FdReader implements Disposable, AsyncDisposable {
   #broken: { readonly error: unknown; readonly rest: Buffer } | null = null;
   /** Whether the channel that uses this reader has no operation in progress. */
   #userIdle: () => boolean = always;
-  readonly #reads: Turns = new Turns();
+  readonly #reads: Turns = new Turns(() => this.turn());
   /** Reads that the socket has not counted yet. */
   #uncounted = 0;
 

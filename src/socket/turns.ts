@@ -16,8 +16,14 @@ class Call implements Entry<Call> {
 }
 
 export class Turns {
+  /** Counts a call that fails at once; null, or a promise to wait for before. */
+  readonly #counted: () => Promise<void> | null;
   #busy = false;
   #waiting: Queue<Call> = null;
+
+  constructor(counted: () => Promise<void> | null) {
+    this.#counted = counted;
+  }
 
   /** Whether no call runs or waits. */
   get idle(): boolean {
@@ -30,11 +36,9 @@ export class Turns {
    *
    * The call is an async function, so that it runs in the asynchronous context of its caller after it has waited. It takes no function to
    * run, because a promise and a closure for each call take a tenth of the time of a small frame (2026-11).
-   *
-   * @throws the reason of a signal that is aborted
    */
   begin(signal?: AbortSignal): Promise<void> | null {
-    if (signal !== undefined && signals.aborted(signal)) throw signals.reason(signal);
+    if (signal !== undefined && signals.aborted(signal)) return this.#refuse(signals.reason(signal));
     if (this.#busy) return this.#wait(signal);
     this.#busy = true;
     return null;
@@ -48,6 +52,13 @@ export class Turns {
       this.#waiting = remove(first, first);
       first.run();
     }
+  }
+
+  /** A loop that catches the reason would block the event loop. */
+  async #refuse(reason: unknown): Promise<never> {
+    const turn = this.#counted();
+    if (turn !== null) await turn;
+    throw reason;
   }
 
   #wait(signal: AbortSignal | undefined): Promise<void> {

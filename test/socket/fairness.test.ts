@@ -17,10 +17,16 @@ test("a loop that catches errors does not stop the event loop", async () => {
   const channels = FdChannel.pair();
   for (const channel of channels) channel.close();
   const nobody = socketPath();
+  const [c, d] = UnixStream.pair();
+  const reader = c.reader();
+  const [open, other] = FdChannel.pair();
   const failing: (() => Promise<unknown>)[] = [
     () => UnixStream.connect(nobody),
     () => UnixStream.connect(nobody, { signal }),
     () => channels[0].send("x"),
+    () => reader.read(1, { signal }),
+    () => open.recv({ signal }),
+    () => open.send("x", [], { signal }),
     () => a.sendFds("x"),
     () => closed[0].recvFds(0),
     () => closed[0].sendFds("x"),
@@ -39,7 +45,7 @@ test("a loop that catches errors does not stop the event loop", async () => {
     }
     assert.ok(turned, `${failures} failures, and the event loop did not turn`);
   }
-  a.close();
+  for (const one of [a, reader, d, open, other]) one.close();
 });
 
 /** The most that is handed over between two turns of the event loop while `work` runs. */
