@@ -78,7 +78,7 @@ test("the tarball has one file of declarations for each entry point and each fil
   }
 });
 
-test("the tarball has what the package needs, and with one addon at most 188,000 bytes", async () => {
+test("the tarball has what the package needs, and with one addon at most 189,000 bytes", async () => {
   const addons = readdirSync(join(installed, "node_modules", "unix-ancillary", "prebuilds"));
   const others = addons.filter((name) => name !== `${process.platform}-${process.arch}`);
   // npm run prebuilds checks the limit with all nine.
@@ -87,7 +87,7 @@ test("the tarball has what the package needs, and with one addon at most 188,000
   );
   const bytes = statSync(tarball).size - rest.reduce((sum, { length }) => sum + length, 0);
   console.log(`held: the tarball with one addon: ${bytes} bytes`);
-  assert.ok(bytes <= 188_000, `${bytes} bytes`);
+  assert.ok(bytes <= 189_000, `${bytes} bytes`);
   const all = readdirSync(join(installed, "node_modules", "unix-ancillary"), { recursive: true, encoding: "utf8" });
   const folders = new Set(all.map((name) => name.split("/")[0]));
   const expected = [
