@@ -84,8 +84,8 @@ const CHANGES: Readonly<Record<string, () => void>> = {
     const names = Object.getOwnPropertyNames(globalThis);
     const { defineProperty } = Object;
     const [Failure, Global] = [Error, globalThis];
-    // Later versions of Node make some when they are replaced, and need others for it. Node 20 makes them when they are read alone.
-    if (!process.version.startsWith("v20.")) for (const name of names) Reflect.get(globalThis, name);
+    // Node 24 and later make some when they are replaced, and need others for it. Earlier ones make them when they are read.
+    if (Number.parseInt(process.versions.node) >= 24) for (const name of names) Reflect.get(globalThis, name);
     for (const name of names) {
       if (["globalThis", "undefined", "NaN", "Infinity"].includes(name)) continue;
       const get = () => {
