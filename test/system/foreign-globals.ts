@@ -65,7 +65,7 @@ function addSymbols(realm: Context): void {
   for (const name of ["dispose", "asyncDispose"] as const) Object.defineProperty(symbol, name, { value: Symbol[name] });
 }
 
-const CHANGES: Readonly<Record<string, () => void>> = {
+const CHANGES: Readonly<Record<string, () => void | Promise<void>>> = {
   "web classes of another implementation"() {
     for (const name of MISSING) Reflect.deleteProperty(globalThis, name);
     for (const [name, value] of Object.entries(WEB)) set(name, value);
@@ -80,12 +80,13 @@ const CHANGES: Readonly<Record<string, () => void>> = {
     const [names, own] = [REALM.split(" "), runInContext("globalThis", realm) as Record<string, unknown>];
     for (const name of names) set(name, own[name]);
   },
-  "no globals at all"() {
+  async "no globals at all"() {
     const names = Object.getOwnPropertyNames(globalThis);
     const { defineProperty } = Object;
     const [Failure, Global] = [Error, globalThis];
-    // Node 24 and later make some when they are replaced, and need others for it. Earlier ones make them when they are read.
-    if (Number.parseInt(process.versions.node) >= 24) for (const name of names) Reflect.get(globalThis, name);
+    // Node makes some when they are read, from version 22 on when they are replaced, too; and needs others for it, also a little later.
+    for (const name of names) Reflect.get(globalThis, name);
+    await sleep(100);
     for (const name of names) {
       if (["globalThis", "undefined", "NaN", "Infinity"].includes(name)) continue;
       const get = () => {
@@ -124,9 +125,9 @@ const change = when === "in" ? () => {} : CHANGES[what!]!;
 const { Error: OwnError } = globalThis;
 const controllers = [new ForeignController(), new AbortController()];
 const { everything } = await import("./everything.ts");
-if (when === "before") change();
+if (when === "before") await change();
 const library = when === "in" ? await loadInAnotherRealm() : await import("unix-ancillary");
-if (when === "after") change();
+if (when === "after") await change();
 
 await everything(library, path!);
 for (const controller of controllers) {

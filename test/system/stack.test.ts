@@ -46,19 +46,22 @@ function nearTheEnd(): number {
 
 /** Calls `body` at every distance from the end of the stack, and says for each whether it threw a RangeError. */
 function atEveryDepth(body: () => void, after: (threw: boolean) => void): void {
-  let threw = 0;
   let did = 0;
-  for (let levels = nearTheEnd(); threw < 200; levels++) {
-    let failed = false;
-    try {
-      down(levels, body);
-      did++;
-    } catch (error) {
-      assert.instance(error, RangeError);
-      failed = true;
+  // Again if V8 has compiled the functions meanwhile, and the end was nearer than it seemed.
+  for (let attempt = 0; attempt < 5 && did <= 100; attempt++) {
+    let threw = 0;
+    for (let levels = nearTheEnd(); threw < 200; levels++) {
+      let failed = false;
+      try {
+        down(levels, body);
+        did++;
+      } catch (error) {
+        assert.instance(error, RangeError);
+        failed = true;
+      }
+      if (failed) threw++;
+      after(failed);
     }
-    if (failed) threw++;
-    after(failed);
   }
   assert.ok(did > 100, `only ${did} calls had enough stack: this tests nothing`);
 }
