@@ -145,8 +145,7 @@ export const SOCKET = [
     name: "a loop that catches the error of a socket that cannot be watched blocks the event loop",
     file: endpoint,
     within: "Endpoint.#rearm",
-    find: "this.#retry ??= handle.platform.system.timer(UNWATCHED_MS, _);",
-    replacement: 'this.#abandon(errnoError(watcher, "poll"));',
+    find: "this.#spend(OPERATION);",
     tests: ["system/processes: lets the event loop turn"],
   },
   {

@@ -30,9 +30,6 @@ import { type Direction, type Lane, type Line, Waiting } from "./waiting.ts";
 const FUTILE = 4;
 const PROBE = 16;
 
-/** Milliseconds after which operations fail whose socket cannot be watched: the thread that watches needs descriptors (Bun, Deno). */
-const UNWATCHED_MS = 5;
-
 /** A socket of this library. */
 export abstract class Endpoint implements Disposable, AsyncDisposable {
   /** @internal Makes a structured clone fail. */
@@ -475,12 +472,9 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
       if (!waits) return;
       const watcher = handle.platform.system.watch(handle.fd, handle);
       if (watcher < 0) {
-        // Not now: a loop that catches the error would block the event loop.
-        this.#retry ??= handle.platform.system.timer(UNWATCHED_MS, () => {
-          this.#retry = null;
-          if (handle.watcher === -1) this.#abandon(errnoError(watcher, "poll"));
-          else this.#rearm();
-        });
+        // The thread that watches needs descriptors (Bun, Deno). A loop that catches the error would block the event loop.
+        this.#spend(OPERATION);
+        this.#abandon(errnoError(watcher, "poll"));
         return;
       }
       handle.watcher = watcher;
