@@ -141,7 +141,7 @@ const FAILING: Readonly<Record<string, string>> =
   role === undefined ? JSON.parse(process.env.UNIX_ANCILLARY_TEST_FAILING ?? "{}") : {};
 
 /** How many times slower than Node on a real processor this machine is. */
-const SLOWNESS = Number(process.env.UNIX_ANCILLARY_TEST_SLOWNESS ?? 1);
+export const SLOWNESS = Number(process.env.UNIX_ANCILLARY_TEST_SLOWNESS ?? 1);
 
 /** Whether a program that a test needs works here. Always false in a second process. */
 export const works = (command: string, args: readonly string[]): boolean =>
