@@ -12,8 +12,8 @@ import { SocketAncillary, UnixDatagram, UnixSeqpacket, UnixStream } from "unix-a
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 
-export const bun: boolean = "Bun" in globalThis;
-export const deno: boolean = "Deno" in globalThis;
+const bun = "Bun" in globalThis;
+const deno = "Deno" in globalThis;
 
 /** Whether a thread reports readiness, and not libuv. */
 export const threadReports: boolean = bun || deno || process.env.UNIX_ANCILLARY_READINESS === "thread";

@@ -12,10 +12,9 @@ import { Worker } from "node:worker_threads";
 import { FdChannel, OwnedFd, spawn, UnixStream } from "unix-ancillary";
 import { HandOffError, handOff, handOffUpgrade, takeConnections } from "unix-ancillary/handoff";
 import * as assert from "uvu/assert";
-import { bun, codeOf, deno, errorOf, leakChecked, openFds, role, settled } from "../support.ts";
+import { codeOf, errorOf, leakChecked, openFds, role, settled } from "../support.ts";
 
 const test = leakChecked("handoff");
-const onNode = !("Bun" in globalThis) && !("Deno" in globalThis);
 
 /** The worker: an HTTP server that does not listen, and takes WebSocket-like upgrades, which it echoes. */
 async function worker(): Promise<void> {
@@ -191,38 +190,29 @@ test("a frame that no handOff has sent: nothing is acknowledged or served, and i
   }
 });
 
-test.needing(
-  onNode,
-  "Node",
-  "a descriptor that is no socket, among connections: none of the frame is served, and all are closed",
-  async () => {
-    const [ours, theirs] = FdChannel.pair();
-    const [a, b] = UnixStream.pair();
-    const file = OwnedFd.fromRaw(openSync(process.execPath, "r"));
-    await ours.send(Buffer.alloc(12), [a, file, a]);
-    file.close();
-    a.close();
-    const before = openFds().size;
-    assert.is(await codeOf(takeConnections(theirs, () => assert.unreachable())), "ERR_INVALID_FD_TYPE");
-    assert.ok((await b.recvFds(0)).eof);
-    assert.is(openFds().size, before);
-    for (const one of [b, ours, theirs]) one.close();
-  },
-);
+test("a descriptor that is no socket, among connections: none of the frame is served, and all are closed", async () => {
+  const [ours, theirs] = FdChannel.pair();
+  const [a, b] = UnixStream.pair();
+  const file = OwnedFd.fromRaw(openSync(process.execPath, "r"));
+  await ours.send(Buffer.alloc(12), [a, file, a]);
+  file.close();
+  a.close();
+  const before = openFds().size;
+  assert.is(await codeOf(takeConnections(theirs, () => assert.unreachable())), "ERR_INVALID_FD_TYPE");
+  assert.ok((await b.recvFds(0)).eof);
+  assert.is(openFds().size, before);
+  for (const one of [b, ours, theirs]) one.close();
+});
 
-test.needing(
-  onNode,
-  "Node",
-  "a thread that is terminated while Node makes the socket of a connection: it is closed",
-  async () => {
-    const [front, worker] = UnixStream.pair();
-    const [client, accepted] = UnixStream.pair();
-    const ours = FdChannel.over(front);
-    await ours.send(Buffer.alloc(4), [accepted]);
-    accepted.close();
-    const library = (entry: string): string => JSON.stringify(fileURLToPath(import.meta.resolve(entry)));
-    const thread = new Worker(
-      `const net = require("node:net");
+test("a thread that is terminated while Node makes the socket of a connection: it is closed", async () => {
+  const [front, worker] = UnixStream.pair();
+  const [client, accepted] = UnixStream.pair();
+  const ours = FdChannel.over(front);
+  await ours.send(Buffer.alloc(4), [accepted]);
+  accepted.close();
+  const library = (entry: string): string => JSON.stringify(fileURLToPath(import.meta.resolve(entry)));
+  const thread = new Worker(
+    `const net = require("node:net");
      const { parentPort } = require("node:worker_threads");
      const { FdChannel, OwnedFd, UnixStream } = require(${library("unix-ancillary")});
      net.Socket = class extends net.Socket {
@@ -234,16 +224,15 @@ test.needing(
      };
      const channel = FdChannel.over(UnixStream.from(OwnedFd.from(${worker.fd})));
      require(${library("unix-ancillary/handoff")}).takeConnections(channel, () => {});`,
-      { eval: true },
-    );
-    await once(thread, "message");
-    await thread.terminate();
-    worker.close();
-    const end = await Promise.race([client.recvFds(0), sleep(2000)]);
-    assert.ok(end?.eof);
-    for (const one of [ours, client]) one.close();
-  },
-);
+    { eval: true },
+  );
+  await once(thread, "message");
+  await thread.terminate();
+  worker.close();
+  const end = await Promise.race([client.recvFds(0), sleep(2000)]);
+  assert.ok(end?.eof);
+  for (const one of [ours, client]) one.close();
+});
 
 test("what the worker has is handed off, even if the close of it fails here", async () => {
   const [a, b] = UnixStream.pair();
@@ -478,63 +467,53 @@ test("many connections at once over a channel with low limits: each frame keeps 
   await closed(server);
 });
 
-test.needing(
-  !bun && !deno,
-  "Node's HTTP server",
-  "a worker's HTTP server that does not listen keeps its timeouts, and can close its connections",
-  async () => {
-    const [ours, theirs] = FdChannel.pair();
-    const server = front((socket) => handOff(ours, socket));
-    const port = await listening(server);
-    const timeouts = { headersTimeout: 200, requestTimeout: 300, connectionsCheckingInterval: 20 };
-    const serving = createHttp(timeouts, (_, response) => response.end("answer"));
-    serving.on("listening", () => assert.unreachable("it does not listen"));
-    const taking = takeConnections(theirs, serving);
-    const half = connect(port, "127.0.0.1");
-    half.write("GET / HTTP/1.1\r\nHost:");
-    assert.match(await readBytes(half, 1), "408 Request Timeout");
-    half.destroy();
-    const idle = connect(port, "127.0.0.1");
-    idle.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert.match(await readBytes(idle, 1), "200 OK");
-    serving.closeAllConnections();
-    await once(idle.resume(), "close");
-    ours.close();
-    await taking;
-    theirs.close();
-    await closed(server);
-  },
-);
+test("a worker's HTTP server that does not listen keeps its timeouts, and can close its connections", async () => {
+  const [ours, theirs] = FdChannel.pair();
+  const server = front((socket) => handOff(ours, socket));
+  const port = await listening(server);
+  const timeouts = { headersTimeout: 200, requestTimeout: 300, connectionsCheckingInterval: 20 };
+  const serving = createHttp(timeouts, (_, response) => response.end("answer"));
+  serving.on("listening", () => assert.unreachable("it does not listen"));
+  const taking = takeConnections(theirs, serving);
+  const half = connect(port, "127.0.0.1");
+  half.write("GET / HTTP/1.1\r\nHost:");
+  assert.match(await readBytes(half, 1), "408 Request Timeout");
+  half.destroy();
+  const idle = connect(port, "127.0.0.1");
+  idle.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  assert.match(await readBytes(idle, 1), "200 OK");
+  serving.closeAllConnections();
+  await once(idle.resume(), "close");
+  ours.close();
+  await taking;
+  theirs.close();
+  await closed(server);
+});
 
-test.needing(
-  !bun && !deno,
-  "Node's server",
-  "the options that a worker's server sets on what it accepts are set on what it takes, too",
-  async () => {
-    const [ours, theirs] = FdChannel.pair();
-    const server = front((socket) => handOff(ours, socket));
-    const port = await listening(server);
-    const set: unknown[] = [];
-    const { setNoDelay, setKeepAlive } = Socket.prototype;
-    Object.assign(Socket.prototype, {
-      setNoDelay: (...parameters: unknown[]) => set.push("setNoDelay", ...parameters),
-      setKeepAlive: (...parameters: unknown[]) => set.push("setKeepAlive", ...parameters),
-    });
-    const serving = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 5000 });
-    const taking = takeConnections(theirs, serving);
-    const client = connect(port, "127.0.0.1").resume();
-    const [socket] = (await once(serving, "connection")) as [Socket];
-    Object.assign(Socket.prototype, { setNoDelay, setKeepAlive });
-    assert.equal(set, ["setNoDelay", true, "setKeepAlive", true, 5000]);
-    socket.end();
-    client.end();
-    await once(client, "close");
-    ours.close();
-    await taking;
-    theirs.close();
-    await closed(server);
-  },
-);
+test("the options that a worker's server sets on what it accepts are set on what it takes, too", async () => {
+  const [ours, theirs] = FdChannel.pair();
+  const server = front((socket) => handOff(ours, socket));
+  const port = await listening(server);
+  const set: unknown[] = [];
+  const { setNoDelay, setKeepAlive } = Socket.prototype;
+  Object.assign(Socket.prototype, {
+    setNoDelay: (...parameters: unknown[]) => set.push("setNoDelay", ...parameters),
+    setKeepAlive: (...parameters: unknown[]) => set.push("setKeepAlive", ...parameters),
+  });
+  const serving = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 5000 });
+  const taking = takeConnections(theirs, serving);
+  const client = connect(port, "127.0.0.1").resume();
+  const [socket] = (await once(serving, "connection")) as [Socket];
+  Object.assign(Socket.prototype, { setNoDelay, setKeepAlive });
+  assert.equal(set, ["setNoDelay", true, "setKeepAlive", true, 5000]);
+  socket.end();
+  client.end();
+  await once(client, "close");
+  ours.close();
+  await taking;
+  theirs.close();
+  await closed(server);
+});
 
 test("a connection that the program has ended is refused until its end is sent: a worker could write after it", async () => {
   const [ours, theirs] = FdChannel.pair();

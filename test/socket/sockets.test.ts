@@ -335,27 +335,21 @@ test("toSocket with options that Node refuses does not hand the connection over"
   b.close();
 });
 
-const hasOnread = !("Bun" in globalThis) && !("Deno" in globalThis);
-test.needing(
-  hasOnread,
-  "onread",
-  "toSocket with a buffer of onread that throws: no socket of Node's has it too",
-  () => {
-    const [a, b] = UnixStream.pair();
-    const buffer = () => {
-      throw new Error("no buffer");
-    };
-    const resources = process.getActiveResourcesInfo().length;
-    assert.throws(() => b.toSocket({ onread: { buffer, callback: () => true } } as never), /no buffer/);
-    assert.is(process.getActiveResourcesInfo().length, resources);
-    a.sendFdsSync("still ours");
-    assert.is(String(b.recvFdsSync(0).data), "still ours");
-    a.close();
-    b.close();
-  },
-);
+test("toSocket with a buffer of onread that throws: no socket of Node's has it too", () => {
+  const [a, b] = UnixStream.pair();
+  const buffer = () => {
+    throw new Error("no buffer");
+  };
+  const resources = process.getActiveResourcesInfo().length;
+  assert.throws(() => b.toSocket({ onread: { buffer, callback: () => true } } as never), /no buffer/);
+  assert.is(process.getActiveResourcesInfo().length, resources);
+  a.sendFdsSync("still ours");
+  assert.is(String(b.recvFdsSync(0).data), "still ours");
+  a.close();
+  b.close();
+});
 
-test.needing(hasOnread, "onread", "toSocket with buffers of onread: all are used, the first one once", async () => {
+test("toSocket with buffers of onread: all are used, the first one once", async () => {
   const [a, b] = UnixStream.pair();
   const buffers = [Buffer.alloc(3), Buffer.alloc(3), Buffer.alloc(3)];
   const made: Buffer[] = [];
