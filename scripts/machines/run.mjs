@@ -3,16 +3,17 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { hasTool, readOptions, run, SKIP_MISSING, Tally, testFiles } from "../lane.mjs";
+import { readOptions, run, SKIP_MISSING, Tally, testFiles } from "../lane.mjs";
 import { runListed, tallyResult } from "../listed-suite.mjs";
 import { record } from "../platforms.mjs";
 import { refuse } from "../tally.mjs";
 import { FOLDER, Missing, Suite } from "./debian.mjs";
+import { emulator } from "./emulator.mjs";
 import { runsc } from "./gvisor.mjs";
 import { completeRoot, makeImage } from "./image.mjs";
 import { initramfs } from "./initramfs.mjs";
 import { runMachine } from "./machine.mjs";
-import { EMULATORS, PACKAGES } from "./targets.mjs";
+import { PACKAGES } from "./targets.mjs";
 
 /** Files that check sources, documents, scripts or the benchmark. They need more than the package, and say the same everywhere. */
 const NOT_RUN = ["architecture", "bench/curve", "doc-examples", "documents", "package", "scripts"];
@@ -117,8 +118,8 @@ export function rootOf({ suite, debian }, node) {
  * @param options `processor`: whose addon; `kernel` and `kernelSuite`: the package; `node`: the program, if not Debian's
  */
 export async function suiteInMachine(tally, target, machine, { processor, kernel, kernelSuite, node }) {
-  const [program, ...args] = machine.system;
-  if (!hasTool(program)) throw new Missing(`${program} (Debian's ${EMULATORS[program]})`);
+  const [name, ...args] = machine.system;
+  const program = emulator(name);
   const root = rootOf(machine, node === undefined);
   const { folder, file } = new Suite(kernelSuite, machine.debian).kernel(kernel);
   const image = join(FOLDER, `${process.pid}-${processor}.img`);
@@ -128,7 +129,7 @@ export async function suiteInMachine(tally, target, machine, { processor, kernel
     completeRoot(root, { processor, node, job: { ...job, most: machine.processors, env: ENVIRONMENT } });
     makeImage(image, root);
     const command = [
-      program,
+      ...program,
       ...args.map((arg) => arg.replace("IMAGE", image)),
       ...["-accel", "tcg", "-m", String(machine.memory), "-smp", String(machine.processors)],
       ...["-nographic", "-no-reboot", "-net", "none", "-kernel", file, "-initrd", first],

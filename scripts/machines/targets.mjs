@@ -6,16 +6,6 @@ export const PACKAGES =
     " ",
   );
 
-/** Debian's packages of the emulators. */
-export const EMULATORS = {
-  "qemu-system-x86_64": "qemu-system-x86",
-  "qemu-system-aarch64": "qemu-system-arm",
-  "qemu-system-arm": "qemu-system-arm",
-  "qemu-system-s390x": "qemu-system-misc",
-  "qemu-system-riscv64": "qemu-system-misc",
-  "qemu-system-ppc64": "qemu-system-ppc",
-};
-
 const virtio = (device) => ["-drive", "file=IMAGE,if=none,id=disk,format=raw", "-device", `${device},drive=disk`];
 
 /**
@@ -52,6 +42,7 @@ export const PROCESSORS = {
   s390x: {
     debian: "s390x",
     suite: "sid",
+    libuv: "1.53",
     user: "qemu-s390x",
     kernel: "linux-image-s390x",
     kernelSuite: "trixie",
@@ -64,6 +55,7 @@ export const PROCESSORS = {
   ppc64: {
     debian: "ppc64el",
     suite: "sid",
+    libuv: "1.53",
     user: "qemu-ppc64le",
     kernel: "linux-image-powerpc64le",
     kernelSuite: "trixie",

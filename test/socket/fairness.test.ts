@@ -183,8 +183,8 @@ test("messages are counted by what they bring: bytes and descriptors", async () 
 
 for (const what of ["receives", "sends"] as const) {
   test(`many ${what} that wait are not all served in one turn`, async () => {
-    // A socket has room for as many.
-    const COUNT = 220;
+    // A socket has room for as many: on s390x, where each has more memory, for less than 220.
+    const COUNT = 160;
     const [a, b] = UnixSeqpacket.pair();
     if (what === "sends") while (a.trySendFds(Buffer.alloc(32768)) !== null);
     const most = await mostTogether(async (handed) => {
