@@ -137,6 +137,7 @@ function takeReset(state: SocketState): Error {
 const DONE = { done: true, value: undefined } as const;
 
 type Result = IteratorResult<ReceivedFds, undefined>;
+type ReceiveOptions = RecvOptions & Pick<WaitOptions, "signal">;
 
 /** A receive for `messages()`. A class of its own, because a second promise for each receive would take as much memory as the socket. */
 class ReceiveNext extends Receive<Result> {
@@ -180,13 +181,18 @@ class ReceiveNext extends Receive<Result> {
 
 /** The messages of a socket until its peer finishes, or a receive fails. */
 class Messages implements AsyncIterableIterator<ReceivedFds, undefined> {
-  readonly #receive: (messages: Messages) => Promise<Result>;
+  // In a closure they would take 126 bytes more, for each connection that waits (2026-12).
+  readonly socket: MessageSocket;
+  readonly maxFds: number;
+  readonly options: ReceiveOptions;
   done = false;
   /** A receive that has succeeded, for the next one. */
   spare: ReceiveNext | null = null;
 
-  constructor(receive: (messages: Messages) => Promise<Result>) {
-    this.#receive = receive;
+  constructor(socket: MessageSocket, maxFds: number, options: ReceiveOptions) {
+    this.socket = socket;
+    this.maxFds = maxFds;
+    this.options = options;
   }
 
   [Symbol.asyncIterator](): this {
@@ -194,7 +200,7 @@ class Messages implements AsyncIterableIterator<ReceivedFds, undefined> {
   }
 
   next(): Promise<Result> {
-    return this.done ? Promise.resolve(DONE) : this.#receive(this);
+    return this.done ? Promise.resolve(DONE) : receiveNext(this);
   }
 
   async return(): Promise<Result> {
@@ -202,6 +208,13 @@ class Messages implements AsyncIterableIterator<ReceivedFds, undefined> {
     return DONE;
   }
 }
+
+// biome-ignore lint/correctness/useYield: it has no message.
+async function* failing(error: unknown): AsyncGenerator<never, undefined> {
+  throw error;
+}
+
+let receiveNext: (messages: Messages) => Promise<Result>;
 
 /** One `sendmsg`. */
 class Send extends Operation<number> {
@@ -311,6 +324,12 @@ export abstract class MessageSocket extends Endpoint {
   static {
     typeOf = (source) =>
       typeof source === "object" && source !== null && #state in source ? (source as MessageSocket).#state.type : null;
+    receiveNext = (messages) => {
+      const { socket, maxFds, options } = messages;
+      const receive = messages.spare ?? new ReceiveNext(socket.#state, maxFds, options, messages);
+      messages.spare = null;
+      return socket.submit("reading", receive, options.signal);
+    };
   }
 
   /** @internal */
@@ -428,16 +447,9 @@ export abstract class MessageSocket extends Endpoint {
     try {
       const read = readOptions("options", options, RECV_ASYNC);
       limit("maxFds", maxFds);
-      return new Messages((messages) => {
-        const receive = messages.spare ?? new ReceiveNext(this.#state, maxFds, read, messages);
-        messages.spare = null;
-        return this.submit("reading", receive, read.signal);
-      });
+      return new Messages(this, maxFds, read);
     } catch (error) {
-      return new Messages((messages) => {
-        messages.done = true;
-        return Promise.reject(error);
-      });
+      return failing(error);
     }
   }
 
