@@ -80,20 +80,20 @@ if server == 0:
         silent = True
     signal.signal(signal.SIGUSR1, fall_silent)
     INIT, LOOKUP, GETATTR, OPEN = 26, 1, 3, 14
-    attributes = struct.pack("<6Q10I", 2, 12345, 0, 0, 0, 0, 0, 0, 0, 0o100644, 1, 0, 0, 0, 4096, 0)
+    attributes = struct.pack("=6Q10I", 2, 12345, 0, 0, 0, 0, 0, 0, 0, 0o100644, 1, 0, 0, 0, 4096, 0)
     answers = {
-        INIT: struct.pack("<4I2H2I2H8I", 7, 31, 65536, 0, 8, 8, 65536, 1, 0, 0, *[0] * 8),
-        LOOKUP: struct.pack("<4Q2I", 2, 1, 0, 0, 0, 0) + attributes,
-        GETATTR: struct.pack("<Q2I", 0, 0, 0) + attributes,
-        OPEN: struct.pack("<Q2I", 7, 0, 0),
+        INIT: struct.pack("=4I2H2I2H8I", 7, 31, 65536, 0, 8, 8, 65536, 1, 0, 0, *[0] * 8),
+        LOOKUP: struct.pack("=4Q2I", 2, 1, 0, 0, 0, 0) + attributes,
+        GETATTR: struct.pack("=Q2I", 0, 0, 0) + attributes,
+        OPEN: struct.pack("=Q2I", 7, 0, 0),
     }
     while True:
         request = os.read(device, 200000)
         if silent: continue
-        _, opcode, unique = struct.unpack_from("<IIQ", request)
+        _, opcode, unique = struct.unpack_from("=IIQ", request)
         answer = answers.get(opcode)
         error = 0 if opcode in answers else -38
-        os.write(device, struct.pack("<IiQ", 16 + len(answer or b""), error, unique) + (answer or b""))
+        os.write(device, struct.pack("=IiQ", 16 + len(answer or b""), error, unique) + (answer or b""))
 os.close(device)
 kinds = iter([os.O_PATH | os.O_DIRECTORY, os.O_RDWR, os.O_RDWR, os.O_RDWR])
 def make():
