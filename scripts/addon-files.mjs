@@ -18,7 +18,7 @@ export const ADDONS = {
 
 const OLDEST_GLIBC = "2.17";
 
-const NEEDED = new Set(["libc.so.6", "/usr/lib/libSystem.B.dylib"]);
+const NEEDED = new Set(["/usr/lib/libSystem.B.dylib"]);
 
 const EXPORTED = ["napi_register_module_v1", "node_api_module_get_api_version_v1"];
 
@@ -50,16 +50,39 @@ function reader(bytes, little, bits) {
   return { u8: read(1), u16: read(2), u32: read(4), word: read(bits / 8), w: bits / 8 };
 }
 
-/** elf(5). */
-function readElf(bytes) {
+/** elf(5): how to read a file, its width, and its sections. */
+function sectionsOf(bytes) {
   const bits = bytes[4] === 2 ? 64 : 32;
-  const { u8, u16, u32, word, w } = reader(bytes, bytes[5] === 1, bits);
+  const read = reader(bytes, bytes[5] === 1, bits);
+  const { u16, u32, word, w } = read;
   const sectionsAt = word(bits === 64 ? 40 : 32);
   const [size, count] = bits === 64 ? [u16(58), u16(60)] : [u16(46), u16(48)];
   const sections = Array.from({ length: count }, (_, i) => {
     const at = sectionsAt + i * size;
     return { type: u32(at + 4), offset: word(at + 8 + 2 * w), bytes: word(at + 8 + 3 * w), link: u32(at + 8 + 4 * w) };
   });
+  return { read, bits, sections };
+}
+
+/**
+ * Takes out of an ELF file which libraries it needs: libc alone, which is in the process already, as Node-API is. Bun for musl refuses a
+ * file that names the library of glibc (1.4.5). The versions of symbols stay: glibc looks for them in the libraries that are loaded
+ * (`find_needed` in elf/dl-version.c).
+ */
+export function dropNeeded(bytes) {
+  const { read, sections } = sectionsOf(bytes);
+  const { word, w } = read;
+  const { offset, bytes: length } = sections.find((section) => section.type === 6);
+  const end = offset + length;
+  for (let at = offset; word(at) !== 0; ) {
+    if (word(at) !== 1) at += 2 * w;
+    else bytes.copyWithin(at, at + 2 * w, end).fill(0, end - 2 * w, end);
+  }
+}
+
+function readElf(bytes) {
+  const { read, bits, sections } = sectionsOf(bytes);
+  const { u8, u16, u32, word, w } = read;
   const one = (type) => sections.find((section) => section.type === type);
   const dynamic = one(6);
   const symbols = one(11);

@@ -2,9 +2,10 @@
 // native/binding.gyp, which node-gyp can build, too.
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { dropNeeded } from "./addon-files.mjs";
 
 /** The folder of Node's headers. Every official distribution has them beside the binary. */
 function headers() {
@@ -75,5 +76,10 @@ export async function buildNative({ extraFlags = [], out, strip = true, folder =
   const temporary = `${out}.${process.pid}`;
   const args = [...flags, ...extraFlags, ...linking, ...sources, ...libraries, "-o", temporary];
   execFileSync(compiler(), args, { stdio: "inherit" });
+  if (strip && process.platform === "linux") {
+    const bytes = readFileSync(temporary);
+    dropNeeded(bytes);
+    writeFileSync(temporary, bytes);
+  }
   renameSync(temporary, out);
 }

@@ -13,7 +13,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { hasTool } from "./lane.mjs";
 import { Missing } from "./machines/debian.mjs";
-import { nodeOnMusl } from "./machines/musl.mjs";
+import { onMusl } from "./machines/musl.mjs";
 import { attempt, chosen, laneOptions, rootOf, suiteHere, suiteInMachine, suiteInRoot } from "./machines/run.mjs";
 import { ALIASES, PROCESSORS } from "./machines/targets.mjs";
 
@@ -43,8 +43,8 @@ async function natively(name, label) {
   await suiteInRoot(tally, target, PROCESSORS[name], { name, most: availableParallelism() });
 }
 
-async function onMusl(name, label) {
-  const { command, libc } = await nodeOnMusl();
+async function withMusl(name, label) {
+  const { command, libc } = await onMusl(process.execPath);
   const recorded = options.record ? { addon: "linux-x64", how: "the processor itself" } : undefined;
   await suiteHere(tally, { label, failures: [name], only, recorded }, command, { processor: "x64", libc });
 }
@@ -68,7 +68,7 @@ async function asMachine(name, label) {
 for (const name of names) {
   const way =
     name === "musl"
-      ? onMusl
+      ? withMusl
       : PROCESSORS[name].system === undefined
         ? natively
         : options.user || options.sample

@@ -11,6 +11,8 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { basename, join, resolve } from "node:path";
 import { hasTool, readOptions, run, SKIP_MISSING, select, Tally } from "./lane.mjs";
+import { Missing } from "./machines/debian.mjs";
+import { onMusl } from "./machines/musl.mjs";
 import { runSuite } from "./runtime-suite.mjs";
 
 const root = resolve("build", "runtimes");
@@ -32,6 +34,7 @@ const OLD_NODES = {
 };
 const OTHERS = {
   Bun: ["@oven/bun-linux-x64@1.4.5", "@oven/bun-linux-x64/bin/bun"],
+  "Bun, musl": ["@oven/bun-linux-x64-musl@1.4.5", "@oven/bun-linux-x64-musl/bin/bun"],
   Deno: ["@deno/linux-x64-glibc@2.9.6", "@deno/linux-x64-glibc/deno", "run", "-A"],
   workerd: ["@cloudflare/workerd-linux-64", "@cloudflare/workerd-linux-64/bin/workerd"],
 };
@@ -169,12 +172,21 @@ for (const [name, entry] of Object.entries(EMULATED)) {
   const node = await runtime(name, entry);
   if (node !== null) await check(name, "core, big-endian", emulator, [...args, node, "core.mjs"], { cwd: project });
 }
-for (const name of ["Bun", "Deno"]) {
+for (const name of ["Bun", "Bun, musl", "Deno"]) {
   const [, , ...args] = OTHERS[name];
-  const program = await runtime(name, OTHERS[name]);
-  if (program === null) continue;
-  await check(name, "core", program, [...args, "core.mjs"], { cwd: project });
-  await check(name, "stream, readiness by a thread", program, [...args, "stream.mjs"], { cwd: project });
+  const path = await runtime(name, OTHERS[name]);
+  if (path === null) continue;
+  let command = [path];
+  try {
+    if (name === "Bun, musl") ({ command } = await onMusl(path));
+  } catch (error) {
+    if (!(error instanceof Missing)) throw error;
+    tally.missing(name, error.message);
+    continue;
+  }
+  const [program, ...before] = command;
+  await check(name, "core", program, [...before, ...args, "core.mjs"], { cwd: project });
+  await check(name, "stream, readiness by a thread", program, [...before, ...args, "stream.mjs"], { cwd: project });
 }
 
 const workerd = await runtime("workerd", OTHERS.workerd);

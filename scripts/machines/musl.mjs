@@ -1,4 +1,4 @@
-// The Node that runs this script, with Debian's musl as its C library.
+// Programs with Debian's musl as their C library: Node's build for glibc, and Bun's for musl.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync } from "node:fs";
@@ -8,8 +8,8 @@ import { FOLDER, Missing } from "./debian.mjs";
 
 const SHIM = join("scripts", "machines", "glibc-on-musl.c");
 
-/** Returns the command that starts it, and the version of musl. */
-export async function nodeOnMusl() {
+/** Returns the command that starts a program, and the version of musl. */
+export async function onMusl(program) {
   const musl = "/usr/lib/x86_64-linux-musl/libc.so";
   if (!hasTool("musl-gcc") || !existsSync(musl)) throw new Missing("Debian's musl-tools");
   const folder = resolve(FOLDER, "musl");
@@ -20,11 +20,11 @@ export async function nodeOnMusl() {
     const path = execFileSync("gcc", [`-print-file-name=${name}`], { encoding: "utf8" }).trim();
     copyFileSync(path, join(folder, name));
   }
-  // Node needs glibc's loader by this name. musl takes the largest stack that a file asks for as that of its threads.
+  // Node, and Debian's C++ library, need glibc's loader by this name. musl takes the largest stack that a file asks for as that of its threads.
   const shim = join(folder, "ld-linux-x86-64.so.2");
   const flags = ["-shared", "-fPIC", "-O1", "-w", "-Wl,-z,stack-size=8388608", "-o", shim, SHIM];
   const { code, output } = await run("musl-gcc", flags);
   if (code !== 0) throw new Error(output);
   const version = /^Version (.*)$/m.exec(spawnSync(loader, { encoding: "utf8" }).stderr)[1];
-  return { command: [loader, "--library-path", folder, process.execPath], libc: `musl ${version}` };
+  return { command: [loader, "--library-path", folder, program], libc: `musl ${version}` };
 }
