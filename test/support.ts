@@ -148,6 +148,16 @@ export const works = (command: string, args: readonly string[]): boolean =>
   role === undefined && spawnSync(command, args).status === 0;
 const hasPython = works("python3", ["-c", "import socket; socket.send_fds"]);
 
+/** The first operation that waits: the library opens descriptors for it, and keeps them. */
+export async function waitOnce(): Promise<void> {
+  const [a, b] = UnixStream.pair();
+  const waiting = b.recvFds(0);
+  await a.sendFds("x");
+  await waiting;
+  a.close();
+  b.close();
+}
+
 /**
  * Creates a suite. The check is a part of each test, not a hook: uvu calls the hooks again when a test fails, and a hook that
  * then throws ends the suite without a message.
@@ -156,10 +166,7 @@ export function leakChecked(name: string): LeakChecked {
   const tests = suite(name);
   // The library and Node open some descriptors at first use and keep them: do that before anything is counted.
   tests.before(async () => {
-    const [a, b] = UnixStream.pair();
-    const waiting = b.recvFds(0);
-    await a.sendFds("x");
-    await waiting;
+    await waitOnce();
     // libuv opens a spare descriptor with its first stream and keeps it.
     const server = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => server.once("listening", resolve));
@@ -167,8 +174,6 @@ export function leakChecked(name: string): LeakChecked {
     if (deno) await denosSockets();
     // Bun duplicates descriptor 2 at the first warning.
     if (bun) process.stderr.write("");
-    a.close();
-    b.close();
     await sleep(1);
   });
   const skip = (title: string, why: string): void => {

@@ -4,13 +4,14 @@ import { spawn } from "node:child_process";
 import { type AncillaryError, OwnedFd, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
 import { fstatSync, openSync, readText } from "../descriptors.ts";
-import { again, errorOf, fileWith, leakChecked, openFds, role, run, socketPath } from "../support.ts";
+import { again, errorOf, fileWith, leakChecked, openFds, role, run, socketPath, waitOnce } from "../support.ts";
 
 const test = leakChecked("processes");
 
 /** Runs the second process; prints a line if its number of descriptors has changed. */
 async function child(body: (stream: UnixStream) => Promise<void>): Promise<void> {
   const stream = UnixStream.from(OwnedFd.fromRaw(3));
+  await waitOnce();
   const before = openFds().size;
   await body(stream);
   if (openFds().size !== before) console.log(`descriptors: ${before} before, ${openFds().size} after`);
