@@ -28,8 +28,8 @@ const names =
     : chosen([...Object.keys(PROCESSORS), "musl"], wanted, "processor");
 const only = options.sample && options.only.length === 0 ? SAMPLE.files : options.only;
 
-/** Processors with the layout and the numbers of x86-64. */
-const LIKE_X86_64 = ["arm64", "riscv64"];
+/** Processors with the layout of x86-64, and its numbers where the programs of test/testing/kernel use them. */
+const LIKE_X86_64 = ["arm64", "ppc64", "riscv64"];
 
 /** The names of the lists of failures of a processor and its Node. */
 const listsOf = (name) => [

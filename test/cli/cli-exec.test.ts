@@ -104,7 +104,8 @@ test("exec: a command that Node refuses to start at once is a command that canno
   const { code, stderr } = await receiver.ended;
   socket.close();
   assert.is(code, 126, stderr);
-  assert.match(stderr, "E2BIG");
+  // Deno has the words alone.
+  assert.match(stderr, /E2BIG|Argument list too long/);
 });
 
 test("exec: an empty command is refused before anything is received", async () => {
@@ -179,7 +180,7 @@ test.python("exec: ^C at a terminal reaches the command once, not a second time 
 test("exec: --fd sets the numbers, without LISTEN_*", async () => {
   const counted = await passed(["--fd", "0", "--exec", "wc", "-l"], [fileWith("1\n2\n3\n")]);
   assert.is(counted.stdout.trim(), "3");
-  const script = "cat <&7; cat <&5; ls /proc/$$/fd; env | grep LISTEN_ || true";
+  const script = "cat <&7; cat <&5; ls /proc/$$/fd; env | grep ^LISTEN_ || true";
   const both = await passed(["--fd", "7", "--fd", "5", ...exec(script)], [fileWith("a"), fileWith("b")]);
   assert.is(both.stdout.trim(), "ab0\n1\n2\n5\n7");
   const log = fileWith("");

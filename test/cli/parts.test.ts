@@ -67,7 +67,7 @@ test("times, labels, unknown payloads, leftovers and malformed buffers", () => {
     `cmsg_len 8=${16 + bytes}, cmsg_level 4=${level}, cmsg_type 4=${type}`;
   const of = (level: number, type: number, ...data: number[]) =>
     codec.encode([{ level, type, data: Uint8Array.from(data) }]);
-  const time = [...new Uint8Array(BigInt64Array.of(5n, 9n).buffer)];
+  const time = [5, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0];
   assert.is(named(abi, of(1, 29, ...time)), `${header(16, 29)}, seconds 8=5, microseconds 8=9`);
   assert.is(named(abi, of(1, 3, 97, 98)), `${header(2, 3)}, bytes 2, padding 6`);
   assert.is(named(abi, of(41, 50, 1, 2, 3, 4)), `${header(4, 50, 41)}, bytes 4, padding 4`);

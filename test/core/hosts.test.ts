@@ -143,7 +143,7 @@ test("a host that has the language and WebAssembly, and no other global", async 
       "Float64Array Function Infinity Int16Array Int32Array Int8Array JSON Map Math NaN Number Object Promise Proxy RangeError " +
       "ReferenceError Reflect RegExp Set SharedArrayBuffer String Symbol SyntaxError TypeError URIError Uint16Array Uint32Array " +
       "Uint8Array Uint8ClampedArray WeakMap WeakSet WebAssembly globalThis undefined").split(" "));
-    for (const name of Object.getOwnPropertyNames(globalThis)) if (!language.has(name)) delete globalThis[name];
+    for (const name of Object.getOwnPropertyNames(globalThis)) if (!language.has(name)) Reflect.deleteProperty(globalThis, name);
     const { Codec } = await import(${CORE});
     const codec = new Codec("linux-x86_64-glibc");
     const { SOL_SOCKET: level, SCM_SECURITY: type } = codec.abi;

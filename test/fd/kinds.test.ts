@@ -111,7 +111,7 @@ test.needing(
     // The program that has the ring becomes Node.
     const program = `
     import { OwnedFd, UnixStream } from "unix-ancillary";
-    const ring = OwnedFd.fromRaw(Number(process.argv[1]));
+    const ring = OwnedFd.fromRaw(Number(process.argv.at(-1)));
     const [a, b] = UnixStream.pair();
     const sent = await a.sendFds("x", [ring]).then(() => "sent", ({ code, syscall }) => code + " " + syscall);
     console.log(ring.describe().kind + ", " + sent);

@@ -206,7 +206,8 @@ if (linux) {
       const credentials = a.getOption(LEVEL, "SO_PEERCRED", 100);
       assert.equal([...new Uint32Array(Uint8Array.from(credentials).buffer)], [pid, uid, gid]);
       assert.is(a.getOption(LEVEL, "SO_PEERCRED", 5).length, 5);
-      for (const name of ["SO_PEERCRED", 13, 20] as const) {
+      // SO_LINGER and SO_RCVTIMEO, on PowerPC 18.
+      for (const name of ["SO_PEERCRED", 13, abi.SO_PASSCRED === 20 ? 18 : 20] as const) {
         const error = await errorOf(() => a.getOption(LEVEL, name));
         assert.instance(error, RangeError);
         assert.match(error.message, 'is no int, got "more than 4 bytes"');
