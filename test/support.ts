@@ -75,7 +75,10 @@ async function denosSockets(): Promise<void> {
   for (let turn = 0; turn < 60 && sockets() < before + 2; turn++) await sleep(50);
 }
 
-/** Whether a socket option is there: Linux says ENOPROTOOPT when it is not, and the library ENOTSUP where a system never has it. */
+/**
+ * Whether a socket option is there: Linux says ENOPROTOOPT when it is not, and the library ENOTSUP where a system never has it. gVisor says
+ * ENOPROTOOPT only when an option is read.
+ */
 function hasOption(ask: (a: UnixStream) => unknown): boolean {
   const [a, b] = UnixStream.pair();
   try {
@@ -95,13 +98,25 @@ function hasOption(ask: (a: UnixStream) => unknown): boolean {
 /** What some tests need, as the first arguments of {@link LeakChecked.needing}. Asked when it is used: not every test has the addon. */
 export const NEEDS = {
   get passPidfd() {
-    return [hasOption((a) => a.setPassPidfd(true)), "SO_PASSPIDFD (Linux 6.5)"] as const;
+    return [
+      hasOption((a) => {
+        a.setPassPidfd(true);
+        a.getOption("SOL_SOCKET", "SO_PASSPIDFD");
+      }),
+      "SO_PASSPIDFD (Linux 6.5)",
+    ] as const;
   },
   get peerPidfd() {
     return [hasOption((a) => a.peerPidfd().close()), "SO_PEERPIDFD (Linux 6.5)"] as const;
   },
   get passRights() {
-    return [hasOption((a) => a.setPassRights(true)), "SO_PASSRIGHTS (Linux 6.16)"] as const;
+    return [
+      hasOption((a) => {
+        a.setPassRights(true);
+        a.getOption("SOL_SOCKET", "SO_PASSRIGHTS");
+      }),
+      "SO_PASSRIGHTS (Linux 6.16)",
+    ] as const;
   },
   /** Debian's Node 20 with its libuv 1.50 refuses `setgid`, whatever UV_USE_IO_URING says. */
   get unprivileged() {
@@ -254,6 +269,20 @@ export const PAIRS = [
   ["seqpacket", () => UnixSeqpacket.pair()],
   ["datagram", () => UnixDatagram.pair()],
 ] as const;
+
+/**
+ * Fills the queue of a datagram receiver, and returns how many messages that took. A kernel limits their number, or the memory of their
+ * sender; the smallest reach that. gVisor limits the bytes of all, which takes larger ones: many small ones would take minutes, and the
+ * turn of the event loop.
+ */
+export function crowd(sender: Pick<UnixDatagram, "trySendFdsTo">, path: string): number {
+  let sent = 0;
+  while (sent < 20 && sender.trySendFdsTo("x", [], path) !== null) sent++;
+  for (let bytes = 32768; bytes > 0; bytes >>= 1) {
+    while (sender.trySendFdsTo("x".repeat(bytes), [], path) !== null) sent++;
+  }
+  return sent;
+}
 
 /** An ancillary buffer with room for the most descriptors of one message, and for other control messages. */
 export const ancillary = (): SocketAncillary => new SocketAncillary(4096);

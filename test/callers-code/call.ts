@@ -7,6 +7,7 @@ import { inspect } from "node:util";
 import { isMainThread } from "node:worker_threads";
 import { AncillaryError, ChannelError, OwnedFd, UnixListener, UnixStream } from "unix-ancillary";
 import { HandOffError } from "unix-ancillary/handoff";
+import { SLOWNESS } from "../support.ts";
 import { type Style, Trap } from "./arguments.ts";
 import type { Recipe } from "./recipe.ts";
 import { applies, countFds, drain, EFFECTS, front, PAYLOAD, Seen, WAITING, World, watchdog } from "./world.ts";
@@ -105,7 +106,7 @@ async function until(there: () => boolean, turns = 60): Promise<boolean> {
 
 const CLOSES = ["closes the socket", "closes the socket, another gets its number", "hands the socket over"];
 
-const dog = isMainThread ? await watchdog(20_000) : null;
+const dog = isMainThread ? await watchdog(20_000 * SLOWNESS) : null;
 
 /** What nothing caught, meanwhile. */
 const uncaught: unknown[] = [];

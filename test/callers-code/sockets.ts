@@ -200,7 +200,7 @@ add(
 
 const named = (world: World): UnixDatagram => {
   if (world.socket !== null) return world.socket as UnixDatagram;
-  world.peer = world.keep(UnixDatagram.bind(""));
+  world.peer = world.keep(UnixDatagram.bind(socketPath()));
   world.socket = world.keep(UnixDatagram.unbound());
   world.subject = world.socket;
   world.uses.add("socket");

@@ -62,9 +62,9 @@ if (role === "grandchild") {
   });
 }
 if (role === "inherits") {
-  const list = () => run("sh", ["-c", "ls /proc/$$/fd"]);
+  const list = () => run("sh", ["-c", "cd /proc/$$/fd; ls"]);
   const kept = (await list()).stdout.includes("40");
-  const { child, channel } = spawn("sh", ["-c", "ls /proc/$$/fd"], { stdio: ["ignore", "pipe", "inherit", 41] });
+  const { child, channel } = spawn("sh", ["-c", "cd /proc/$$/fd; ls"], { stdio: ["ignore", "pipe", "inherit", 41] });
   let output = "";
   child.stdout!.on("data", (bytes) => (output += bytes));
   await new Promise((resolve) => child.once("close", resolve));

@@ -25,7 +25,7 @@ test("exec: LISTEN_* are set as by systemd, with the command's own pid, and no o
     UNIX_ANCILLARY_CHANNEL_SOCKET: "0:1",
   };
   const script =
-    'ls /proc/$$/fd; cat <&3; cat <&4; echo; echo $$; env | grep -E "^LISTEN_|^UNIX_ANCILLARY_(DATA|CHANNEL_.*)="';
+    '(cd /proc/$$/fd; ls); cat <&3; cat <&4; echo; echo $$; env | grep -E "^LISTEN_|^UNIX_ANCILLARY_(DATA|CHANNEL_.*)="';
   const { code, stdout, stderr } = await passed(
     exec(script),
     [fileWith("a"), fileWith("b"), "--data", "d"],
@@ -180,7 +180,7 @@ test.python("exec: ^C at a terminal reaches the command once, not a second time 
 test("exec: --fd sets the numbers, without LISTEN_*", async () => {
   const counted = await passed(["--fd", "0", "--exec", "wc", "-l"], [fileWith("1\n2\n3\n")]);
   assert.is(counted.stdout.trim(), "3");
-  const script = "cat <&7; cat <&5; ls /proc/$$/fd; env | grep ^LISTEN_ || true";
+  const script = "cat <&7; cat <&5; (cd /proc/$$/fd; ls); env | grep ^LISTEN_ || true";
   const both = await passed(["--fd", "7", "--fd", "5", ...exec(script)], [fileWith("a"), fileWith("b")]);
   assert.is(both.stdout.trim(), "ab0\n1\n2\n5\n7");
   const log = fileWith("");
@@ -201,7 +201,7 @@ test("exec: with too few descriptors the command is not run; surplus ones are cl
   }
   const none = await passed(exec("echo ran"), ["--data", "bytes alone"]);
   assert.is(none.code, 3);
-  const more = await passed(["--fd", "5", ...exec("ls /proc/$$/fd")], ["/", "/"]);
+  const more = await passed(["--fd", "5", ...exec("(cd /proc/$$/fd; ls)")], ["/", "/"]);
   assert.is(more.stdout.trim(), "0\n1\n2\n5");
   assert.match(more.stderr, "1 descriptor beyond the first 1 closed");
 });

@@ -15,7 +15,7 @@ import {
 import { abis, Codec, hostAbiName } from "unix-ancillary/core";
 import * as assert from "uvu/assert";
 import { closeSync, fstatSync, openSync, readSync } from "../descriptors.ts";
-import { codeOf, errorOf, fileWith, leakChecked, openFds, pair } from "../support.ts";
+import { codeOf, errorOf, fileWith, leakChecked, openFds, pair, socketPath } from "../support.ts";
 
 const test = leakChecked("ancillary");
 
@@ -69,7 +69,7 @@ test(
       const read = Buffer.alloc(16);
       assert.is(readSync(message.fds[2]!.fd, read), content.length);
       // Not inherited by a child.
-      const child = spawnSync("ls", ["/proc/self/fd"], { stdio: ["ignore", "pipe", "inherit"] });
+      const child = spawnSync("sh", ["-c", "cd /proc/self/fd; ls"], { stdio: ["ignore", "pipe", "inherit"] });
       const inherited = child.stdout.toString().split("\n");
       for (const owned of message.fds) assert.not.ok(inherited.includes(String(owned.fd)));
       for (const owned of message.fds) owned.close();
@@ -375,8 +375,8 @@ test(
 
 test("address: of the sender of a datagram, and of its receiver", () =>
   withFile((fd) => {
-    const receiver = UnixDatagram.bind("");
-    const sender = UnixDatagram.bind("");
+    const receiver = UnixDatagram.bind(socketPath());
+    const sender = UnixDatagram.bind(socketPath());
     using out = space();
     using into = space();
     out.addFds([fd]);

@@ -337,7 +337,7 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
       () => FdChannel.pair(),
       () => UnixStream.connect(path),
       () => UnixStream.connectSync(path),
-      () => UnixDatagram.bind(""),
+      () => UnixDatagram.bind(socketPath()),
       () => UnixListener.bind(socketPath()),
       () => listener.accept(),
       () => listener.acceptSync(),

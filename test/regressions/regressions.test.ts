@@ -38,12 +38,12 @@ const test = leakChecked("regressions");
 
 /** Sends until there is no more room; returns the number of bytes sent. */
 function fill(socket: UnixStream | UnixSeqpacket | UnixDatagram): number {
-  const block = Buffer.alloc(1000, "f");
-  for (let sum = 0; ; ) {
-    const sent = socket.trySendFds(block);
-    if (sent === null) return sum;
-    sum += sent;
+  let sum = 0;
+  // A kernel that counts the bytes alone (gVisor) has room for a small message behind the large ones.
+  for (const block of [Buffer.alloc(1000, "f"), Buffer.alloc(1, "f")]) {
+    for (let sent = socket.trySendFds(block); sent !== null; sent = socket.trySendFds(block)) sum += sent;
   }
+  return sum;
 }
 
 /** Receives until nothing has arrived for a turn of the event loop; counts and closes the descriptors. */
@@ -150,7 +150,7 @@ test("number-reused-while-its-frame-waits: that frame fails, and later frames ar
 });
 
 test("descriptors-inherited-by-later-children: none that the library opens or receives", async () => {
-  const inherited = async () => (await run("ls", ["/proc/self/fd"])).stdout;
+  const inherited = async () => (await run("sh", ["-c", "cd /proc/self/fd; ls"])).stdout;
   const before = await inherited();
   const path = socketPath();
   const listener = UnixListener.bind(path);
@@ -184,7 +184,7 @@ test("descriptors-inherited-by-later-children: none that the library opens or re
   const [left, right] = FdChannel.pair();
   await left.send("frame", [0, 1]);
   open.push(left, right, (await right.recv())!);
-  open.push(UnixDatagram.bind(""), UnixDatagram.unbound());
+  open.push(UnixDatagram.bind(socketPath()), UnixDatagram.unbound());
   assert.ok(openFds().size > 40, "all of it is open");
   assert.is(await inherited(), before);
   for (const one of open.reverse()) one[Symbol.dispose]();
@@ -269,8 +269,8 @@ test("lengths-of-the-last-receive-used-for-the-next: each receive has all the ro
     a.close();
     b.close();
   }
-  const named = UnixDatagram.bind("");
-  const receiver = UnixDatagram.bind("");
+  const named = UnixDatagram.bind(socketPath());
+  const receiver = UnixDatagram.bind(socketPath());
   const nameless = UnixDatagram.unbound();
   named.sendFdsToSync("x", [], receiver.address!);
   nameless.sendFdsToSync("x", [], receiver.address!);

@@ -14,7 +14,7 @@ import {
   UnixStream,
 } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { codeOf, errorOf, leakChecked, socketPath, temporaryFolder, withEnvironment } from "../support.ts";
+import { codeOf, crowd, errorOf, leakChecked, socketPath, temporaryFolder, withEnvironment } from "../support.ts";
 
 const test = leakChecked("class-options");
 
@@ -80,7 +80,7 @@ const WAITS: Readonly<Record<string, () => Waits>> = {
     const [a, b] = UnixDatagram.pair();
     const full = UnixDatagram.bind(socketPath());
     const sender = UnixDatagram.unbound();
-    while (sender.trySendFdsTo("x", [], full.address!) !== null);
+    crowd(sender, full.address!);
     return {
       calls: { ...messages(a), ...both(a, "recvFdsFrom", 1), ...both(sender, "sendFdsTo", "x", [0], full.address) },
       close: () => {
@@ -118,7 +118,7 @@ const WAITS: Readonly<Record<string, () => Waits>> = {
   "unix-ancillary"() {
     const manager = UnixDatagram.bind(socketPath());
     const sender = UnixDatagram.unbound();
-    while (sender.trySendFdsTo("x", [], manager.address!) !== null);
+    crowd(sender, manager.address!);
     const [a, b] = UnixStream.pair();
     while (a.trySendFds(Buffer.alloc(4096)) !== null);
     process.env.NOTIFY_SOCKET = manager.address!;

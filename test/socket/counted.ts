@@ -53,6 +53,7 @@ const library = (await import("unix-ancillary")) as typeof Library;
 const { FdDuplex } = (await import("unix-ancillary/stream")) as typeof Streams;
 const { VirtualKernel } = (await import("unix-ancillary/testing")) as typeof Testing;
 const { FdChannel, UnixDatagram, UnixSeqpacket, UnixStream } = library;
+const { crowd } = await import("../support.ts");
 
 /** Blocks of the library that ran since the last call. */
 async function blocks(): Promise<number> {
@@ -129,7 +130,7 @@ function crowdedReceivers(size: number): Library.UnixDatagram {
   for (let i = 0; i < size; i++) {
     const path = freshName();
     kept.push(UnixDatagram.bind(path));
-    while (sender.trySendFdsTo("x", [], path) !== null);
+    crowd(sender, path);
     ignore(sender.sendFdsTo("y", [], path));
   }
   return sender;
@@ -169,7 +170,7 @@ const EVENTS: Readonly<Record<string, Event>> = {
       const sender = UnixDatagram.unbound();
       const path = freshName();
       kept.push(sender, UnixDatagram.bind(path));
-      while (sender.trySendFdsTo("x", [], path) !== null);
+      crowd(sender, path);
       return abortOne(size, (signal) => sender.sendFdsTo("x", [], path, { signal }));
     },
   },

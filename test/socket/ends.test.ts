@@ -9,17 +9,12 @@ import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { UnixDatagram, UnixListener, UnixStream } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { again, codeOf, leakChecked, leastProcessorShare, role, socketPath } from "../support.ts";
+import { again, codeOf, crowd, leakChecked, leastProcessorShare, role, socketPath } from "../support.ts";
 
 const test = leakChecked("ends");
 
 const timers = (): number =>
   process.getActiveResourcesInfo().filter((what) => /^(Timeout|Immediate)$/.test(what)).length;
-
-/** Fills the queue of the receiver at a path. */
-function crowd(sender: UnixDatagram, path: string): void {
-  while (sender.trySendFdsTo("x", [], path) !== null);
-}
 
 test("no listener stays on a signal when its operations have ended, whatever ended them", async () => {
   const { signal } = new AbortController();

@@ -4,13 +4,13 @@ import { mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { UnixDatagram } from "unix-ancillary";
 import * as assert from "uvu/assert";
-import { again, codeOf, leakChecked, role, socketPath, temporaryFolder } from "../support.ts";
+import { again, codeOf, crowd, leakChecked, role, socketPath, temporaryFolder } from "../support.ts";
 
 const test = leakChecked("receivers");
 
 if (role === "ends") {
   const [server, silent] = [UnixDatagram.unbound(), UnixDatagram.bind(process.argv[2]!)];
-  while (server.trySendFdsTo("x", [], process.argv[2]!) !== null);
+  crowd(server, process.argv[2]!);
   const sent = server.sendFdsTo("last", [0], process.argv[2]!);
   if (process.argv[3] === "unref") server.unref();
   else {
@@ -27,9 +27,7 @@ function world(): { server: UnixDatagram; silent: string; good: string; sockets:
   const [silent, good] = [socketPath(), socketPath()];
   const sockets = [UnixDatagram.unbound(), UnixDatagram.bind(silent), UnixDatagram.bind(good)];
   const server = sockets[0]!;
-  let filled = 0;
-  while (server.trySendFdsTo("fill", [], silent) !== null) filled++;
-  return { server, silent, good, sockets, filled };
+  return { server, silent, good, sockets, filled: crowd(server, silent) };
 }
 
 test("one receiver that does not read holds up nobody else", async () => {
@@ -88,8 +86,7 @@ test("one receiver has one queue, however its path is spelled, and whatever the 
     UnixDatagram.bind(`${elsewhere}/r`),
   ];
   try {
-    let filled = 0;
-    while (server.trySendFdsTo("fill", [], "r") !== null) filled++;
+    const filled = crowd(server, "r");
     const spellings = ["r", "./r", "sub/../r", `${folder}/r`, `${folder}//r`, `${folder}/./sub/../r`];
     const sends = spellings.map((path, i) => server.sendFdsTo(`${i}`, [0], path));
     process.chdir(elsewhere);

@@ -172,7 +172,7 @@ print(offsets, total)
 );
 
 test("no received descriptor is inherited by a child", async () => {
-  const inherited = async () => (await run("ls", ["/proc/self/fd"])).stdout;
+  const inherited = async () => (await run("sh", ["-c", "cd /proc/self/fd; ls"])).stdout;
   const before = await inherited();
   const [a, b] = UnixStream.pair();
   a.sendFdsSync("x", [0, 1, 2]);
