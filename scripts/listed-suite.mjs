@@ -28,8 +28,8 @@ export async function runListed({ files, failing, program, env = {}, timeout, al
     const variables = { UNIX_ANCILLARY_TEST_FAILING: JSON.stringify(failing[file] ?? {}) };
     const { output, detail, how, ...result } = await start(file, timeout, variables);
     const skips = [...output.matchAll(/^SKIPPED: (.*)$/gm)].map(([, what]) => what);
-    // uvu names them.
-    const failed = [...output.matchAll(/^ *FAIL +\S+ +"(.*)"$/gm)].map(([, title]) => title);
+    // uvu names them, behind the name of their suite, which may have a space.
+    const failed = [...output.matchAll(/^ *FAIL +[^"\n]+"(.*)"$/gm)].map(([, title]) => title);
     const ended = !/^killed after \d+ s$/m.test(output);
     report({ file, ...result, skips, failed, ended, detail: result.good ? "" : detail });
   };
