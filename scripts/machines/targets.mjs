@@ -47,7 +47,7 @@ export const PROCESSORS = {
     kernel: "linux-image-s390x",
     kernelSuite: "trixie",
     console: "ttysclp0",
-    // With two, qemu 7.2 makes Node 24 die of SIGILL.
+    // With two, qemu 7.2 made Node 24 die of SIGILL. In that of Debian 13, three files were run with two (2026-12).
     processors: 1,
     memory: 6144,
     system: ["qemu-system-s390x", "-machine", "s390-ccw-virtio", "-cpu", "max", ...virtio("virtio-blk-ccw")],
