@@ -182,17 +182,17 @@ class ReceiveNext extends Receive<Result> {
 /** The messages of a socket until its peer finishes, or a receive fails. */
 class Messages implements AsyncIterableIterator<ReceivedFds, undefined> {
   // In a closure they would take 126 bytes more, for each connection that waits (2026-12).
-  readonly socket: MessageSocket;
-  readonly maxFds: number;
-  readonly options: ReceiveOptions;
+  readonly #socket: MessageSocket;
+  readonly #maxFds: number;
+  readonly #options: ReceiveOptions;
   done = false;
   /** A receive that has succeeded, for the next one. */
   spare: ReceiveNext | null = null;
 
   constructor(socket: MessageSocket, maxFds: number, options: ReceiveOptions) {
-    this.socket = socket;
-    this.maxFds = maxFds;
-    this.options = options;
+    this.#socket = socket;
+    this.#maxFds = maxFds;
+    this.#options = options;
   }
 
   [Symbol.asyncIterator](): this {
@@ -200,7 +200,7 @@ class Messages implements AsyncIterableIterator<ReceivedFds, undefined> {
   }
 
   next(): Promise<Result> {
-    return this.done ? Promise.resolve(DONE) : receiveNext(this);
+    return this.done ? Promise.resolve(DONE) : receiveNext(this, this.#socket, this.#maxFds, this.#options);
   }
 
   async return(): Promise<Result> {
@@ -214,7 +214,12 @@ async function* failing(error: unknown): AsyncGenerator<never, undefined> {
   throw error;
 }
 
-let receiveNext: (messages: Messages) => Promise<Result>;
+let receiveNext: (
+  messages: Messages,
+  socket: MessageSocket,
+  maxFds: number,
+  options: ReceiveOptions,
+) => Promise<Result>;
 
 /** One `sendmsg`. */
 class Send extends Operation<number> {
@@ -324,8 +329,7 @@ export abstract class MessageSocket extends Endpoint {
   static {
     typeOf = (source) =>
       typeof source === "object" && source !== null && #state in source ? (source as MessageSocket).#state.type : null;
-    receiveNext = (messages) => {
-      const { socket, maxFds, options } = messages;
+    receiveNext = (messages, socket, maxFds, options) => {
       const receive = messages.spare ?? new ReceiveNext(socket.#state, maxFds, options, messages);
       messages.spare = null;
       return socket.submit("reading", receive, options.signal);

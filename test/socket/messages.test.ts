@@ -286,4 +286,15 @@ test("seqpacket: an empty record is not the end while records follow it", async 
   }
 });
 
+test("messages: what a loop asks for cannot be changed after it was checked", async () => {
+  const [a, b] = UnixStream.pair();
+  const messages = Object.assign(b.messages(1), { socket: null, maxFds: 253, options: {} });
+  a.sendFdsSync("x", [0, 0]);
+  const { value } = await messages.next();
+  assert.is(value!.fds.length, 1);
+  value![Symbol.dispose]();
+  a.close();
+  b.close();
+});
+
 test.run();
