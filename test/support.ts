@@ -48,6 +48,15 @@ export async function settled(number: () => number): Promise<number> {
   return last;
 }
 
+/**
+ * Waits until no more than so many descriptors are open. Another thread closes the received descriptors of an error. On a busy machine
+ * the error may come first, and a test that then fills the table finds one slot more later.
+ */
+export function closedAgain(most: number): void {
+  const asleep = new Int32Array(new SharedArrayBuffer(4));
+  for (let turn = 0; turn < 1000 && openFds().size > most; turn++) Atomics.wait(asleep, 0, 0, 1);
+}
+
 /** The open descriptors of a process, and the files they refer to, without the descriptor that lists them. */
 export function openFds(pid: number | "self" = "self"): Map<number, string> {
   const fds = new Map<number, string>();

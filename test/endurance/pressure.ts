@@ -3,7 +3,7 @@
 import { closeSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { UnixListener, UnixStream } from "unix-ancillary";
-import { codeOf, errorOf, openFds, run, socketPath } from "../support.ts";
+import { closedAgain, codeOf, errorOf, openFds, run, socketPath } from "../support.ts";
 import { amount, check, role } from "./measure.ts";
 
 const ROUNDS = amount(2000);
@@ -46,6 +46,7 @@ const empty = (): void => {
 let refused = 0;
 for (let round = 0; round < ROUNDS; round++) {
   const free = round % 4;
+  const open = openFds().size;
   await a.sendFds(`round ${round}`, [file, file, file, file]);
   fill(free);
   const error = (await errorOf(round % 2 === 0 ? b.recvFds(4) : () => b.recvFdsSync(4))) as Error & {
@@ -62,6 +63,7 @@ for (let round = 0; round < ROUNDS; round++) {
     refused += 2;
   }
   empty();
+  closedAgain(open);
   const client = await UnixStream.connect(path);
   fill(0);
   check((await codeOf(listener.accept())) === "EMFILE", "accept");

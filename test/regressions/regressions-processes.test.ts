@@ -23,6 +23,7 @@ import { closeSync, fstatSync, openSync } from "../descriptors.ts";
 import {
   again,
   ancillary,
+  closedAgain,
   codeOf,
   errorOf,
   leakChecked,
@@ -247,6 +248,8 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
     const before = openFds();
     const filled: number[] = [];
     const full = async (free: number, body: () => unknown) => {
+      const open = openFds().size;
+      let outcome: unknown;
       try {
         for (;;) filled.push(openSync("/dev/null", "r"));
       } catch {
@@ -254,10 +257,12 @@ const PROGRAMS: Readonly<Record<string, () => unknown>> = {
       }
       for (let i = 0; i < free; i++) closeSync(filled.pop()!);
       try {
-        return await body();
+        outcome = await body();
       } finally {
         for (const fd of filled.splice(0)) closeSync(fd);
       }
+      if (outcome instanceof Error) closedAgain(open);
+      return outcome;
     };
     const refused = (error: Error, text: string) => {
       const { code, reason, data } = error as AncillaryError;

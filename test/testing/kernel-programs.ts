@@ -16,6 +16,7 @@ import {
 } from "unix-ancillary";
 import { Codec, type ControlMessage } from "unix-ancillary/core";
 import { generator } from "../../src/testing/random.ts";
+import { closedAgain, openFds } from "../support.ts";
 
 /** The kernel that a program runs on, with its files and paths. */
 export interface World extends PlatformOptions {
@@ -97,9 +98,11 @@ class Observer {
 
   observe(what: string, action: () => string): void {
     let seen: string;
+    const open = this.world.withRoom === undefined ? Number.POSITIVE_INFINITY : openFds().size;
     try {
       seen = action();
     } catch (error) {
+      closedAgain(open);
       const { code, syscall, reason, data } = error as {
         code: string;
         syscall?: string;
