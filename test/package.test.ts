@@ -16,7 +16,7 @@ import { basename, join, resolve } from "node:path";
 import zopfli from "@gfx/zopfli";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { run, temporaryFolder } from "./support.ts";
+import { run, SLOWNESS, temporaryFolder } from "./support.ts";
 
 const test = suite("package");
 const folder = temporaryFolder();
@@ -484,7 +484,11 @@ test("the README's commands for the shell: recv in one terminal, send in the oth
   const outputs: string[] = [];
   for (const [recv, send] of pairs) {
     const stdio: ["ignore", "pipe", "pipe"] = ["ignore", "pipe", "pipe"];
-    const receiver = spawn("sh", ["-c", `${before}; exec ${recv}`], { cwd: installed, stdio, timeout: 30_000 });
+    const receiver = spawn("sh", ["-c", `${before}; exec ${recv}`], {
+      cwd: installed,
+      stdio,
+      timeout: 30_000 * SLOWNESS,
+    });
     let output = "";
     receiver.stdout.on("data", (bytes) => (output += bytes));
     const ended = new Promise((resolve) => receiver.on("close", resolve));

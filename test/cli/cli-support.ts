@@ -3,7 +3,7 @@
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { resolve } from "node:path";
 import * as assert from "uvu/assert";
-import { type Run, run, socketPath } from "../support.ts";
+import { type Run, run, SLOWNESS, socketPath } from "../support.ts";
 
 /** The file that `bin` in package.json names. */
 export const MAIN: string = resolve("dist/cli.js");
@@ -22,7 +22,7 @@ export interface Started {
 
 export function start(args: readonly string[], options: { stdio?: unknown[]; env?: NodeJS.ProcessEnv } = {}): Started {
   const stdio = (options.stdio ?? ["ignore", "pipe", "pipe"]) as "pipe"[];
-  const child = spawn(process.execPath, [MAIN, ...args], { timeout: 30_000, ...options, stdio });
+  const child = spawn(process.execPath, [MAIN, ...args], { timeout: 30_000 * SLOWNESS, ...options, stdio });
   let stdout = "";
   let stderr = "";
   let notify = () => {};
