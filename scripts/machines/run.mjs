@@ -82,7 +82,7 @@ async function suiteOn(tally, { label, failures, only, recorded }, start) {
   const job = {
     files: filesFor(only),
     failing: failingOn(failures),
-    timeout: 20 * MINUTE,
+    timeout: 60 * MINUTE,
     aloneTimeout: 3 * MINUTE,
   };
   if (job.files.length === 0) throw new Missing(`no test file matches ${only.join(", ")}`);
