@@ -152,7 +152,7 @@ function compile(name: string): string {
     const source = join(root, "bench", "c", `${name}.c`);
     const cc = process.env.CC ?? "cc";
     try {
-      execFileSync(cc, ["-O2", "-Wall", source, "-o", out], { stdio: "inherit" });
+      execFileSync(cc, ["-O2", "-Wall", "-pthread", source, "-o", out], { stdio: "inherit" });
     } catch (cause) {
       throw new Error(`cannot compile bench/c/${name}.c with ${cc}: needs a C compiler (Debian: gcc, libc6-dev)`, {
         cause,

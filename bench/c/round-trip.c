@@ -1,8 +1,10 @@
 /* The lower limit: the work of the library in a straightforward C program. Sends 64 bytes with N descriptors over a
  * socketpair, receives them, closes them. Argument: N. Reads "ROUNDS\n" on stdin and prints nanoseconds per round, repeatedly,
- * so that it can take turns with another program without a restart. */
+ * so that it can take turns with another program without a restart. With the argument "thread" a second thread sleeps meanwhile: the kernel
+ * then counts references to files and to their table with atomic operations, as it does for each process of Node. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +20,16 @@ static double now(void) {
   return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
+static void *asleep(void *unused) {
+  for (;;) pause();
+  return unused;
+}
+
 int main(int argc, char **argv) {
-  const int count = argc == 2 ? atoi(argv[1]) : -1;
+  const int count = argc >= 2 ? atoi(argv[1]) : -1;
   if (count < 0 || count > MOST) return 1;
+  pthread_t thread;
+  if (argc == 3 && (strcmp(argv[2], "thread") != 0 || pthread_create(&thread, NULL, asleep, NULL) != 0)) return 1;
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) return 1;
   const int file = open("/dev/null", O_RDONLY | O_CLOEXEC);

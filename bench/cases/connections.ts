@@ -98,7 +98,7 @@ async function memoryLine(pace: Pace): Promise<Line> {
     theirs: spread(bytes.net),
     kind: "value",
     result,
-    target: { atMost: 2 },
+    target: { atMost: 1.2 },
   };
 }
 

@@ -40,6 +40,6 @@ export const start: Case = {
       result: spread(results.ours.map((ms, turn) => ms - theirs[turn]!)),
       target,
     });
-    return [line("node -e 0", results.nothing, { atMost: 8 }), line("an empty module", results.empty, null)];
+    return [line("node -e 0", results.nothing, null), line("an empty module", results.empty, { atMost: 6 })];
   },
 };
