@@ -12,6 +12,14 @@ const turns = "src/socket/turns.ts";
 
 export const SOCKET = [
   {
+    name: "a receive waits behind that of the reader, which alone receives",
+    file: "src/socket/message-socket.ts",
+    within: "Receive.check",
+    find: "this.#state.reader !== this.reader",
+    replacement: "false",
+    tests: ["socket/fd-reader: two-readers", "socket/fd-reader: beside a reader"],
+  },
+  {
     name: "the tail of a queue stays stale after a removal",
     file: queue,
     within: "remove",

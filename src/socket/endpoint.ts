@@ -264,13 +264,12 @@ export abstract class Endpoint implements Disposable, AsyncDisposable {
   protected submit<T>(line: Line, operation: Operation<T>, signal?: AbortSignal): Promise<T> {
     try {
       operation.prepare();
-      if (signal !== undefined) {
-        if (signals.aborted(signal)) return this.#fail(operation.withdrawn(signals.reason(signal)));
-        // The members of a signal that is not Node's are code of the caller's.
-        operation.check();
-      }
+      if (signal !== undefined && signals.aborted(signal))
+        return this.#fail(operation.withdrawn(signals.reason(signal)));
       const { fd } = this.#handle;
       if (fd === -1) return this.#fail(operation.failed(socketClosed()));
+      // The members of a signal that is not Node's are code of the caller's.
+      if (signal !== undefined) operation.check();
       if (this.#mayAttempt(line)) {
         const value = operation.perform(fd);
         const waits = value === WAIT;

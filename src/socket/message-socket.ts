@@ -96,10 +96,15 @@ class Receive<M> extends Operation<M> implements Request {
     return this;
   }
 
+  /** Before it waits, too: behind the reader's receive it would wait for as long as that. */
+  override check(): void {
+    if (this.#state!.reader !== this.reader)
+      throw this.failed(new AncillaryError("ERR_SOCKET_BUSY", "the socket has a reader, which alone receives from it"));
+  }
+
   perform(fd: number): M | typeof WAIT {
     const state = this.#state!;
-    if (state.reader !== this.reader)
-      throw new AncillaryError("ERR_SOCKET_BUSY", "the socket has a reader, which alone receives from it");
+    this.check();
     const message = receiveOnce(state, fd, this);
     // The reset is reported after everything that was sent before it.
     if (state.reset !== null && (message === null || message.eof)) throw takeReset(state);

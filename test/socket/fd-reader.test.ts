@@ -389,27 +389,52 @@ test(
   }),
 );
 
+const otherReceives = (stream: UnixStream) => [
+  () => stream.tryRecvFds(0),
+  () => stream.recvFdsSync(0, { timeout: 0 }),
+  () => stream.recvFds(0),
+  () => stream.recvFdsInto(new Uint8Array(1), 0),
+  () => stream.recvFdsExactSync(0),
+  () => stream.messages(0).next(),
+];
+
 test(
   "two-readers: the second is refused, as is a hand-over that would lose bytes",
   pair(async (peer, stream) => {
     const reader = stream.reader();
     assert.is(await codeOf(() => stream.reader()), "ERR_SOCKET_BUSY");
     // Bytes of another receive would be missing between the reader's bytes.
-    for (const receive of [
-      () => stream.recvFds(0),
-      () => stream.recvFdsSync(0),
-      () => stream.tryRecvFds(0),
-      () => stream.recvFdsInto(new Uint8Array(1), 0),
-      () => stream.recvFdsExactSync(0),
-      () => stream.messages(0).next(),
-    ])
-      assert.is(await codeOf(receive), "ERR_SOCKET_BUSY");
+    for (const receive of otherReceives(stream)) assert.is(await codeOf(receive), "ERR_SOCKET_BUSY");
     await peer.sendFds("ab");
     await reader.read(1);
     assert.is(await codeOf(() => stream.toSocket()), "ERR_SOCKET_BUSY");
     await reader.read(1);
     const socket = stream.toSocket();
     socket.destroy();
+  }),
+);
+
+test(
+  "a receive beside a reader that waits, or of a socket that had nothing several times: it is refused, and waits for no message",
+  pair(async (peer, stream) => {
+    for (let i = 0; i < 5; i++) {
+      const controller = new AbortController();
+      const aborted = codeOf(stream.recvFds(0, { signal: controller.signal }));
+      controller.abort({ code: "ours" });
+      assert.is(await aborted, "ours");
+    }
+    const reader = stream.reader();
+    const read = reader.read(5);
+    for (const receive of otherReceives(stream)) assert.is(await codeOf(receive), "ERR_SOCKET_BUSY");
+    const messages = stream.messages(0);
+    assert.is(await codeOf(messages.next()), "ERR_SOCKET_BUSY");
+    assert.is((await messages.next()).done, true);
+    await peer.sendFds("hello");
+    assert.is((await read).toString(), "hello");
+    assert.is(await codeOf(stream.recvFds(0)), "ERR_SOCKET_BUSY");
+    stream.close();
+    const { signal } = new AbortController();
+    assert.is(await codeOf(stream.recvFds(0, { signal })), "ERR_SOCKET_CLOSED");
   }),
 );
 
