@@ -5,6 +5,14 @@ const received = "src/message/received.ts";
 
 export const MESSAGE = [
   {
+    name: "a record that was cut to nothing is the end",
+    file: "src/message/receive.ts",
+    within: "receiveOnce",
+    find: "!message.dataTruncated",
+    replacement: "true",
+    tests: ["socket/messages: into zero bytes"],
+  },
+  {
     name: "surplus descriptors are not closed",
     file: receive,
     within: "receiveOnce",

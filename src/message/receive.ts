@@ -149,7 +149,7 @@ export function receiveOnce(receiver: Receiver, fd: number, request: Request): M
     streamOffset,
     (flags & platform.abi.MSG_TRUNC) !== 0,
   );
-  if (bytes === 0 && delivered === 0) message.eof = isEnd(receiver, fd);
+  if (bytes === 0 && delivered === 0 && !message.dataTruncated) message.eof = isEnd(receiver, fd);
   if (
     registers[REGISTER.CREDENTIALS]! > 0 ||
     registers[REGISTER.HAS_PIDFD]! > 0 ||

@@ -128,6 +128,17 @@ for (const [kind, make] of [
   });
 }
 
+test("seqpacket: a record of a peer that has closed is not the end because it was received into zero bytes", () => {
+  const [a, b] = UnixSeqpacket.pair();
+  for (const text of ["first", "last"]) a.sendFdsSync(text);
+  a.close();
+  for (const cut of [true, true, false]) {
+    const message = b.recvFdsIntoSync(new Uint8Array(0), 0, { allowTruncated: true });
+    assert.equal([message.dataTruncated, message.eof], [cut, !cut]);
+  }
+  b.close();
+});
+
 test("seqpacket: an empty record is not the end while the peer is open", async () => {
   const [a, b] = UnixSeqpacket.pair();
   a.sendFdsSync("");
