@@ -52,7 +52,7 @@ export function isReason(error: unknown, signal: AbortSignal | undefined): boole
 /** A signal that is aborted at a deadline, or by another signal. */
 export class Deadline {
   readonly signal: AbortSignal;
-  readonly #timer: Timer;
+  #timer: Timer;
   readonly #unlisten: (() => void) | undefined;
 
   /** @param expired the reason of the signal after the deadline, which is a time of the system's clock */
@@ -65,9 +65,11 @@ export class Deadline {
       // The outer signal may have been aborted before the listener was added.
       if (signals.aborted(outer)) forward();
     }
-    // At least 1 ms: data that have already arrived are read before the deadline is checked.
     const left = Math.min(Math.max(deadline - system.now(), 1), 0x7fffffff);
-    this.#timer = system.timer(left, () => controller.abort(expired()));
+    this.#timer = system.timer(left, () => {
+      // What arrived while this thread was busy is received first.
+      this.#timer = system.timer(0, () => controller.abort(expired()));
+    });
     // Only the operations with this signal decide whether the process stays alive.
     this.#timer.keepAlive(false);
   }

@@ -50,6 +50,23 @@ test(
 );
 
 test(
+  "busy at the deadline: a frame that had arrived by then is received",
+  withRawPeer(
+    async (peer, channel) => {
+      const bytes = Buffer.concat([header({ payload: 5 }), Buffer.from("hello")]);
+      const busyUntil = performance.now() + 600;
+      const receiving = frameOf(channel);
+      peer.sendFdsSync(bytes.subarray(0, 19));
+      for (let i = 0; i < 3; i++) await new Promise(setImmediate);
+      peer.sendFdsSync(bytes.subarray(19));
+      while (performance.now() < busyUntil);
+      assert.is((await receiving).payload.toString(), "hello");
+    },
+    { frameTimeout: 500 },
+  ),
+);
+
+test(
   "abort-within-a-frame: the bytes stay, and the next receive continues with them",
   withRawPeer((peer, channel) =>
     withFile(async (fd) => {
