@@ -12,6 +12,14 @@ const turns = "src/socket/turns.ts";
 
 export const SOCKET = [
   {
+    name: "an accept waits for ever for a listener that was shut down",
+    file: listener,
+    within: "Accept.stuck",
+    find: "shutError(_, _, _, _)",
+    replacement: "null",
+    tests: ["socket/listener: shut down by another"],
+  },
+  {
     name: "a receive waits behind that of the reader, which alone receives",
     file: "src/socket/message-socket.ts",
     within: "Receive.check",

@@ -5,9 +5,19 @@ import { AncillaryError, type Checks, integer, KEY, outOfRange, readOptions, wro
 import { resolveFd } from "../fd/as-fd.ts";
 import { OwnedFd, platformOf, takeOver } from "../fd/owned-fd.ts";
 import { net } from "../system/builtins.ts";
-import { EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOENT, EWOULDBLOCK, errnoError, fdError } from "../system/errno.ts";
+import {
+  EAGAIN,
+  ECONNABORTED,
+  EINVAL,
+  EMFILE,
+  ENFILE,
+  ENOENT,
+  EWOULDBLOCK,
+  errnoError,
+  fdError,
+} from "../system/errno.ts";
 import { CONNECTION, hostPlatform, type Platform, readPlatform } from "../system/platform.ts";
-import { listeningType, setFlag } from "../system/socket-type.ts";
+import { listeningType, setFlag, shutError } from "../system/socket-type.ts";
 import type { System } from "../system/system.ts";
 import { BIND, type BindOptions, BoundName, openBound } from "./bound-name.ts";
 import { otherSource, ownerOf } from "./connect.ts";
@@ -93,6 +103,11 @@ class Accept<S> extends Operation<S> {
       // The peer closed this connection while it waited: try the next one.
       if (accepted !== ECONNABORTED) throw fdError(accepted, "accept", fd, true);
     }
+  }
+
+  /** Another process has shut it down: only an accept(2) that blocks reports it (Linux, unix_accept). */
+  override stuck(fd: number): Error | null {
+    return shutError(this.#platform, fd, EINVAL, "accept");
   }
 }
 

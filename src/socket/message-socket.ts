@@ -12,9 +12,9 @@ import {
   receiveOnce,
 } from "../message/receive.ts";
 import { checkCarried, checkLength, type SendTarget, sendOnce, waitOrThrow } from "../message/send.ts";
-import { EPIPE, errnoError, fdError } from "../system/errno.ts";
+import { EPIPE, fdError } from "../system/errno.ts";
 import type { Platform } from "../system/platform.ts";
-import { type SocketType, setFlag } from "../system/socket-type.ts";
+import { type SocketType, setFlag, shutError } from "../system/socket-type.ts";
 import { Endpoint } from "./endpoint.ts";
 import { Operation, WAIT } from "./operation.ts";
 import { SIGNAL, TIMEOUT, type WaitOptions } from "./waiting.ts";
@@ -118,9 +118,7 @@ class Receive<M> extends Operation<M> implements Request {
   override stuck(fd: number): Error | null {
     const { platform, type } = this.#state!;
     // A datagram socket that is shut down for reading polls readable, but never reports an end (Linux, unix_dgram_recvmsg).
-    const shut = platform.constants.POLLRDHUP;
-    if (type !== "dgram" || shut === undefined || (platform.system.poll(fd, shut, 0) & shut) === 0) return null;
-    return errnoError(EPIPE, "recvmsg", "the socket is shut down for reading");
+    return type === "dgram" ? shutError(platform, fd, EPIPE, "recvmsg") : null;
   }
 
   override recycle(): void {

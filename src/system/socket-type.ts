@@ -102,6 +102,13 @@ export function listeningType(platform: Platform, fd: number): "stream" | "seqpa
   return type;
 }
 
+/** The error of a socket that is shut down for reading, and does not say so; null if it is not. */
+export function shutError({ system, constants }: Platform, fd: number, errno: number, syscall: string): Error | null {
+  const shut = constants.POLLRDHUP;
+  if (shut === undefined || (system.poll(fd, shut, 0) & shut) === 0) return null;
+  return errnoError(errno, syscall, "the socket is shut down for reading");
+}
+
 export function isListening(platform: Platform, fd: number): boolean {
   return getsockoptInt(platform, fd, "SO_ACCEPTCONN") > 0;
 }

@@ -219,6 +219,20 @@ test("a connection that its peer gave up while it waited is passed over", async 
   kernel.check();
 });
 
+test.python("shut down by another process: accept delivers what waits, and then fails", async () => {
+  const listener = UnixListener.bind(socketPath());
+  const client = await UnixStream.connect(listener.address!);
+  const accepted = listener.accept();
+  const waiting = codeOf(listener.accept());
+  (await accepted).close();
+  await run("python3", ["-c", "import socket; socket.socket(fileno=3).shutdown(socket.SHUT_RDWR)"], {
+    stdio: ["ignore", "pipe", "pipe", listener.fd],
+  });
+  assert.is(await waiting, "EINVAL");
+  assert.is(await codeOf(() => listener.acceptSync()), "EINVAL");
+  for (const socket of [client, listener]) socket.close();
+});
+
 test("close removes the name before it closes the socket: until then no other socket can have it", () => {
   const kernel = new VirtualKernel("linux-x86_64-glibc");
   const { platform } = kernel.process();
