@@ -38,7 +38,15 @@ export const STREAM = [
     file: intake,
     within: "Intake.#deliver",
     find: "if (this.#into.destroyed) return;",
-    tests: [`${STREAM_TEST}: destroyed while`],
+    equivalent: "destroying empties the list, and Linux delivers no two of them together",
+  },
+  {
+    name: "what was received and cannot be read yet counts as read",
+    file: intake,
+    within: "Intake.position",
+    find: "this.#pushed",
+    replacement: "this.reader.offset",
+    tests: [`${USOCKET_TEST}: on their way`, `${STREAM_TEST}: before their bytes`],
   },
   {
     name: "descriptors of later chunks go with the first byte of the run",

@@ -14,10 +14,13 @@ export class Intake {
   readonly #into: Duplex;
   readonly #arrived: (range: FdRange) => void;
   #held = false;
+  /** Offset in the stream of the next byte that is pushed. What was received and is not pushed cannot be read yet. */
+  #pushed: number;
 
   /** @param arrived is called before the bytes that the descriptors arrived with are pushed */
   constructor(reader: FdReader, into: Duplex, arrived: (range: FdRange) => void) {
     this.reader = reader;
+    this.#pushed = reader.offset;
     this.#into = into;
     this.#arrived = arrived;
   }
@@ -38,31 +41,35 @@ export class Intake {
 
   /** Offset in the stream of the next byte that the consumer reads. */
   get position(): number {
-    return this.reader.offset - this.#into.readableLength;
+    return this.#pushed - this.#into.readableLength;
   }
 
   async #receive(): Promise<void> {
     const { reader } = this;
-    const { offset } = reader;
     try {
       const data = (await reader.ended()) ? null : reader.readNow(reader.queuedBytes);
-      const ranges = reader.rangesSince(offset);
       // Not in this function: what a listener throws would become a failure of the stream.
-      queueMicrotask(() => this.#deliver(ranges, data));
+      queueMicrotask(() => this.#deliver(data));
     } catch (error) {
       this.#into.destroy(error as Error);
     }
   }
 
-  #deliver(ranges: readonly FdRange[], data: Buffer | null): void {
-    for (const range of ranges) {
-      // By a listener, or since the receive.
-      if (this.#into.destroyed) return;
-      this.#arrived(range);
+  #deliver(data: Buffer | null): void {
+    try {
+      // Not of the receive: some may be taken since.
+      for (const range of this.reader.rangesSince(this.#pushed)) {
+        // By a listener, or since the receive.
+        if (this.#into.destroyed) return;
+        this.#arrived(range);
+      }
+    } finally {
+      // Even if a listener throws.
+      this.#pushed += data?.length ?? 0;
+      this.#into.push(data);
+      // As net.Socket does: "end" is emitted even if nobody reads.
+      if (data === null) this.#into.read(0);
     }
-    this.#into.push(data);
-    // As net.Socket does: "end" is emitted even if nobody reads.
-    if (data === null) this.#into.read(0);
   }
 }
 

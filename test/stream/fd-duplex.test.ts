@@ -302,6 +302,34 @@ test('destroyed while a receive is on its way to the listeners: no "fds" afterwa
     assert.ok(emitted > 0 && emitted < 40, `${emitted} of 40 emitted`);
   }));
 
+test("the listener of descriptors is before their bytes: the position says so, and the bytes follow even if it throws", () =>
+  withFile(async (file) => {
+    const [a, peer] = UnixStream.pair();
+    const stream = new FdDuplex(a);
+    let text = "";
+    stream.on("data", (data: Buffer) => {
+      text += data;
+    });
+    const positions: number[] = [];
+    stream.on("fds", ({ from }: FdRange) => {
+      positions.push(from, stream.position);
+      throw new Error("mine");
+    });
+    const thrown: string[] = [];
+    const note = (error: Error): void => void thrown.push(error.message);
+    process.on("uncaughtException", note);
+    for (const chunk of ["one", "two"]) {
+      await peer.sendFdsAll(chunk, [file]);
+      await sleep(5);
+    }
+    process.off("uncaughtException", note);
+    assert.is(text, "onetwo");
+    assert.equal(positions, [0, 0, 3, 3]);
+    assert.equal(thrown, ["mine", "mine"]);
+    stream.destroy();
+    peer.close();
+  }));
+
 test(
   "Duplex.toWeb: both directions",
   withStream(async (stream, peer) => {

@@ -108,6 +108,42 @@ test(
   }),
 );
 
+test("read while descriptors of the next message are on their way to the listeners: each message gets its own", async () => {
+  const file = openSync("/dev/null", "r");
+  const wrong: unknown[] = [];
+  // After each number of microtasks: one of them is between the receive and the event. Undefined: in the listener.
+  for (const microtasks of [undefined, ...new Array(40).keys()]) {
+    for (const [size, count, expected] of [
+      [5, null, 1],
+      [0, 2, 2],
+    ] as const) {
+      const [peer, stream] = UnixStream.pair();
+      const socket = over(stream);
+      await once(socket, "connected");
+      for (const text of ["first", "other"]) peer.sendFdsAllSync(text, [file]);
+      socket.read(0);
+      const fds: number[] = [];
+      const read = (): void => void fds.push(...(socket.read(size, count)?.fds ?? []));
+      await once(socket, "fds");
+      if (microtasks === undefined) {
+        await once(socket.once("fds", read), "fds");
+      } else {
+        await new Promise(process.nextTick);
+        for (let i = 0; i < microtasks; i++) await null;
+        read();
+        await sleep(1);
+      }
+      // Not all had arrived.
+      if (fds.length !== expected && (count === null || fds.length > 0)) wrong.push([microtasks, count, fds.length]);
+      fds.forEach(closeSync);
+      socket.destroy();
+      peer.close();
+    }
+  }
+  assert.equal(wrong, []);
+  closeSync(file);
+});
+
 test(
   "descriptors without bytes are an error: the kernel would drop them",
   connected(async (a) => {
