@@ -1943,7 +1943,7 @@ declare module "unix-ancillary/handoff" {
      *   this process has it, and no worker serves it. Close the channel when these promises are settled: if it is closed before, a worker
      *   may have taken a connection, and its acknowledgement is lost
      * @throws HandOffError when the worker ended before it took the connection, or the channel failed.
-     *   TypeError, AncillaryError `ERR_SOCKET_BUSY` (bytes or an end that are not written yet, or bytes that were decoded by
+     *   TypeError, AncillaryError `ERR_SOCKET_BUSY` (bytes, an end or a response that are not written yet, or bytes that were decoded by
      *   `setEncoding`), `ERR_FD_CLOSED`: the socket is unchanged
      */
     export function handOff(channel: FdChannel, socket: Duplex, head?: Uint8Array): Promise<void>;

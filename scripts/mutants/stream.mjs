@@ -143,6 +143,14 @@ export const STREAM = [
     tests: [`${USOCKET_TEST}: destroy is silent`],
   },
   {
+    name: "a connection is handed off while a response waits",
+    file: handOff,
+    within: "handOff",
+    find: "writableLength > 0 || ending || answering || readableEncoding !== null",
+    replacement: "writableLength > 0 || ending || readableEncoding !== null",
+    tests: [`${HAND_OFF_TEST}: not answered yet`],
+  },
+  {
     name: "bytes that Node has read do not go along with the connection",
     file: "src/handoff/connection.ts",
     within: "detach",

@@ -147,7 +147,7 @@ const senders = new WeakMap<FdChannel, Sender>();
  *   this process has it, and no worker serves it. Close the channel when these promises are settled: if it is closed before, a worker
  *   may have taken a connection, and its acknowledgement is lost
  * @throws HandOffError when the worker ended before it took the connection, or the channel failed.
- *   TypeError, AncillaryError `ERR_SOCKET_BUSY` (bytes or an end that are not written yet, or bytes that were decoded by
+ *   TypeError, AncillaryError `ERR_SOCKET_BUSY` (bytes, an end or a response that are not written yet, or bytes that were decoded by
  *   `setEncoding`), `ERR_FD_CLOSED`: the socket is unchanged
  */
 export async function handOff(channel: FdChannel, socket: Duplex, head?: Uint8Array): Promise<void> {
@@ -157,8 +157,11 @@ export async function handOff(channel: FdChannel, socket: Duplex, head?: Uint8Ar
   const { writableLength, readableEncoding } = socket;
   // An end that the system has not got yet would be forgotten, and the worker could write after it.
   const ending = socket.writableEnded && !socket.writableFinished && !socket.destroyed;
-  if (writableLength > 0 || ending || readableEncoding !== null) {
-    const writes = writableLength > 0 ? `${writableLength} bytes to write` : "its end to send";
+  // Node's HTTP server would write it to the destroyed socket: of a request, or of one before a pipelined upgrade.
+  const answering = Boolean((socket as { _httpMessage?: object | null })._httpMessage);
+  if (writableLength > 0 || ending || answering || readableEncoding !== null) {
+    const rest = ending ? "its end to send" : "a response to finish";
+    const writes = writableLength > 0 ? `${writableLength} bytes to write` : rest;
     const found = readableEncoding === null ? writes : "an encoding";
     throw new AncillaryError(
       "ERR_SOCKET_BUSY",

@@ -539,6 +539,29 @@ test("a connection that the program has ended is refused until its end is sent: 
   await closed(server);
 });
 
+test("a request that is not answered yet, before a pipelined upgrade too, is refused: its client would wait for ever, or get the wrong answer", async () => {
+  const [ours, theirs] = FdChannel.pair();
+  const codes: string[] = [];
+  const server = createHttp(async ({ socket }, response) => {
+    codes.push(await codeOf(handOff(ours, socket)));
+    await sleep(5);
+    response.end("answered");
+  });
+  server.on("upgrade", async (request, socket, head) => {
+    codes.push(await codeOf(handOffUpgrade(ours, request, socket, head)));
+    socket.resume().on("end", () => socket.destroy());
+  });
+  const client = connect(await listening(server), "127.0.0.1");
+  const headers = "Host: x\r\nConnection: Upgrade\r\n";
+  client.write(`GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n${headers}Upgrade: x\r\n\r\n`);
+  assert.match(await readBytes(client, 100), "answered");
+  assert.equal(codes, ["ERR_SOCKET_BUSY", "ERR_SOCKET_BUSY"]);
+  client.destroy();
+  ours.close();
+  theirs.close();
+  await closed(server);
+});
+
 test("a worker in the way of a request does not get it twice: acknowledged is served, unacknowledged is not", async () => {
   const [ours, theirs] = FdChannel.pair();
   const server = front((socket) => void handOff(ours, socket).catch((error) => errors.push(error)));
