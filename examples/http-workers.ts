@@ -11,9 +11,10 @@ import cluster from "node:cluster";
 import { once } from "node:events";
 import { Agent, createServer, get, type IncomingMessage, type Server } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { type FdChannel as Channel, FdChannel, spawn } from "unix-ancillary";
-import { type HandOffError, handOff, handOffUpgrade, takeConnections } from "unix-ancillary/handoff";
+import { HandOffError, handOff, handOffUpgrade, takeConnections } from "unix-ancillary/handoff";
 
 const WORKERS = 2;
 const REQUESTS = 1200;
@@ -80,20 +81,21 @@ async function front(): Promise<void> {
   const channels: Channel[] = workers.map(({ channel }) => channel);
   await Promise.all(channels.map((channel) => channel.recv()));
   let [turn, handedOff, cameBack] = [0, 0, 0];
-  const give = async (hand: (channel: Channel) => Promise<void>): Promise<void> => {
+  const give = async (socket: Duplex, hand = (channel: Channel) => handOff(channel, socket)): Promise<void> => {
     const channel = channels[turn++ % channels.length]!;
     try {
       await hand(channel);
       handedOff++;
     } catch (error) {
+      // It cannot be handed off: a response of an earlier request is not written yet, or no worker is left.
+      if (!(error instanceof HandOffError)) return void socket.destroy();
       cameBack++;
       // The worker has ended. The next one gets it.
       if (channels.includes(channel)) channels.splice(channels.indexOf(channel), 1);
-      const socket = (error as HandOffError).takeBack();
-      await give((other) => handOff(other, socket));
+      await give(error.takeBack());
     }
   };
-  const server = createTcpServer({ pauseOnConnect: true }, (socket) => give((channel) => handOff(channel, socket)));
+  const server = createTcpServer({ pauseOnConnect: true }, (socket) => give(socket));
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
   // The first load compiles the code of all processes, the client among them.
@@ -102,10 +104,21 @@ async function front(): Promise<void> {
   await upgrade(port);
 
   // The front's own HTTP server, which hands off upgrades.
-  const own = createServer((_, response) => response.end("front"));
-  own.on("upgrade", (request, socket, head) => give((channel) => handOffUpgrade(channel, request, socket, head)));
+  const own = createServer(
+    ({ url }, response) => void setTimeout(() => response.end("front"), url === "/slow" ? 100 : 0),
+  );
+  own.on("upgrade", (request, socket, head) =>
+    give(socket, (channel) => handOffUpgrade(channel, request, socket, head)),
+  );
   await once(own.listen(0, "127.0.0.1"), "listening");
-  await upgrade((own.address() as AddressInfo).port);
+  const ownPort = (own.address() as AddressInfo).port;
+  await upgrade(ownPort);
+  // Pipelined behind a request that is not answered yet: the client is disconnected, and the front goes on.
+  const impatient = connect(ownPort, "127.0.0.1").resume();
+  impatient.write(
+    "GET /slow HTTP/1.1\r\nhost: x\r\n\r\nGET /chat HTTP/1.1\r\nhost: x\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n",
+  );
+  await once(impatient, "close");
 
   // A worker that does not take what it is given, and then dies.
   workers[0]!.child.kill("SIGSTOP");
