@@ -39,7 +39,9 @@ async function worker(): Promise<void> {
       // The client sends one line, which can arrive in several parts.
       if (line.endsWith("\n")) socket.end(`${process.pid} answers ${line}`);
     });
-    open.push(once(socket, "close"));
+    // A client that resets its connection must not end the worker.
+    socket.on("error", () => {});
+    open.push(new Promise((resolve) => socket.once("close", resolve)));
   }
   // Finish all open connections.
   await Promise.all(open);
