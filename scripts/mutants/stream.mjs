@@ -151,6 +151,14 @@ export const STREAM = [
     tests: [`${HAND_OFF_TEST}: not answered yet`],
   },
   {
+    name: "what a refused socket gets back goes to nobody",
+    file: "src/handoff/connection.ts",
+    within: "detach",
+    find: 'for (const listener of listeners) socket.off("data", listener);',
+    replacement: 'socket.removeAllListeners("data");',
+    tests: [`${HAND_OFF_TEST}: about to flow`],
+  },
+  {
     name: "bytes that Node has read do not go along with the connection",
     file: "src/handoff/connection.ts",
     within: "detach",

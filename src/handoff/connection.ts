@@ -17,7 +17,8 @@ export function detach(socket: Socket, head: Buffer): Connection {
   const { allowHalfOpen } = socket;
   // They would get what is read here.
   const listeners = socket.rawListeners("data") as ((data: Buffer) => void)[];
-  socket.removeAllListeners("data");
+  // Each: after removeAllListeners Node believes that there are some, and gives them what is put back.
+  for (const listener of listeners) socket.off("data", listener);
   const unread: Buffer[] = [];
   // While it flows, `read()` returns one chunk of several; `read` of all bytes would raise its high-water mark.
   const read = (): Buffer | null => (socket.readableLength > 0 ? socket.read() : null);

@@ -435,6 +435,27 @@ test("what cannot be handed off is refused, and the socket is as before", async 
   await closed(server);
 });
 
+test("a socket that is about to flow, and is refused, has what Node has read: it went to nobody", async () => {
+  const [ours, theirs] = FdChannel.pair();
+  const server = createServer();
+  const client = connect(await listening(server), "127.0.0.1");
+  client.write("hello");
+  const [socket] = (await once(server, "connection")) as [Socket];
+  while (socket.readableLength === 0) {
+    socket.read(0);
+    await sleep(1);
+  }
+  let text = "";
+  socket.on("data", (chunk) => (text += chunk));
+  assert.match((await errorOf(handOff(ours, Object.assign(socket, { encrypted: true })))).message, "TLS");
+  client.end(", world");
+  await once(socket, "end");
+  assert.is(text, "hello, world");
+  ours.close();
+  theirs.close();
+  await closed(server);
+});
+
 test("many connections at once over a channel with low limits: each frame keeps them, and one that exceeds them alone comes back", async () => {
   const [ours, theirs] = FdChannel.pair({ maxFds: 3, maxPayload: 100 });
   const accepted: Socket[] = [];
