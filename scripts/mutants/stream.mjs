@@ -159,6 +159,14 @@ export const STREAM = [
     tests: [`${HAND_OFF_TEST}: about to flow`],
   },
   {
+    name: "a worker reads from a connection that its server should have paused",
+    file: handOff,
+    within: "takeConnections",
+    find: "socketOf(_, pauseOnConnect)",
+    replacement: "socketOf({ fd: frame.fds[i], head, allowHalfOpen })",
+    tests: [`${HAND_OFF_TEST}: the options that`],
+  },
+  {
     name: "bytes that Node has read do not go along with the connection",
     file: "src/handoff/connection.ts",
     within: "detach",

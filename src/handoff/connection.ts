@@ -38,8 +38,10 @@ export function detach(socket: Socket, head: Buffer): Connection {
 }
 
 /** A net.Socket of the connection, which reads what was read from it before. If this throws, the connection is as before. */
-export function socketOf({ fd, head, allowHalfOpen }: Connection): Socket {
-  const socket = giveTo(fd, (number) => socketOver({ readable: true, writable: true, allowHalfOpen }, number));
+export function socketOf({ fd, head, allowHalfOpen }: Connection, pauseOnCreate = false): Socket {
+  // As a server of Node's with pauseOnConnect makes it.
+  const options = { readable: true, writable: true, allowHalfOpen, pauseOnCreate };
+  const socket = giveTo(fd, (number) => socketOver(options, number));
   if (head.length > 0) socket.unshift(head);
   return socket;
 }

@@ -48,6 +48,7 @@ interface Pending extends Connection {
 /** Options that a server of Node's sets on what it accepts. */
 interface ConnectionOptions {
   readonly allowHalfOpen?: boolean;
+  readonly pauseOnConnect?: boolean;
   readonly noDelay?: boolean;
   readonly keepAlive?: boolean;
   readonly keepAliveInitialDelay?: number;
@@ -208,7 +209,13 @@ export async function takeConnections(channel: FdChannel, server: Server | ((soc
   if (typeof server !== "function" && typeof (server as Server | null)?.emit !== "function")
     throw wrongType("server", "a server, or a function", server);
   if (server instanceof net().Server && !server.listening) track(server);
-  const { allowHalfOpen = false, noDelay, keepAlive, keepAliveInitialDelay = 0 } = server as ConnectionOptions;
+  const {
+    allowHalfOpen = false,
+    pauseOnConnect,
+    noDelay,
+    keepAlive,
+    keepAliveInitialDelay = 0,
+  } = server as ConnectionOptions;
   const serve = (socket: Socket): unknown =>
     typeof server === "function" ? server(socket) : server.emit("connection", socket);
   for await (const frame of channel) {
@@ -224,7 +231,7 @@ export async function takeConnections(channel: FdChannel, server: Server | ((soc
     const sockets: Socket[] = [];
     try {
       for (const [i, head] of heads.entries()) {
-        const socket = socketOf({ fd: frame.fds[i]!, head, allowHalfOpen });
+        const socket = socketOf({ fd: frame.fds[i]!, head, allowHalfOpen }, pauseOnConnect);
         sockets.push(socket);
         if (noDelay) socket.setNoDelay(true);
         // Node's server has it in seconds.

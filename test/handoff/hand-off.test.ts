@@ -521,14 +521,16 @@ test("the options that a worker's server sets on what it accepts are set on what
     setNoDelay: (...parameters: unknown[]) => set.push("setNoDelay", ...parameters),
     setKeepAlive: (...parameters: unknown[]) => set.push("setKeepAlive", ...parameters),
   });
-  const serving = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 5000 });
+  const serving = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 5000 });
   const taking = takeConnections(theirs, serving);
   const client = connect(port, "127.0.0.1").resume();
   const [socket] = (await once(serving, "connection")) as [Socket];
   Object.assign(Socket.prototype, { setNoDelay, setKeepAlive });
   assert.equal(set, ["setNoDelay", true, "setKeepAlive", true, 5000]);
-  socket.end();
-  client.end();
+  client.end("for the one that it is passed to");
+  await settled(() => socket.bytesRead);
+  assert.equal([socket.isPaused(), socket.bytesRead], [true, 0]);
+  socket.resume().end();
   await once(client, "close");
   ours.close();
   await taking;
