@@ -6,6 +6,14 @@ const spawned = "src/channel/spawn.ts";
 
 export const CHANNEL = [
   {
+    name: "a child does not get the variables that its environment inherits",
+    file: spawned,
+    within: "spawn",
+    find: "for (const name in given) env[name] = given[name];",
+    replacement: "Object.assign(env, given);",
+    tests: ["channel/channel-peers: variables that the object"],
+  },
+  {
     name: "a send that a channel refuses at once is not counted",
     file: channel,
     within: "FdChannel.#refuse",

@@ -58,11 +58,12 @@ export function spawn(
     const stdio = [...stdioOf(rest.stdio), theirs.fd];
     const [number, socket] = CHANNEL_VARIABLES;
     const { platform } = theirs;
-    const env = {
-      ...(rest.env ?? process.env),
-      [number]: String(stdio.length - 1),
-      [socket]: identityOf(platform, theirs.fd),
-    };
+    const given = rest.env ?? process.env;
+    const env: NodeJS.ProcessEnv = {};
+    // As in Node, what it inherits is included.
+    for (const name in given) env[name] = given[name];
+    env[number] = String(stdio.length - 1);
+    env[socket] = identityOf(platform, theirs.fd);
     const all = { ...rest, stdio, env };
     const child = withoutInheritance(platform, () => childProcess().spawn(command, args, all));
     theirs.close();

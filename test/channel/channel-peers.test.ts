@@ -1,6 +1,7 @@
 /** The peers of channels: hostile peers, policies, a Python implementation of the wire format, and child processes. */
 
 import { fork } from "node:child_process";
+import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
@@ -375,6 +376,13 @@ test.python("python: another implementation of the wire format, in both directio
     closeSync(nothing);
   }),
 );
+
+test("a child gets the variables that the object of its environment inherits, as in Node", async () => {
+  const env = Object.create({ ...process.env, UNIX_ANCILLARY_INHERITED: "yes" });
+  const { child, channel } = spawn("sh", ["-c", 'test "$UNIX_ANCILLARY_INHERITED"'], { env });
+  channel.close();
+  assert.is((await once(child, "exit"))[0], 0);
+});
 
 test.python("accepted: the peer is the process that connected", async () => {
   const name = `\0unix-ancillary-channel-${process.pid}`;
