@@ -1,5 +1,6 @@
 /** Listeners: accepting, names, replacing files, adopting listeners. */
 
+import type { SpawnOptions } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, connect as netConnect } from "node:net";
 import { constants as osConstants } from "node:os";
@@ -225,9 +226,10 @@ test.python("shut down by another process: accept delivers what waits, and then 
   const accepted = listener.accept();
   const waiting = codeOf(listener.accept());
   (await accepted).close();
-  await run("python3", ["-c", "import socket; socket.socket(fileno=3).shutdown(socket.SHUT_RDWR)"], {
-    stdio: ["ignore", "pipe", "pipe", listener.fd],
-  });
+  const program = "import socket; socket.socket(fileno=3).shutdown(socket.SHUT_RDWR)";
+  const stdio: SpawnOptions["stdio"] = ["ignore", "pipe", "pipe", listener.fd];
+  const { code, stderr } = await run("python3", ["-c", program], { stdio });
+  assert.is(code, 0, stderr);
   assert.is(await waiting, "EINVAL");
   assert.is(await codeOf(() => listener.acceptSync()), "EINVAL");
   for (const socket of [client, listener]) socket.close();
