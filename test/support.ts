@@ -77,8 +77,9 @@ export function openFds(pid: number | "self" = "self"): Map<number, string> {
   return fds;
 }
 
-/** Waits until Deno has opened two sockets that it keeps, half a second after the start. */
-async function denosSockets(): Promise<void> {
+/** On Deno, waits until it has opened two sockets that it keeps, half a second after the start of a process. */
+export async function denosSockets(): Promise<void> {
+  if (!deno) return;
   const sockets = () => [...openFds().values()].filter((file) => file.startsWith("socket:")).length;
   const before = sockets();
   for (let turn = 0; turn < 60 && sockets() < before + 2; turn++) await sleep(50);
@@ -195,7 +196,7 @@ export function leakChecked(name: string): LeakChecked {
     const server = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => server.once("listening", resolve));
     await new Promise((resolve) => server.close(resolve));
-    if (deno) await denosSockets();
+    await denosSockets();
     // Bun duplicates descriptor 2 at the first warning.
     if (bun) process.stderr.write("");
     await sleep(1);

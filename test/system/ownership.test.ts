@@ -12,7 +12,7 @@ import { OwnedFd, UnixListener, UnixStream } from "unix-ancillary";
 import { Codec } from "unix-ancillary/core";
 import * as assert from "uvu/assert";
 import { closeSync, fstatSync, openSync } from "../descriptors.ts";
-import { again, codeOf, fileWith, leakChecked, openFds, role, settled, works } from "../support.ts";
+import { again, codeOf, denosSockets, fileWith, leakChecked, openFds, role, settled, works } from "../support.ts";
 
 const suite = leakChecked("ownership");
 
@@ -508,6 +508,7 @@ const limit = (number: number) => execFileSync("prlimit", ["--pid", String(proce
 async function growth(): Promise<void> {
   // The library makes as many bits as the limit says when it is first used in a thread.
   limit(1100);
+  await denosSockets();
   const before = openFds();
   const one = libraryWorker(`
     const kept = globalThis.kept = UnixStream.pair();
